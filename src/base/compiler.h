@@ -1,0 +1,35 @@
+/* base/compiler.h - the only place where compiler extensions are spelled. */
+#ifndef AC_BASE_COMPILER_H
+#define AC_BASE_COMPILER_H
+
+#if defined(__x86_64__)
+#define AC_ARCH_X86 1
+#else
+#define AC_ARCH_X86 0
+#endif
+#if defined(__aarch64__)
+#define AC_ARCH_ARM 1
+#else
+#define AC_ARCH_ARM 0
+#endif
+
+#if defined(__GNUC__)
+#define AC_PRINTF(fmt_i, arg_i) __attribute__((format(printf, fmt_i, arg_i)))
+#define AC_NODISCARD            __attribute__((warn_unused_result))
+#define AC_LIKELY(x)            __builtin_expect(!!(x), 1)
+#define AC_UNLIKELY(x)          __builtin_expect(!!(x), 0)
+#define AC_INLINE               static inline __attribute__((always_inline))
+#define AC_NOINLINE             __attribute__((noinline))
+#else
+#define AC_PRINTF(fmt_i, arg_i)
+#define AC_NODISCARD
+#define AC_LIKELY(x)   (x)
+#define AC_UNLIKELY(x) (x)
+#define AC_INLINE      static inline
+#define AC_NOINLINE
+#endif
+
+#define AC_COUNTOF(a) (sizeof(a) / sizeof((a)[0]))
+#define AC_UNUSED(x)  ((void)(x))
+
+#endif

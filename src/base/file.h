@@ -1,0 +1,77 @@
+/* base/file.h - all file access: whole reads, lines, maps, atomic writes.
+ *
+ * F1  Inputs are regular files: FIFOs, devices and folders are refused by name. Symlinks are followed
+ *     for paths that a person wrote.
+ * F2  A file written here is complete or absent: temporary name in the same folder, fsync, rename,
+ *     fsync of the folder. A failed fsync is never retried on the same descriptor.
+ * F3  Every call goes through the fault hooks of base/fault.h, so that the n-th can be failed.
+ * F4  Missing input is AC_ENOENT, an unreadable one AC_EIO, an uncreatable output AC_ECREATE. */
+#ifndef AC_BASE_FILE_H
+#define AC_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+/* Reads a whole file of at most max_bytes into *out (emptied first; NUL-terminated). */
+ac_status ac_file_read(ac_str *out, const char *path, size_t max_bytes, ac_err *err);
+/* The same into an arena. */
+ac_status ac_file_read_arena(ac_view *out, ac_arena *a, const char *path, size_t max_bytes,
+                             ac_err *err);
+
+/* Line reader: LF or CRLF; a last line without one counts. Views last until the next call.
+ * A line longer than max_line_bytes is AC_EFORMAT and names path and line. */
+typedef struct ac_lines ac_lines;
+ac_status ac_lines_open(ac_lines **out, const char *path, size_t max_line_bytes, ac_err *err);
+/* Sets *line; line->ptr is NULL at the end of the file. *number counts from 1. */
+ac_status ac_lines_next(ac_lines *l, ac_view *line, size_t *number, ac_err *err);
+void      ac_lines_close(ac_lines **l);
+
+/* Read-only map of a whole regular file; empty files give {NULL, 0}. */
+typedef struct {
+    const uint8_t *ptr;
+    size_t len;
+} ac_map;
+ac_status ac_map_open(ac_map *out, const char *path, ac_err *err);
+void      ac_map_close(ac_map *m);
+
+/* Replaces path atomically (F2). */
+ac_status ac_file_write_atomic(const char *path, const void *data, size_t len, ac_err *err);
+
+/* Streaming writer with the same promise: nothing is seen under path before commit. */
+typedef struct ac_writer ac_writer;
+ac_status ac_writer_open(ac_writer **out, const char *path, ac_err *err);
+ac_status ac_writer_write(ac_writer *w, const void *data, size_t len, ac_err *err);
+ac_status ac_writer_commit(ac_writer **w, ac_err *err);   /* closes and clears *w in any case */
+void      ac_writer_abort(ac_writer **w);                 /* removes the temporary; accepts NULL */
+
+/* Append handle for JSONL logs: one write() a line; sync on request. Creates the file. */
+typedef struct ac_appender ac_appender;
+ac_status ac_appender_open(ac_appender **out, const char *path, ac_err *err);
+ac_status ac_appender_line(ac_appender *a, ac_view line, ac_err *err);  /* adds the LF */
+ac_status ac_appender_sync(ac_appender *a, ac_err *err);
+void      ac_appender_close(ac_appender **a);
+
+ac_status ac_mkdir_p(const char *path, ac_err *err);
+ac_status ac_dir_sync(const char *path, ac_err *err);
+ac_status ac_rename(const char *from, const char *to, ac_err *err);
+ac_status ac_remove_tree(const char *path, ac_err *err);   /* never follows symlinks; absent is fine */
+ac_status ac_truncate(const char *path, uint64_t len, ac_err *err);
+bool      ac_path_exists(const char *path);
+bool      ac_path_is_dir(const char *path);
+ac_status ac_file_size(const char *path, uint64_t *out, ac_err *err);
+/* Names in a folder, sorted bytewise, without "." and ".."; strings live in the arena. */
+ac_status ac_dir_list(const char *path, ac_arena *a, char ***names, size_t *n, ac_err *err);
+/* "dir/name", in the arena; name alone when dir is "" or "." or name is absolute. */
+char     *ac_path_join(ac_arena *a, const char *dir, const char *name);
+/* A name that came out of a file: one component of [A-Za-z0-9._-], not "." or "..". */
+bool      ac_path_component_ok(ac_view name);
+/* An exclusive lock file, held until close; AC_ESTATE and the holder's pid when it is taken. */
+typedef struct ac_lockfile ac_lockfile;
+ac_status ac_lockfile_take(ac_lockfile **out, const char *path, ac_err *err);
+void      ac_lockfile_drop(ac_lockfile **l);
+
+#endif

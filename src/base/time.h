@@ -1,0 +1,14 @@
+/* base/time.h - clocks. Durations use the monotonic clock; names and records use UTC. */
+#ifndef AC_BASE_TIME_H
+#define AC_BASE_TIME_H
+
+#include <stdint.h>
+
+int64_t ac_mono_ns(void);
+int64_t ac_utc_ns(void);                        /* since 1970 */
+void    ac_utc_iso(char out[32], int64_t utc_ns);      /* 2026-01-31T09:30:00Z */
+void    ac_utc_compact(char out[32], int64_t utc_ns);  /* 20260131T093000Z */
+int64_t ac_peak_rss_bytes(void);                /* of this process, as the system charges it */
+double  ac_cpu_seconds(void);                   /* user + system, all threads */
+
+#endif
