@@ -1,0 +1,95 @@
+/* contract/contract.h - accord.yaml, accord.lock and the gate between them.
+ *
+ * K1  Every key has one row in the schema table: type, default, range, help. accord.yaml's comments, docs and
+ *     messages come from it; an unknown key is an error with the nearest name (T7).
+ * K2  The lock is canonical JSON: hashes of all that the contract names, the resolved values of every key, the
+ *     smallest visible gain, class counts, margin and guards. Its own hash names it.
+ * K3  The gate compares the world with the lock: what changed is AC_ECONTRACT and named; no lock is
+ *     AC_EREFUSED. */
+#ifndef AC_CONTRACT_CONTRACT_H
+#define AC_CONTRACT_CONTRACT_H
+
+#include <stdbool.h>
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "formats/json.h"
+
+typedef struct {
+    /* base */
+    const char *base_model;        /* path, or a name from `accord model pull` */
+    const char *chat_format;       /* NULL: recognised */
+    const char *system;            /* system turn put in front of cases that have none; NULL: none */
+    /* data */
+    const char *train, *valid;     /* JSONL */
+    const char *mask;              /* assistant | last | none */
+    int64_t max_len;
+    const char *on_long;           /* refuse | truncate | drop */
+    /* evaluation */
+    const char *cases;
+    const char *docs;              /* folder for the rag arms; NULL: no rag arms */
+    const char *database;          /* SQLite file for sql-equal; NULL: none */
+    const char *refusal;           /* the fixed sentence of is-refusal; NULL: phrase list */
+    int64_t max_tokens, rag_top, rag_chunk_tokens, rag_overlap_tokens;
+    double margin;                 /* net gain in points of 100 that a WIN needs */
+    int64_t guard_success, guard_refusal, guard_edge;  /* net losses a class may take */
+    /* method */
+    int64_t rank, last_layers;
+    double alpha, dropout;
+    bool rslora;
+    const char *targets;           /* comma list, canonical order */
+    double lr, min_lr_ratio, warmup_ratio, beta1, beta2, eps, weight_decay, clip;
+    int64_t warmup_steps, epochs, max_steps, batch_rows, micro_batch, pack_len, seed, eval_every, save_every,
+        keep_checkpoints, patience;
+    const char *schedule;          /* cosine | linear | constant */
+    bool packing;
+    const char *numerics;          /* fp32 */
+} ac_contract_values;
+
+typedef struct {
+    ac_arena arena;
+    ac_contract_values v;
+    char *dir;                     /* folder of accord.yaml: relative paths start there */
+    char *path;
+    ac_sha256 hash;                /* of the file's bytes */
+} ac_contract;
+
+ac_status ac_contract_read(ac_contract *out, const char *dir, ac_err *err);   /* dir/accord.yaml */
+void      ac_contract_release(ac_contract *c);
+/* A path of the contract, relative to its folder, in the contract's arena. */
+const char *ac_contract_path(ac_contract *c, const char *path);
+/* Where base_model lies: a path, or the cache (ACCORD_CACHE, else XDG_CACHE_HOME/accord, else
+ * ~/.cache/accord) for a known name; AC_ENOENT says how to get it. */
+ac_status ac_contract_model_path(ac_contract *c, const char **out, ac_err *err);
+/* The commented file that `accord init` writes. */
+ac_status ac_contract_template(ac_str *out, ac_err *err);
+
+/* ---- lock -------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *accept_small_reason;     /* V1: fewer cases than asked for, with a reason; NULL: refuse */
+    const char *const *accept_leak;      /* finding ids, with one reason */
+    size_t n_accept_leak;
+    const char *accept_leak_reason;
+} ac_freeze_opts;
+
+typedef struct {
+    ac_arena arena;
+    const ac_json *tree;
+    ac_str text;                         /* canonical JSON, newline at the end */
+    ac_sha256 hash;                      /* of text */
+    size_t n_cases, n_class[3];
+    double smallest_gain_points;         /* V4: at 80 % power */
+    uint64_t number;                     /* which lock of this contract it is, from 1 */
+} ac_lock;
+
+/* Checks everything (rows, cases, leaks, references against their own graders) and writes accord.lock
+ * atomically; a refusal leaves the old lock untouched. findings text for the person goes to report. */
+ac_status ac_freeze(ac_lock *out, ac_contract *c, const ac_freeze_opts *o, ac_str *report, ac_err *err);
+ac_status ac_lock_read(ac_lock *out, const ac_contract *c, ac_err *err);
+void      ac_lock_release(ac_lock *l);
+/* K3: re-hashes everything that the lock seals. */
+ac_status ac_gate(const ac_lock *l, ac_contract *c, ac_err *err);
+
+#endif

@@ -1,0 +1,106 @@
+/* data/data.h - training rows: reading, checking, masks, duplicates.
+ *
+ * R1  The format is decided once a file from all its rows, and every row is checked before anything else
+ *     happens; the first bad row is named with its line and column.
+ * R2  A row with no supervised token is refused with its line number (T3); a row longer than the context is
+ *     refused unless on_long says otherwise, and is then counted (T5).
+ * R3  Samples keep the file's order; their ids and masks are what the model will see. */
+#ifndef AC_DATA_DATA_H
+#define AC_DATA_DATA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/event.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "tokenizer/chat.h"
+#include "tokenizer/tokenizer.h"
+
+typedef enum { AC_MASK_ALL_TURNS /* "assistant" */, AC_MASK_LAST /* "last" */, AC_MASK_NONE /* "none" */ } ac_mask;
+typedef enum { AC_LONG_REFUSE, AC_LONG_TRUNCATE, AC_LONG_DROP } ac_on_long;
+typedef enum {
+    AC_FORMAT_AUTO, AC_FORMAT_MESSAGES, AC_FORMAT_PROMPT_COMPLETION, AC_FORMAT_TEXT, AC_FORMAT_ALPACA,
+    AC_FORMAT_SHAREGPT
+} ac_row_format;
+const char *ac_row_format_name(ac_row_format f);
+
+typedef struct {
+    size_t line;               /* in the file, from 1 */
+    size_t n_messages;
+    ac_message *message;       /* views into the arena; prompt/completion become user/assistant turns;
+                                  text rows have one message of role assistant and format TEXT */
+} ac_row;
+
+typedef struct {
+    ac_arena arena;
+    ac_row_format format;
+    size_t n;
+    ac_row *row;
+    ac_sha256 hash;            /* of the file's bytes */
+    char *path;
+} ac_row_file;
+ac_status ac_rows_read(ac_row_file *out, const char *path, ac_row_format format, ac_err *err);
+void      ac_rows_release(ac_row_file *f);
+
+typedef struct {
+    const int32_t *ids;
+    const uint8_t *target;     /* 1: supervised; never on the first token */
+    size_t n, n_target;
+    size_t line;
+} ac_sample;
+
+typedef struct {
+    ac_arena arena;
+    size_t n;
+    ac_sample *sample;
+    size_t n_tokens, n_targets, max_len;
+    size_t n_truncated, n_dropped;
+} ac_dataset;
+
+typedef struct {
+    ac_mask mask;
+    size_t max_len;            /* tokens */
+    ac_on_long on_long;
+} ac_data_opts;
+/* chat may be NULL for text rows only. */
+ac_status ac_dataset_build(ac_dataset *out, const ac_row_file *rows, const ac_tokenizer *tok,
+                           const ac_chat *chat, const ac_data_opts *opts, const ac_sink *sink, ac_err *err);
+void      ac_dataset_release(ac_dataset *d);
+
+/* ---- checks ---------------------------------------------------------------------------------------- */
+
+typedef enum { AC_FIND_NOTE, AC_FIND_WARN, AC_FIND_FAIL } ac_severity;
+typedef struct {
+    ac_severity severity;
+    const char *kind;          /* "duplicate", "leak-exact", "leak-ngram", "conflict", "unicode", ... */
+    const char *id;            /* stable id for --accept-leak: kind + short hash of both sides */
+    size_t line_a, line_b;     /* rows or case numbers; 0: none */
+    double score;
+    const char *text;          /* one sentence */
+} ac_finding;
+typedef struct {
+    ac_arena arena;
+    size_t n;
+    ac_finding *finding;
+} ac_findings;
+void ac_findings_release(ac_findings *f);
+
+/* Exact duplicate rows, same prompt with different answers, empty turns, suspicious Unicode. */
+ac_status ac_rows_check(ac_findings *out, const ac_row_file *rows, ac_err *err);
+
+/* Leak check of one text against rows: what eval gives for a case. */
+typedef struct {
+    const char *id;            /* case id */
+    ac_view prompt;            /* the last user turn */
+    ac_view context;           /* earlier turns joined, or none */
+    ac_view answer;            /* ideal or reference, may be none */
+} ac_leak_text;
+/* Normalised exact match of prompt+context, 13-gram word overlap, 5-gram Jaccard (warn .5, fail .8): see docs.
+ * A canary (may be NULL) found in any row fails. */
+ac_status ac_leak_check(ac_findings *out, const ac_leak_text *cases, size_t n_cases,
+                        const ac_row_file *rows, const char *canary, ac_err *err);
+
+#endif

@@ -1,0 +1,60 @@
+/* eval/cases.h - evaluation cases: reading, checking, counting classes.
+ *
+ * C1  One JSON object a line: {"id","class","turns":[{role,content}..] or "input", "ideal":s|[s] or
+ *     "assert":[{"type","value","threshold"}..], "cluster","tags"}. OpenAI-evals and Inspect rows load too
+ *     (interop in docs/formats/cases.md). A first line {"canary": "..."} names the file's canary.
+ * C2  ids are unique; class is success, refusal or edge; each case has at least one grader. */
+#ifndef AC_EVAL_CASES_H
+#define AC_EVAL_CASES_H
+
+#include <stdbool.h>
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "tokenizer/chat.h"
+
+typedef enum { AC_CLASS_SUCCESS, AC_CLASS_REFUSAL, AC_CLASS_EDGE, AC_CLASS_COUNT } ac_class;
+const char *ac_class_name(ac_class c);
+
+typedef enum {
+    AC_GRADE_EQUALS, AC_GRADE_CONTAINS, AC_GRADE_ICONTAINS, AC_GRADE_CONTAINS_ANY, AC_GRADE_CONTAINS_ALL,
+    AC_GRADE_STARTS_WITH, AC_GRADE_REGEX, AC_GRADE_NUMERIC, AC_GRADE_IS_JSON, AC_GRADE_SQL_EQUAL,
+    AC_GRADE_IS_REFUSAL, AC_GRADE_F1, AC_GRADE_COUNT
+} ac_grader;
+const char *ac_grader_name(ac_grader g);
+
+typedef struct {
+    ac_grader type;
+    bool negate;               /* "not-..." */
+    size_t n_values;
+    ac_view *value;
+    double threshold;          /* numeric: tolerance; f1: least score */
+} ac_assert;
+
+typedef struct {
+    ac_view id;
+    ac_class cls;
+    size_t line;
+    size_t n_turns;
+    ac_message *turn;          /* ends with the user's turn that is to be answered */
+    size_t n_asserts;
+    ac_assert *assert_;        /* all must hold */
+    ac_view ideal;             /* first reference answer; none where there is none */
+    ac_view cluster;           /* {NULL,0}: its own */
+} ac_case;
+
+typedef struct {
+    ac_arena arena;
+    size_t n;
+    ac_case *item;
+    size_t n_class[AC_CLASS_COUNT];
+    ac_view canary;
+    ac_sha256 hash;            /* of the file's bytes */
+    char *path;
+} ac_cases;
+
+ac_status ac_cases_read(ac_cases *out, const char *path, ac_err *err);
+void      ac_cases_release(ac_cases *c);
+
+#endif

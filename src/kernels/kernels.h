@@ -1,0 +1,202 @@
+/* kernels/kernels.h - the deterministic kernels: a contract and a slot per operation, and dispatch.
+ *
+ * The bit contract (docs/numerics.md, version AC_NUMERICS_FP32):
+ * B1  IEEE binary32, nearest-even, denormals kept; binary64 only where a contract here names it; fused
+ *     multiply-add only where written (fma(a,b,c) below is one rounding).
+ * B2  Only + - * / sqrt, fma, compares and integer operations. exp, log, sin, cos are our own polynomials.
+ *     max is compare-and-select: max(a,b) = a > b ? a : b.
+ * B3  Matrix products: each output element alone; k in blocks of AC_K_BLOCK, a block is one fma chain from +0
+ *     with k ascending, blocks are added in order.
+ * B4  Sums along a row: 16 virtual lanes, lane l takes elements l, l+16, ... in order (each lane starts at +0
+ *     and adds, or fmas where said); lanes fold 8, 4, 2, 1: lane[l] += lane[l+8], then 4, 2, 1.
+ * B5  Stored types expand to binary32 by one formula each (expand_row).
+ * Every slot of every tier gives the same bytes for finite inputs. NaN and Inf may come out, never
+ * compared: the caller checks for finiteness.
+ * Sizes may be 0 where not said otherwise. Pointers need 4-byte alignment only. Slots are single-threaded
+ * and touch only their outputs; splitting work over threads is the caller's, over outputs, never over a
+ * sum. Threads: the table is read-only after init. */
+#ifndef AC_KERNELS_KERNELS_H
+#define AC_KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/dtype.h"
+#include "base/err.h"
+#include "base/pool.h"
+
+#define AC_NUMERICS_FP32 "fp32/1"
+#define AC_K_BLOCK       512    /* B3 */
+#define AC_LANES         16     /* B4 */
+#define AC_ATTN_BLOCK    64     /* keys a block, see attn_forward */
+
+/* ---- tiers ------------------------------------------------------------------------------------- */
+
+typedef enum { AC_CPU_AUTO, AC_CPU_REF, AC_CPU_AVX2, AC_CPU_AVX512, AC_CPU_NEON } ac_cpu;
+
+enum {
+    AC_HAS_AVX2 = 1,      /* AVX2, FMA, F16C, and the OS saves ymm */
+    AC_HAS_AVX512 = 2,    /* F, BW, DQ, VL, and the OS saves zmm */
+    AC_HAS_NEON = 4
+};
+unsigned    ac_cpu_flags(void);                 /* detected once */
+const char *ac_cpu_name(ac_cpu c);              /* "avx512" */
+bool        ac_cpu_parse(const char *name, ac_cpu *out);
+const char *ac_cpu_model(void);                 /* "Intel(R) Xeon(R) ...", "" when unknown */
+
+/* ---- matrix product ---------------------------------------------------------------------------- */
+
+/* C (+)= A B in one of three forms; C is m x n with rows ldc floats apart.
+ *   NT  A: m rows of k (lda floats apart); B: n rows of k stored as b_type. Forward of a linear layer.
+ *   NN  A: m rows of k; B: k rows of n stored as b_type. Its input gradient.
+ *   TN  A: k rows of m; B: k rows of n, F32 only. Its weight gradient; k is the unit's tokens.
+ * A row of B takes b_row_bytes bytes. S = fold of blocks (B3); C = S, or C = C_old + S when accumulate (S is
+ * complete before it is added). k = 0: S = +0. */
+typedef enum { AC_MM_NT, AC_MM_NN, AC_MM_TN } ac_mm_form;
+typedef struct {
+    ac_mm_form form;
+    size_t m, n, k;
+    const float *a;
+    size_t lda;
+    const void *b;
+    ac_dtype b_type;
+    size_t b_row_bytes;
+    float *c;
+    size_t ldc;
+    bool accumulate;
+} ac_matmul_args;
+
+/* Pool-wide workspace for packing, sized once for a thread count. */
+typedef struct ac_mm_workspace ac_mm_workspace;
+ac_status ac_mm_workspace_open(ac_mm_workspace **out, size_t threads, ac_err *err);
+void      ac_mm_workspace_close(ac_mm_workspace **w);
+
+/* ---- attention ---------------------------------------------------------------------------------- */
+
+/* One query head over one document's keys; causal. Query row i stands at position q_pos + i and sees keys
+ * max(0, pos + 1 - window) .. pos (window 0: all). Rows of q/k/v/out are *_stride floats apart.
+ * For a query: keys in blocks of AC_ATTN_BLOCK counted from key 0; within a block
+ *   s_j = scale * (fma chain over d ascending, from +0)         for the visible keys j
+ *   bm = max of s_j (ascending, compare-and-select from -inf); m' = max(m, bm)
+ *   c = exp(m - m') (0 for the first block seen); p_j = exp(s_j - m')
+ *   l = fma(l, c, block sum of p_j, keys ascending from +0)
+ *   acc_d = acc_d * c, then fma(p_j, v_jd, acc_d) keys ascending
+ * at the end out_d = acc_d / l and lse = m + log(l). Blocks without a visible key are skipped. So a result
+ * depends on the query and its keys alone: not on n_q, packing or prefill against decode (B8). */
+typedef struct {
+    const float *q, *k, *v;
+    size_t q_stride, k_stride, v_stride;
+    size_t n_q, q_pos;         /* n_kv = q_pos + n_q keys are readable */
+    size_t head_dim;           /* 1..256 */
+    size_t window;
+    float scale;
+    float *out;
+    size_t out_stride;
+    float *lse;                /* n_q values, or NULL */
+} ac_attn_args;
+
+/* Gradient for one key/value head and the `group` query heads that share it; whole document (q_pos 0).
+ * Head h of the group has q + h*head_dim (same for out, dout, dq) and lse + h*lse_stride.
+ * delta_i = sum_d dout*out (B4, products then adds as fma into the lanes); P_ij = exp(s_ij - lse_i), with
+ * s_ij as in forward; dP_ij = fma chain over d of dout_id v_jd; dS_ij = P_ij * (dP_ij - delta_i);
+ *   dq_id = scale * (fma chain over visible keys j ascending of dS_ij k_jd, from +0)
+ *   dv_jd = chain over heads ascending, then queries ascending, of fma(P_ij, dout_id, .) from +0
+ *   dk_jd = scale * (the same chain of fma(dS_ij, q_id, .))
+ * dq, dk and dv are overwritten. */
+typedef struct {
+    const float *q, *k, *v, *out, *dout, *lse;
+    size_t q_stride, k_stride, v_stride, out_stride, dout_stride, lse_stride;
+    size_t n, head_dim, group, window;
+    float scale;
+    float *dq, *dk, *dv;
+    size_t dq_stride, dk_stride, dv_stride;
+    float *scratch;            /* ac_attn_scratch_floats(n, head_dim, group) floats */
+} ac_attn_grad_args;
+size_t ac_attn_scratch_floats(size_t n, size_t head_dim, size_t group);
+
+/* ---- the table ----------------------------------------------------------------------------------- */
+
+typedef struct ac_kernels ac_kernels;
+struct ac_kernels {
+    ac_cpu tier;
+
+    /* Products. One call computes C for rows [0,m) and columns [0,n) of args on one thread; worker picks
+     * its part of the workspace. ac_matmul splits over threads. */
+    void (*matmul)(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker);
+
+    /* dst[i] = element i of a stored row; n elements, a multiple of the type's block (B5). */
+    void (*expand_row)(float *dst, const void *src, ac_dtype type, size_t n);
+
+    /* y = x * r * w with r = 1 / sqrt(mean + eps), mean = (sum of x*x by B4, fma into lanes) / cols;
+     * (x * r) first, then * w. y may equal x. */
+    void (*rmsnorm)(float *y, const float *x, const float *w, size_t rows, size_t cols, float eps);
+    /* dx_i (+)= r * (g_i - x_i * r * r * (sum_j g_j x_j by B4, fma) / cols), g = dy * w. accumulate: added to
+     * what dx holds. dx may equal dy. */
+    void (*rmsnorm_grad)(float *dx, const float *dy, const float *x, const float *w, size_t rows,
+                         size_t cols, float eps, bool accumulate);
+
+    /* Rotary embedding in place over `heads` heads of head_dim floats in each of rows rows (row_stride
+     * floats apart), halves split: (x[i], x[i+d/2]) -> (x0*c - x1*s, x1*c + x0*s), each as
+     * fma(x0, c, -(x1*s)) and fma(x1, c, x0*s). cos/sin rows of head_dim/2 floats at pos[row]. inverse: the
+     * gradient (s negated). */
+    void (*rope)(float *x, size_t row_stride, size_t rows, size_t heads, size_t head_dim,
+                 const uint32_t *pos, const float *cos_table, const float *sin_table, bool inverse);
+
+    void (*attn_forward)(const ac_attn_args *args);
+    void (*attn_grad)(const ac_attn_grad_args *args);
+
+    /* y = silu(g) * u with silu(g) = g * (1 / (1 + exp(-g))). */
+    void (*swiglu)(float *y, const float *g, const float *u, size_t n);
+    /* s = 1/(1+exp(-g)); du = dy * (g*s); dg = dy * u * (s * (1 + g * (1 - s))). dg may equal g, du u. */
+    void (*swiglu_grad)(float *dg, float *du, const float *dy, const float *g, const float *u, size_t n);
+
+    void (*add)(float *y, const float *a, const float *b, size_t n);          /* y may equal a or b */
+    void (*add_row)(float *x, const float *bias, size_t rows, size_t cols, size_t row_stride);
+    void (*scale)(float *x, float s, size_t n);
+    void (*axpy)(float *y, float a, const float *x, size_t n);                /* y = fma(a, x, y) */
+
+    /* Rows of logits: lse = max + log(sum exp(x - max)), max and sum by B4 (max lanes from -inf); nll[r] =
+     * lse - x[target]. With grad: x becomes (exp(x - lse) - [target]) * grad_scale, in place. */
+    void (*cross_entropy)(float *logits, size_t rows, size_t cols, size_t row_stride,
+                          const int32_t *target, float *nll, bool grad, float grad_scale);
+    void (*softmax)(float *y, const float *x, size_t n);     /* exp(x-max)/sum, max and sum by B4 */
+    size_t (*argmax)(const float *x, size_t n);              /* lowest index of the largest; n >= 1 */
+
+    /* y_i = x_i * keep_i * inv_keep, keep_i = ac_rng_u32(seed, AC_RNG_DROPOUT, step, index + i) >= threshold;
+     * y may equal x. The same call on dy is the gradient. */
+    void (*dropout)(float *y, const float *x, size_t n, uint64_t seed, uint64_t step, uint64_t index,
+                    uint32_t threshold, float inv_keep);
+
+    /* Sum of squares in binary64: 16 lanes of double, folded as B4. */
+    double (*sum_squares)(const float *x, size_t n);
+    bool   (*all_finite)(const float *x, size_t n);
+
+    /* AdamW (Loshchilov and Hutter, 2019), decoupled decay, torch's order:
+     *   g' = g * grad_scale; p = p - (lr*wd)*p [as p * (1 - lr*wd)];
+     *   m = fma(b1, m, (1-b1)*g'); v = fma(b2, v, (1-b2)*(g'*g'));
+     *   p = p - (lr/bc1) * m / (sqrt(v) / sqrt_bc2 + eps), bc1 = 1-b1^t, sqrt_bc2 = sqrt(1-b2^t);
+     * the scalars come in ready as floats. */
+    void (*adamw)(float *p, float *m, float *v, const float *g, size_t n, float grad_scale,
+                  float one_minus_lr_wd, float b1, float one_minus_b1, float b2, float one_minus_b2,
+                  float lr_over_bc1, float inv_sqrt_bc2, float eps);
+
+    void (*exp)(float *y, const float *x, size_t n);   /* within 1.1 ulp; exact 0 under -104, Inf over 88.8 */
+    void (*log)(float *y, const float *x, size_t n);   /* x > 0, within 2 ulp */
+};
+
+/* Fills the table for a tier (AUTO: the best that was detected; a tier the CPU lacks is AC_EARG, with a
+ * message that says what was detected). */
+ac_status ac_kernels_init(ac_kernels *t, ac_cpu choice, ac_err *err);
+
+/* The product over a pool: splits outputs only, same bits at any thread count. */
+void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args);
+
+/* cos and sin of position * frequency for rotary tables, own code in binary64, rounded once to binary32.
+ * |x| up to 2^31; within 1 ulp of binary32. */
+void ac_sincos(double x, float *sin_out, float *cos_out);
+double ac_exp_f64(double x);   /* own code, within 2 ulp of binary64; used for tables and schedules */
+double ac_log_f64(double x);
+double ac_pow_f64(double base, double exponent);  /* base > 0 */
+double ac_cos_f64(double x);
+
+#endif

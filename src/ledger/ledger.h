@@ -1,0 +1,43 @@
+/* ledger/ledger.h - run folders and the audit chain.
+ *
+ * A1  .accord/audit.jsonl is append-only: each line is canonical JSON {"seq","utc","act",...,"prev","hash"} where
+ *     hash = SHA-256 over the line without "hash", and prev is the hash before it (64 zeros first).
+ * A2  seq is dense from 1. An act is recorded before its outcome is shown. A torn last line is cut off and a
+ *     "recovered" act says so; any other damage is AC_ESTATE and stops every command that would append.
+ * A3  A run folder is .accord/runs/<utc>-<8 hex>/ and is complete by itself. */
+#ifndef AC_LEDGER_LEDGER_H
+#define AC_LEDGER_LEDGER_H
+
+#include <stdbool.h>
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "formats/json.h"
+
+/* Appends one act; fields is the inside of a JSON object ("\"lock\":\"..\",\"cases\":48") or NULL.
+ * project: the folder that holds .accord (made when absent). */
+ac_status ac_audit_append(const char *project, const char *act, const char *fields, ac_err *err);
+typedef struct { uint64_t count; ac_sha256 head; } ac_audit_head;
+/* Verifies the whole chain. AC_ENO names the first bad line. No file: count 0. */
+ac_status ac_audit_verify(const char *project, ac_audit_head *out, ac_err *err);
+/* How many acts of this kind there are, and how many have "lock" equal to lock_hex (NULL: any). */
+ac_status ac_audit_count(const char *project, const char *act, const char *lock_hex, uint64_t *out, ac_err *err);
+
+/* Makes a fresh run folder and gives its path. */
+ac_status ac_run_create(char **path, ac_arena *a, const char *project, ac_err *err);
+/* By id, unique prefix of an id, path, or "latest". */
+ac_status ac_run_find(char **path, ac_arena *a, const char *project, const char *name, ac_err *err);
+typedef struct {
+    const char *id, *path, *state;   /* "training", "trained", "stopped", "failed" */
+    const char *started;             /* ISO */
+    const char *verdict;             /* "WIN", "LOSS", "NO CLEAR LIFT", or NULL */
+    double train_loss, valid_loss, seconds;   /* NAN where unknown */
+    uint64_t steps;
+} ac_run_info;
+ac_status ac_runs_list(ac_run_info **out, size_t *n, ac_arena *a, const char *project, ac_err *err);
+/* env.json of this machine and build: version, compiler, CPU, tier, threads, OS, libraries, argv, git. */
+ac_status ac_env_json(ac_str *out, int argc, char *const *argv, const char *tier, size_t threads,
+                      const char *project, ac_err *err);
+
+#endif

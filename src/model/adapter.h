@@ -1,0 +1,63 @@
+/* model/adapter.h - LoRA adapters: y = W x + scale * B (A x).
+ *
+ * A1  All parameters lie in one array of n_params floats: modules by layer, then by target (q k v o gate up
+ *     down); of each module A (rank x in, row-major) and then B (out x rank, row-major). Gradients and
+ *     optimizer state have the same layout.
+ * A2  scale = alpha / rank, or alpha / sqrt(rank) with rslora.
+ * A3  Rows of q and k are in Hugging Face's order whatever the base's file has, so that an adapter fits the
+ *     same model from safetensors and from GGUF.
+ * A4  Files are PEFT's: adapter_config.json and adapter_model.safetensors (float32), read back bit for bit. */
+#ifndef AC_MODEL_ADAPTER_H
+#define AC_MODEL_ADAPTER_H
+
+#include "base/hash.h"
+#include "model/model.h"
+
+typedef enum {
+    AC_TARGET_Q, AC_TARGET_K, AC_TARGET_V, AC_TARGET_O, AC_TARGET_GATE, AC_TARGET_UP, AC_TARGET_DOWN,
+    AC_TARGET_COUNT
+} ac_target;
+const char *ac_target_name(ac_target t);              /* "q_proj" */
+bool        ac_target_parse(ac_view name, ac_target *out); /* "q_proj" or "q" */
+
+typedef struct {
+    uint32_t rank;             /* 1..1024 */
+    double alpha;
+    bool rslora;
+    uint32_t targets;          /* bit 1 << ac_target */
+    uint32_t last_layers;      /* 0: all layers; else only the last so many */
+} ac_lora_spec;
+
+typedef struct {
+    uint32_t layer;
+    ac_target target;
+    size_t in, out;
+    size_t a_at, b_at;         /* offsets into params */
+} ac_lora_module;
+
+struct ac_adapter {
+    ac_lora_spec spec;
+    float scale;
+    size_t n_modules;
+    ac_lora_module *module;
+    size_t n_params;
+    float *params;
+};
+
+/* Zeroed parameters. */
+ac_status ac_adapter_open(ac_adapter **out, const ac_model *m, const ac_lora_spec *spec, ac_err *err);
+void      ac_adapter_close(ac_adapter **a);
+/* A uniform in +-1/sqrt(in) from stream AC_RNG_INIT (PEFT's and mlx-lm's choice), B zero. */
+void      ac_adapter_init(ac_adapter *a, uint64_t seed);
+/* The module of a layer and target; NULL when it is not adapted. */
+const ac_lora_module *ac_adapter_find(const ac_adapter *a, size_t layer, ac_target t);
+
+/* Writes adapter_config.json and adapter_model.safetensors into dir (made when absent). */
+ac_status ac_adapter_save(const ac_adapter *a, const char *dir, const char *base_name, double dropout,
+                          ac_err *err);
+/* Reads them back; shapes are checked against the model. */
+ac_status ac_adapter_load(ac_adapter **out, const ac_model *m, const char *dir, ac_err *err);
+/* SHA-256 of adapter_model.safetensors as it would be written. */
+ac_status ac_adapter_hash(const ac_adapter *a, ac_sha256 *out, ac_err *err);
+
+#endif

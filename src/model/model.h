@@ -1,0 +1,96 @@
+/* model/model.h - a transformer: configuration, weights, forward, backward, decoding.
+ *
+ * L1  Weights stay mapped in their stored type; forward and backward are written once over the device table
+ *     (backend/backend.h). A family is one description table (Llama and Mistral, Qwen2, Qwen3).
+ * L2  A token's logits depend on its own document before it, and on nothing else: not on what it is packed or
+ *     batched with, nor on prefill or decode (B8).
+ * L3  Every unit's gradient is computed alone (k over its tokens) and added in unit order (B6), so how units
+ *     are grouped into calls changes no bit.
+ * L4  Attention never builds the T x T matrix; logits exist only for supervised positions, in chunks.
+ * Threads: a model belongs to one thread at a time (it uses the device's pool inside). */
+#ifndef AC_MODEL_MODEL_H
+#define AC_MODEL_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "backend/backend.h"
+#include "base/err.h"
+
+typedef struct {
+    char family[16];            /* "llama", "qwen2", "qwen3" */
+    size_t n_layers, hidden, ffn, n_heads, n_kv_heads, head_dim, vocab, context, window;
+    double rms_eps, rope_theta;
+    /* rope scaling: 0 none, 1 linear (factor), 2 llama3 (factor, low, high, original context) */
+    int rope_scaling;
+    double rope_factor, rope_low, rope_high, rope_original;
+    bool tied_output, qkv_bias, qk_norm;
+    uint64_t n_params;
+    uint64_t weight_bytes;
+    char weight_types[64];      /* "Q4_1 (211), F32 (61)" */
+    char source[16];            /* "gguf" or "safetensors" */
+} ac_model_config;
+
+typedef struct ac_model ac_model;
+typedef struct ac_adapter ac_adapter;   /* model/adapter.h */
+
+/* path: a Hugging Face folder or a GGUF file. Borrows the device. */
+ac_status ac_model_open(ac_model **out, ac_device *dev, const char *path, ac_err *err);
+void      ac_model_close(ac_model **m);
+const ac_model_config *ac_model_get_config(const ac_model *m);
+/* Reads the configuration only (no weights are bound): for inspect. */
+ac_status ac_model_read_config(ac_model_config *out, const char *path, ac_err *err);
+/* SHA-256 of the weights' files, in a fixed order: what the lock seals. */
+#include "base/hash.h"
+ac_status ac_model_hash(ac_sha256 *out, const char *path, ac_err *err);
+
+/* A unit: one row of a batch as the packing plan made it (one or several documents). Borrowed. */
+typedef struct {
+    const int32_t *ids;
+    const uint8_t *target;      /* 1: this token is supervised (predicted from the one before it in its
+                                   document; never set on a document's first token) */
+    size_t n;                   /* tokens */
+    const uint32_t *doc_start;  /* n_docs offsets, ascending, the first 0 */
+    size_t n_docs;
+    uint64_t index;             /* place in the step's plan: keys the dropout */
+} ac_unit;
+
+typedef struct {
+    double inv_n;               /* 1 / supervised tokens of the whole step (B6) */
+    uint64_t seed, step;        /* dropout */
+    double dropout;             /* 0: none */
+} ac_pass;
+
+/* Forward and backward of n_units units. Adds their gradients, in order, to grad[adapter params] and sets
+ * loss[u] = sum of the unit's negative log likelihoods (token order, binary64), not divided. */
+ac_status ac_model_grad(ac_model *m, const ac_adapter *ad, const ac_unit *units, size_t n_units,
+                        const ac_pass *pass, float *grad, double *loss, ac_err *err);
+/* Forward only; ad may be NULL. token_nll (may be NULL): one value for each supervised token in order. */
+ac_status ac_model_nll(ac_model *m, const ac_adapter *ad, const ac_unit *units, size_t n_units,
+                       double *loss, float *token_nll, ac_err *err);
+/* Logits of every position of one sequence, for tests: n x vocab. */
+ac_status ac_model_logits(ac_model *m, const ac_adapter *ad, const int32_t *ids, size_t n, float *logits,
+                          ac_err *err);
+/* Bytes that one ac_model_grad call with so many tokens takes beside weights and adapter. */
+size_t    ac_model_grad_bytes(const ac_model *m, const ac_adapter *ad, size_t tokens);
+
+/* ---- decoding -------------------------------------------------------------------------------------- */
+
+typedef struct ac_kv ac_kv;
+/* n_slots sequences of up to max_tokens each. */
+ac_status ac_kv_open(ac_kv **out, const ac_model *m, size_t n_slots, size_t max_tokens, ac_err *err);
+void      ac_kv_close(ac_kv **kv);
+size_t    ac_kv_len(const ac_kv *kv, size_t slot);
+void      ac_kv_truncate(ac_kv *kv, size_t slot, size_t len);   /* 0: empties the slot */
+
+typedef struct {
+    size_t slot;
+    const int32_t *ids;      /* appended to the slot; n >= 1 */
+    size_t n;
+} ac_feed;
+/* Feeds distinct slots at once; logits gets n_feeds rows of vocab floats: those after each feed's last
+ * token (NULL: none computed). A slot that would overflow is AC_EARG before anything is changed. */
+ac_status ac_model_feed(ac_model *m, const ac_adapter *ad, ac_kv *kv, const ac_feed *feeds, size_t n_feeds,
+                        float *logits, ac_err *err);
+
+#endif

@@ -1,0 +1,87 @@
+/* train/train.h - LoRA training with the same bits on every CPU, after any kill and resume.
+ *
+ * T1..T8 of docs/training.md hold here. In short: every row once an epoch, the last short batch counts; the loss
+ * is the mean over the step's supervised tokens; rows, order and N of a step are fixed before its first
+ * micro-batch; a checkpoint is complete or absent; a non-finite step is undone, three in a row end the run.
+ * Knows neither contract nor terminal: plain options in, events out. */
+#ifndef AC_TRAIN_TRAIN_H
+#define AC_TRAIN_TRAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/err.h"
+#include "base/event.h"
+#include "base/hash.h"
+#include "data/data.h"
+#include "model/adapter.h"
+#include "model/model.h"
+
+typedef enum { AC_SCHED_COSINE, AC_SCHED_LINEAR, AC_SCHED_CONSTANT } ac_schedule;
+
+typedef struct {
+    ac_lora_spec lora;
+    double dropout;
+    double lr, min_lr_ratio;      /* the schedule ends at lr * min_lr_ratio */
+    double warmup_ratio;          /* share of all steps, when warmup_steps is 0 */
+    uint64_t warmup_steps;
+    ac_schedule schedule;
+    double beta1, beta2, eps, weight_decay;
+    double clip;                  /* gradient norm; 0: none */
+    uint64_t epochs;              /* or */
+    uint64_t max_steps;           /* 0: epochs decide */
+    size_t batch_rows;            /* units a step when packing is off; rows otherwise grouped by pack_len */
+    size_t micro_batch;           /* units a forward; changes no bit */
+    bool packing;                 /* several rows in one unit, block-diagonal attention */
+    size_t pack_len;              /* tokens a unit */
+    uint64_t seed;
+    uint64_t eval_every, save_every;   /* steps; 0: at the end of each epoch */
+    size_t keep_checkpoints;      /* >= 1 */
+    uint64_t patience;            /* evaluations without improvement before stopping; 0: off */
+} ac_train_opts;
+
+/* Order and grouping of an epoch: depends on lengths, options, seed and epoch alone. */
+typedef struct {
+    size_t n_units;
+    uint32_t *unit_first;         /* n_units + 1: offsets into row */
+    uint32_t *row;                /* sample indices in unit order */
+    size_t n_steps;
+    uint32_t *step_first;         /* n_steps + 1: offsets into units */
+    uint64_t padding_tokens;      /* 0 where units are ragged: nothing is padded on the CPU */
+} ac_epoch_plan;
+ac_status ac_epoch_plan_make(ac_epoch_plan *out, const ac_dataset *d, const ac_train_opts *o,
+                             uint64_t epoch, ac_arena *a, ac_err *err);
+
+double ac_lr_at(const ac_train_opts *o, uint64_t step, uint64_t total_steps);  /* step from 1 */
+
+typedef struct {
+    const ac_train_opts *opts;
+    ac_model *model;
+    const ac_dataset *train, *valid;     /* valid may be NULL */
+    const char *run_dir;                 /* checkpoints/, adapter/, trace.jsonl are written below it */
+    const char *base_name;               /* for adapter_config.json */
+    ac_sha256 lock_hash;                 /* a resume under another is AC_ECONTRACT (78) */
+    bool resume;                         /* from the newest complete checkpoint; AC_ENOENT without one */
+    const char *init_adapter;            /* PEFT folder to start from, or NULL */
+    const ac_sink *sink;
+    /* Polled at each unit boundary; true: checkpoint and return AC_ECANCEL. May be NULL. */
+    bool (*stop)(void *ctx);
+    void *stop_ctx;
+    uint64_t stop_after_step;            /* 0: none. For tests of resume: checkpoint after it, AC_ECANCEL */
+} ac_train_job;
+
+typedef struct {
+    uint64_t steps, best_step;
+    double first_loss, last_loss, best_valid_loss;
+    uint64_t tokens, supervised_tokens, padding_tokens;
+    double train_seconds, eval_seconds;
+    uint64_t undone_steps;
+    bool stopped_early;
+    ac_sha256 adapter_hash;              /* of adapter_model.safetensors under run_dir/adapter */
+    ac_sha256 trace_hash;                /* h_t after the last step (B9) */
+} ac_train_result;
+
+/* The best adapter by validation loss (the last one without validation) ends in run_dir/adapter. */
+ac_status ac_train_run(const ac_train_job *job, ac_train_result *out, ac_err *err);
+
+#endif
