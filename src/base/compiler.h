@@ -20,6 +20,7 @@
 #define AC_UNLIKELY(x)          __builtin_expect(!!(x), 0)
 #define AC_INLINE               static inline __attribute__((always_inline))
 #define AC_NOINLINE             __attribute__((noinline))
+#define AC_CONSTRUCTOR          __attribute__((constructor))
 #else
 #define AC_PRINTF(fmt_i, arg_i)
 #define AC_NODISCARD
@@ -27,6 +28,18 @@
 #define AC_UNLIKELY(x) (x)
 #define AC_INLINE      static inline
 #define AC_NOINLINE
+#define AC_CONSTRUCTOR
+#endif
+
+/* Tells the core that this is a spin loop, and reads and writes ARM's floating-point control. */
+#if AC_ARCH_X86
+#define AC_SPIN_HINT() __builtin_ia32_pause()
+#elif AC_ARCH_ARM
+#define AC_SPIN_HINT() __asm__ __volatile__("yield")
+#define AC_FPCR_GET(v) __asm__ __volatile__("mrs %0, fpcr" : "=r"(v))
+#define AC_FPCR_SET(v) __asm__ __volatile__("msr fpcr, %0" : : "r"(v))
+#else
+#define AC_SPIN_HINT() ((void)0)
 #endif
 
 #define AC_COUNTOF(a) (sizeof(a) / sizeof((a)[0]))

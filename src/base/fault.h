@@ -11,6 +11,8 @@ typedef enum { AC_FAULT_NONE, AC_FAULT_ALLOC, AC_FAULT_IO } ac_fault_kind;
 void ac_fault_arm(ac_fault_kind kind, long nth);   /* nth >= 1: that call and all after it fail */
 void ac_fault_disarm(void);
 bool ac_fault_fired(void);
+/* Arms what ACCORD_FAULT says; false when it is set and is neither alloc:N nor io:N. For cli. */
+bool ac_fault_arm_from_env(void);
 /* Called by base: true when this call is to fail. For I/O the caller reports ENOSPC. */
 bool ac_fault_hit(ac_fault_kind kind);
 

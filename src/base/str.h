@@ -56,7 +56,7 @@ const char *ac_str_c(const ac_str *s);   /* "" when empty */
 /* The whole view must be a number; no white space, no locale. */
 bool ac_parse_i64(ac_view v, int64_t *out);
 bool ac_parse_u64(ac_view v, uint64_t *out);
-bool ac_parse_f64(ac_view v, double *out);     /* correctly rounded; inf and nan are refused */
+bool ac_parse_f64(ac_view v, double *out);     /* correctly rounded; inf, nan, overflow: false */
 /* Shortest decimal that reads back to the same double; out holds at least 32 bytes. */
 void ac_format_f64(char *out, double v);
 
@@ -66,7 +66,7 @@ size_t ac_utf8_len(const char *p, size_t remaining);
 size_t ac_utf8_decode(const char *p, size_t remaining, uint32_t *cp);
 size_t ac_utf8_encode(char out[4], uint32_t cp);
 bool   ac_utf8_valid(ac_view v, size_t *bad_offset);
-/* Levenshtein distance, capped: for "did you mean" over option and key names. */
+/* Levenshtein distance in bytes, at most cap (which then means "cap or more"): for "did you mean" over option and key names. */
 unsigned ac_edit_distance(ac_view a, ac_view b, unsigned cap);
 
 #endif

@@ -1,0 +1,121 @@
+#include "base/hash.h"
+
+#include <sodium.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/file.h"
+
+_Static_assert(sizeof(crypto_hash_sha256_state) <= sizeof(ac_sha256_state),
+               "libsodium's state must fit the opaque one");
+_Static_assert(_Alignof(crypto_hash_sha256_state) <= _Alignof(ac_sha256_state),
+               "libsodium's state must be aligned in the opaque one");
+
+static crypto_hash_sha256_state *inner(ac_sha256_state *s)
+{
+    return (crypto_hash_sha256_state *)(void *)s->opaque;
+}
+
+void ac_sha256_init(ac_sha256_state *s)
+{
+    crypto_hash_sha256_init(inner(s));
+}
+
+void ac_sha256_add(ac_sha256_state *s, const void *data, size_t len)
+{
+    if (len) crypto_hash_sha256_update(inner(s), data, len);
+}
+
+void ac_sha256_done(ac_sha256_state *s, ac_sha256 *out)
+{
+    crypto_hash_sha256_final(inner(s), out->byte);
+}
+
+ac_sha256 ac_sha256_of(const void *data, size_t len)
+{
+    ac_sha256_state s;
+    ac_sha256 h;
+    ac_sha256_init(&s);
+    ac_sha256_add(&s, data, len);
+    ac_sha256_done(&s, &h);
+    return h;
+}
+
+void ac_sha256_hex(char out[AC_SHA256_HEX], const ac_sha256 *h)
+{
+    static const char digit[] = "0123456789abcdef";
+    for (size_t i = 0; i < 32; i++) {
+        out[2 * i] = digit[h->byte[i] >> 4];
+        out[2 * i + 1] = digit[h->byte[i] & 15];
+    }
+    out[64] = '\0';
+}
+
+static int nibble(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+int ac_sha256_parse(ac_sha256 *out, ac_view hex)
+{
+    ac_sha256 h;
+    if (hex.len != 64) return -1;
+    for (size_t i = 0; i < 32; i++) {
+        const int hi = nibble(hex.ptr[2 * i]), lo = nibble(hex.ptr[2 * i + 1]);
+        if (hi < 0 || lo < 0) return -1;
+        h.byte[i] = (uint8_t)(hi * 16 + lo);
+    }
+    *out = h;
+    return 0;
+}
+
+ac_status ac_sha256_file(ac_sha256 *out, const char *path, ac_err *err)
+{
+    ac_map m;
+    const ac_status st = ac_map_open(&m, path, err);
+    if (st) return st;
+    *out = ac_sha256_of(m.ptr, m.len);
+    ac_map_close(&m);
+    return AC_OK;
+}
+
+/* Eight tables, so that a step takes eight bytes; filled once. Racing threads write the same
+ * values, and the flag is set after them. */
+static uint32_t crc_table[8][256];
+static atomic_int crc_ready;   /* 0 empty, 1 being filled, 2 ready */
+
+static void crc_fill(void)
+{
+    int none = 0;
+    if (!atomic_compare_exchange_strong(&crc_ready, &none, 1)) {
+        while (atomic_load_explicit(&crc_ready, memory_order_acquire) != 2) { }
+        return;
+    }
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t c = i;
+        for (int bit = 0; bit < 8; bit++) c = (c >> 1) ^ (c & 1 ? 0x82F63B78u : 0);
+        crc_table[0][i] = c;
+    }
+    for (size_t t = 1; t < 8; t++)
+        for (size_t i = 0; i < 256; i++)
+            crc_table[t][i] = (crc_table[t - 1][i] >> 8) ^ crc_table[0][crc_table[t - 1][i] & 255];
+    atomic_store_explicit(&crc_ready, 2, memory_order_release);
+}
+
+uint32_t ac_crc32c(uint32_t crc, const void *data, size_t len)
+{
+    if (atomic_load_explicit(&crc_ready, memory_order_acquire) != 2) crc_fill();
+    const uint8_t *p = data;
+    uint32_t c = ~crc;
+    for (; len >= 8; len -= 8, p += 8) {
+        c ^= (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+        c = crc_table[7][c & 255] ^ crc_table[6][c >> 8 & 255] ^ crc_table[5][c >> 16 & 255]
+            ^ crc_table[4][c >> 24] ^ crc_table[3][p[4]] ^ crc_table[2][p[5]]
+            ^ crc_table[1][p[6]] ^ crc_table[0][p[7]];
+    }
+    for (; len; len--, p++) c = (c >> 8) ^ crc_table[0][(c ^ *p) & 255];
+    return ~c;
+}

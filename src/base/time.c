@@ -1,0 +1,60 @@
+#include "base/time.h"
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <time.h>
+
+static int64_t clock_ns(clockid_t id)
+{
+    struct timespec t;
+    if (clock_gettime(id, &t) != 0) return 0;
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t ac_mono_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+int64_t ac_utc_ns(void)
+{
+    return clock_ns(CLOCK_REALTIME);
+}
+
+static void utc_text(char out[32], int64_t utc_ns, const char *fmt)
+{
+    int64_t s = utc_ns / 1000000000;
+    if (utc_ns % 1000000000 < 0) s--;
+    const time_t t = (time_t)s;
+    struct tm tm;
+    if (!gmtime_r(&t, &tm) || strftime(out, 32, fmt, &tm) == 0) out[0] = '\0';
+}
+
+void ac_utc_iso(char out[32], int64_t utc_ns)
+{
+    utc_text(out, utc_ns, "%Y-%m-%dT%H:%M:%SZ");
+}
+
+void ac_utc_compact(char out[32], int64_t utc_ns)
+{
+    utc_text(out, utc_ns, "%Y%m%dT%H%M%SZ");
+}
+
+int64_t ac_peak_rss_bytes(void)
+{
+    struct rusage u;
+    if (getrusage(RUSAGE_SELF, &u) != 0) return 0;
+#if defined(__APPLE__)
+    return (int64_t)u.ru_maxrss;
+#else
+    return (int64_t)u.ru_maxrss * 1024;
+#endif
+}
+
+double ac_cpu_seconds(void)
+{
+    struct rusage u;
+    if (getrusage(RUSAGE_SELF, &u) != 0) return 0.0;
+    return (double)u.ru_utime.tv_sec + (double)u.ru_stime.tv_sec
+           + 1e-6 * ((double)u.ru_utime.tv_usec + (double)u.ru_stime.tv_usec);
+}
