@@ -28,6 +28,18 @@ static void clean(char *text)
     }
 }
 
+/* ": " and more behind text[0, used), as far as they fit. */
+static void join(char text[AC_ERR_TEXT_MAX], size_t used, const char *more)
+{
+    const char *const parts[] = { ": ", more };
+    for (size_t i = 0; i < AC_COUNTOF(parts); i++) {
+        const size_t room = AC_ERR_TEXT_MAX - 1 - used, n = strlen(parts[i]);
+        memcpy(text + used, parts[i], n < room ? n : room);
+        used += n < room ? n : room;
+    }
+    text[used] = '\0';
+}
+
 ac_status ac_fail(ac_err *err, ac_status st, const char *fmt, ...)
 {
     if (!err || err->text[0]) return st;
@@ -51,7 +63,7 @@ ac_status ac_err_prefix(ac_err *err, ac_status st, const char *fmt, ...)
     va_end(ap);
     size_t used = n < 0 ? 0 : (size_t)n;
     if (used > sizeof err->text - 1) used = sizeof err->text - 1;
-    (void)snprintf(err->text + used, sizeof err->text - used, ": %s", old);
+    join(err->text, used, old);
     clean(err->text);
     return st;
 }
@@ -73,7 +85,7 @@ ac_status ac_fail_errno(ac_err *err, ac_status st, int errno_value, const char *
     char why[128];
     /* GNU strerror_r: it may return its own constant text instead of filling the buffer. */
     const char *text = strerror_r(errno_value, why, sizeof why);
-    (void)snprintf(err->text + used, sizeof err->text - used, ": %s", text);
+    join(err->text, used, text);
     clean(err->text);
     return st;
 }

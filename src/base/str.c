@@ -320,12 +320,16 @@ bool ac_parse_f64(ac_view v, double *out)
     return true;
 }
 
+/* At most 24 characters at 17 digits: sign, digits, point, e-308. */
 static void print_g(char out[32], int precision, double v)
 {
+    char text[48] = "";
     const locale_t c = c_locale();
     const locale_t old = c ? uselocale(c) : (locale_t)0;
-    (void)snprintf(out, 32, "%.*g", precision, v);
+    (void)snprintf(text, sizeof text, "%.*g", precision, v);
     if (c) (void)uselocale(old);
+    text[31] = '\0';
+    memcpy(out, text, 32);
 }
 
 void ac_format_f64(char *out, double v)
