@@ -194,6 +194,15 @@ char *ac_path_join(ac_arena *a, const char *dir, const char *name)
     return ac_arena_printf(a, "%s%s%s", dir, dir[n - 1] == '/' ? "" : "/", name);
 }
 
+char *ac_cache_dir(ac_arena *a)
+{
+    const char *own = getenv("ACCORD_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (own && own[0]) return ac_arena_strndup(a, own, strlen(own));
+    if (xdg && xdg[0] == '/') return ac_path_join(a, xdg, "accord");
+    if (home && home[0]) return ac_path_join(a, home, ".cache/accord");
+    return NULL;
+}
+
 bool ac_path_component_ok(ac_view name)
 {
     if (name.len == 0 || name.len > 255) return false;

@@ -22,5 +22,7 @@ typedef enum {
 } ac_exit;
 
 ac_exit ac_exit_of(ac_status st);
+/* What a code means, for help and man page; NULL when it is none of the above. */
+const char *ac_exit_meaning(int code);
 
 #endif

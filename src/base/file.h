@@ -69,6 +69,9 @@ ac_status ac_dir_list(const char *path, ac_arena *a, char ***names, size_t *n, a
 char     *ac_path_join(ac_arena *a, const char *dir, const char *name);
 /* A name that came out of a file: one component of [A-Za-z0-9._-], not "." or "..". */
 bool      ac_path_component_ok(ac_view name);
+/* Where downloads and derived files go: ACCORD_CACHE, else XDG_CACHE_HOME/accord, else ~/.cache/accord. In
+ * the arena; NULL when none of the three is set (or out of memory). Nothing is created. */
+char     *ac_cache_dir(ac_arena *a);
 /* An exclusive lock file, held until close; AC_ESTATE and the holder's pid when it is taken. */
 typedef struct ac_lockfile ac_lockfile;
 ac_status ac_lockfile_take(ac_lockfile **out, const char *path, ac_err *err);

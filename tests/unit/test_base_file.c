@@ -325,6 +325,22 @@ static void components(void **state)
     assert_false(ac_path_component_ok(AC_VIEW("a\0b")));
 }
 
+static void the_cache_has_one_place(void **state)
+{
+    (void)state;
+    ac_arena a = { 0 };
+    assert_int_equal(setenv("HOME", "/home/x", 1) | setenv("XDG_CACHE_HOME", "/c", 1), 0);
+    assert_int_equal(setenv("ACCORD_CACHE", "here", 1), 0);
+    assert_string_equal(ac_cache_dir(&a), "here");
+    assert_int_equal(setenv("ACCORD_CACHE", "", 1), 0);
+    assert_string_equal(ac_cache_dir(&a), "/c/accord");
+    assert_int_equal(unsetenv("XDG_CACHE_HOME"), 0);
+    assert_string_equal(ac_cache_dir(&a), "/home/x/.cache/accord");
+    assert_int_equal(unsetenv("HOME"), 0);
+    assert_null(ac_cache_dir(&a));
+    ac_arena_release(&a);
+}
+
 static void one_holder_of_a_lock(void **state)
 {
     (void)state;
@@ -373,6 +389,7 @@ int main(void)
         cmocka_unit_test(folders),
         cmocka_unit_test(names_come_sorted),
         cmocka_unit_test(components),
+        cmocka_unit_test(the_cache_has_one_place),
         cmocka_unit_test(one_holder_of_a_lock),
         cmocka_unit_test(nothing_is_left),
     };
