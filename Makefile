@@ -1,0 +1,42 @@
+# The front door. Everything real is in CMakeLists.txt; this file only names the ways in.
+PREFIX ?= /usr/local
+JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: all deps demo test check bench lint install clean
+
+all: deps build/build.ninja
+	@cmake --build build -j $(JOBS) --target accord
+
+deps:
+	@tools/install_deps.sh build
+
+build/build.ninja: CMakeLists.txt CMakePresets.json | deps
+	@cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 70; }
+	@rm -f build-configure.log
+
+# The whole way on a real model: pull, freeze, train, ab, report.
+demo: all
+	@tools/install_deps.sh demo
+	@tools/demo.sh
+
+# Builds everything and runs every test that this machine can run; says which it could not.
+test: all
+	@cmake --build build -j $(JOBS)
+	@tools/run_tests.sh build
+
+# The long checks: sanitizers, the second compiler, fuzz corpora, lint.
+check: all
+	@tools/check.sh
+
+bench: all
+	@cmake --build build -j $(JOBS)
+	@tools/bench.sh
+
+lint:
+	@tools/lint.sh
+
+install: all
+	@cmake --install build --prefix "$(PREFIX)"
+
+clean:
+	rm -rf build

