@@ -42,6 +42,14 @@
 #define AC_SPIN_HINT() ((void)0)
 #endif
 
+#if defined(__clang__)
+#define AC_COMPILER "clang " __clang_version__
+#elif defined(__GNUC__)
+#define AC_COMPILER "gcc " __VERSION__
+#else
+#define AC_COMPILER "unknown"
+#endif
+
 #define AC_COUNTOF(a) (sizeof(a) / sizeof((a)[0]))
 #define AC_UNUSED(x)  ((void)(x))
 

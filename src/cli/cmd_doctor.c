@@ -1,0 +1,223 @@
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/pool.h"
+#include "base/rng.h"
+#include "cli/commands.h"
+#include "cli/human.h"
+#include "formats/json.h"
+
+static const ac_opt options[] = { AC_OPT_END };
+
+typedef struct {
+    struct utsname os;
+    const char *cpu_model;
+    ac_cpu tier;
+    unsigned flags;
+    uint64_t memory, available, cgroup_limit;    /* bytes; 0: unknown, or no limit */
+    size_t threads;
+    char *cache;
+    bool cache_exists;
+    uint64_t cache_free;
+    bool same_bits;
+    char tiers[64];
+} facts;
+
+/* The number in the first line that begins with `key`; 0 when there is none. */
+static uint64_t number_in(const char *path, const char *key)
+{
+    ac_lines *l = NULL;
+    ac_view line;
+    uint64_t found = 0;
+    if (ac_lines_open(&l, path, 4096, NULL)) return 0;
+    while (ac_lines_next(l, &line, NULL, NULL) == AC_OK && line.ptr) {
+        if (!ac_view_starts(line, ac_view_of(key))) continue;
+        ac_view v = ac_view_trim(ac_view_slice(line, strlen(key), line.len));
+        size_t n = 0;
+        while (n < v.len && v.ptr[n] >= '0' && v.ptr[n] <= '9') n++;
+        if (!ac_parse_u64(ac_view_slice(v, 0, n), &found)) found = 0;
+        break;
+    }
+    ac_lines_close(&l);
+    return found;
+}
+
+static void memory_facts(facts *f)
+{
+    f->memory = number_in("/proc/meminfo", "MemTotal:") * 1024;
+    f->available = number_in("/proc/meminfo", "MemAvailable:") * 1024;
+    if (f->memory == 0) {
+        const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+        if (pages > 0 && page > 0) f->memory = (uint64_t)pages * (uint64_t)page;
+    }
+    f->cgroup_limit = number_in("/sys/fs/cgroup/memory.max", "");
+    if (f->cgroup_limit == 0)
+        f->cgroup_limit = number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes", "");
+    if (f->cgroup_limit >= f->memory) f->cgroup_limit = 0;
+}
+
+/* Follows the cache's path up to a folder that exists. */
+static void cache_facts(facts *f)
+{
+    if (!f->cache) return;
+    f->cache_exists = ac_path_is_dir(f->cache);
+    char at[4096];
+    const size_t n = strlen(f->cache);
+    if (n >= sizeof at) return;
+    memcpy(at, f->cache, n + 1);
+    struct statvfs v;
+    while (statvfs(at, &v) != 0) {
+        char *slash = strrchr(at, '/');
+        if (!slash || slash == at) return;
+        *slash = '\0';
+    }
+    f->cache_free = (uint64_t)v.f_bavail * (uint64_t)v.f_frsize;
+}
+
+/* The promise that everything rests on, tried on one product: this CPU's tier gives ref's bytes. */
+static ac_status same_bits(facts *f, const ac_kernels *tier, ac_err *err)
+{
+    enum { M = 19, N = 37, K = 1030 };
+    ac_kernels ref;
+    ac_mm_workspace *ws = NULL;
+    const size_t floats = M * K + N * K + 2 * (size_t)M * N;
+    float *a = ac_malloc_aligned(floats * sizeof *a);
+    if (!a) return ac_fail_nomem(err, floats * sizeof *a);
+    float *b = a + M * K, *want = b + N * K, *got = want + (size_t)M * N;
+    for (size_t i = 0; i < floats; i++) a[i] = ac_rng_unit(1, AC_RNG_TEST, 0, i) - 0.5f;
+    ac_status st = ac_kernels_init(&ref, AC_CPU_REF, err);
+    if (!st) st = ac_mm_workspace_open(&ws, 1, err);
+    if (!st) {
+        ac_matmul_args args = { .form = AC_MM_NT, .m = M, .n = N, .k = K, .a = a, .lda = K, .b = b,
+                                .b_type = AC_F32, .b_row_bytes = K * sizeof *b, .c = want, .ldc = N };
+        ac_matmul(&ref, NULL, ws, &args);
+        args.c = got;
+        ac_matmul(tier, NULL, ws, &args);
+        f->same_bits = memcmp(want, got, (size_t)M * N * sizeof *want) == 0;
+    }
+    ac_mm_workspace_close(&ws);
+    ac_free(a);
+    return st;
+}
+
+static void tier_names(facts *f)
+{
+    static const struct {
+        unsigned flag;
+        const char *name;
+    } rows[] = { { AC_HAS_AVX2, " avx2" }, { AC_HAS_AVX512, " avx512" }, { AC_HAS_NEON, " neon" } };
+    size_t n = 3;
+    memcpy(f->tiers, "ref", 4);
+    for (size_t i = 0; i < AC_COUNTOF(rows); i++) {
+        if (!(f->flags & rows[i].flag)) continue;
+        memcpy(f->tiers + n, rows[i].name, strlen(rows[i].name) + 1);
+        n += strlen(rows[i].name);
+    }
+}
+
+static ac_status gather(facts *f, const ac_cli *cli, ac_arena *arena, ac_err *err)
+{
+    ac_kernels k;
+    if (uname(&f->os) != 0) memset(&f->os, 0, sizeof f->os);
+    f->cpu_model = ac_cpu_model();
+    f->flags = ac_cpu_flags();
+    tier_names(f);
+    f->threads = cli->threads ? (size_t)cli->threads : ac_cpu_count();
+    memory_facts(f);
+    f->cache = ac_cache_dir(arena);
+    cache_facts(f);
+    ac_status st = ac_kernels_init(&k, cli->cpu, err);
+    if (st) return st;
+    f->tier = k.tier;
+    return same_bits(f, &k, err);
+}
+
+static void as_json(ac_str *s, const facts *f)
+{
+    ac_jw w;
+    ac_jw_init(&w, s, true);
+    ac_jw_object(&w, NULL);
+    ac_jw_cstr(&w, "version", ACCORD_VERSION);
+    ac_jw_cstr(&w, "numerics", AC_NUMERICS_FP32);
+    ac_jw_cstr(&w, "compiler", AC_COMPILER);
+    ac_jw_object(&w, "os");
+    ac_jw_cstr(&w, "name", f->os.sysname);
+    ac_jw_cstr(&w, "release", f->os.release);
+    ac_jw_cstr(&w, "machine", f->os.machine);
+    ac_jw_end_object(&w);
+    ac_jw_object(&w, "cpu");
+    ac_jw_cstr(&w, "model", f->cpu_model);
+    ac_jw_cstr(&w, "tiers", f->tiers);
+    ac_jw_cstr(&w, "used", ac_cpu_name(f->tier));
+    ac_jw_bool(&w, "same_bits_as_ref", f->same_bits);
+    ac_jw_u64(&w, "threads", f->threads);
+    ac_jw_end_object(&w);
+    ac_jw_object(&w, "memory");
+    ac_jw_u64(&w, "total_bytes", f->memory);
+    ac_jw_u64(&w, "available_bytes", f->available);
+    if (f->cgroup_limit) ac_jw_u64(&w, "limit_bytes", f->cgroup_limit);
+    else ac_jw_null(&w, "limit_bytes");
+    ac_jw_end_object(&w);
+    ac_jw_object(&w, "cache");
+    ac_jw_cstr(&w, "path", f->cache);
+    ac_jw_bool(&w, "exists", f->cache_exists);
+    ac_jw_u64(&w, "free_bytes", f->cache_free);
+    ac_jw_end_object(&w);
+    ac_jw_end_object(&w);
+}
+
+static void as_text(ac_str *s, const facts *f)
+{
+    char total[32], available[32], limit[32], room[32];
+    ac_human_bytes(total, f->memory);
+    ac_human_bytes(available, f->available);
+    ac_human_bytes(limit, f->cgroup_limit);
+    ac_human_bytes(room, f->cache_free);
+    ac_str_appendf(s, "accord     %s, numerics %s\n", ACCORD_VERSION, AC_NUMERICS_FP32);
+    ac_str_appendf(s, "compiler   %s\n", AC_COMPILER);
+    ac_str_appendf(s, "system     %s %s, %s\n", f->os.sysname, f->os.release, f->os.machine);
+    ac_str_appendf(s, "cpu        %s\n", f->cpu_model[0] ? f->cpu_model : "unknown");
+    ac_str_appendf(s, "tiers      %s; used: %s\n", f->tiers, ac_cpu_name(f->tier));
+    ac_str_appendf(s, "bits       %s\n", f->same_bits ? "the same as ref's on a test product"
+                                                       : "DIFFER from ref's on a test product");
+    ac_str_appendf(s, "threads    %zu\n", f->threads);
+    ac_str_appendf(s, "memory     %s, %s available", total, f->available ? available : "unknown");
+    ac_str_appendf(s, f->cgroup_limit ? ", limited to %s\n" : "\n", limit);
+    if (f->cache)
+        ac_str_appendf(s, "cache      %s (%s, %s free)\n", f->cache,
+                       f->cache_exists ? "exists" : "not made yet", room);
+    else
+        ac_str_append_c(s, "cache      none: set ACCORD_CACHE or HOME\n");
+}
+
+static ac_status run(ac_cli *cli, ac_err *err)
+{
+    ac_arena arena = { 0 };
+    ac_str s = { 0 };
+    facts f = { .cpu_model = "" };
+    ac_status st = gather(&f, cli, &arena, err);
+    if (!st && cli->json) as_json(&s, &f);
+    if (!st && !cli->json) as_text(&s, &f);
+    if (!st) st = ac_cli_result(cli, &s, err);
+    if (!st && !f.same_bits)
+        st = ac_fail(err, AC_ENO, "this machine's %s kernels do not give the reference's bytes; use --cpu ref"
+                     " and report it", ac_cpu_name(f.tier));
+    ac_str_release(&s);
+    ac_arena_release(&arena);
+    return st;
+}
+
+const ac_cmd ac_cmd_doctor = {
+    .name = "doctor",
+    .group = "Machine",
+    .summary = "what this build and this machine are, and whether they keep the bit contract",
+    .text = "Prints version, compiler, system, CPU and the instruction sets found, memory and its limit, "
+            "threads, and where downloads go. One matrix product is computed by the reference code and by "
+            "the chosen instruction set; other bytes are exit code 1.",
+    .options = options,
+    .run = run,
+};

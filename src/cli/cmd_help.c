@@ -1,0 +1,50 @@
+#include <string.h>
+
+#include "cli/commands.h"
+
+static struct {
+    bool man;
+    ac_opt_list words;
+} a;
+
+static const ac_opt options[] = {
+    AC_OPT_ARGS("COMMAND", &a.words, 0, 2, "command to explain; none: the list of all"),
+    AC_OPT_GROUP("Form"),
+    AC_OPT_BOOL(0, "man", &a.man, "the whole manual as a man page"),
+    AC_OPT_END
+};
+
+static ac_status run(ac_cli *cli, ac_err *err)
+{
+    ac_str s = { 0 }, name = { 0 };
+    ac_status st = AC_OK;
+    for (size_t i = 0; i < a.words.n; i++) ac_str_appendf(&name, "%s%s", i ? " " : "", a.words.item[i]);
+    const ac_cmd *cmd = NULL;
+    const char *names[128];
+    size_t n = 0;
+    for (; ac_cmds[n] && n < AC_COUNTOF(names); n++) {
+        names[n] = ac_cmds[n]->name;
+        if (strcmp(names[n], ac_str_c(&name)) == 0) cmd = ac_cmds[n];
+    }
+    if (a.man && name.len) st = ac_fail(err, AC_EARG, "--man takes no command: it holds all of them");
+    else if (name.len && !cmd) {
+        const char *near = ac_opt_nearest(ac_str_view(&name), names, n);
+        st = ac_fail(err, AC_EARG, "unknown command \"%s\"%s%s%s; see accord --help", ac_str_c(&name),
+                     near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    } else if (a.man) ac_help_man(&s);
+    else if (cmd) ac_help_command(&s, cmd, cli->width);
+    else ac_help_list(&s, cli->width);
+    if (!st) st = ac_cli_result(cli, &s, err);
+    ac_str_release(&name);
+    ac_str_release(&s);
+    return st;
+}
+
+const ac_cmd ac_cmd_help = {
+    .name = "help",
+    .group = "Machine",
+    .summary = "explain a command, or make the man page",
+    .text = "The texts come from the same tables that the options are read with.",
+    .options = options,
+    .run = run,
+};
