@@ -203,6 +203,27 @@ char *ac_cache_dir(ac_arena *a)
     return NULL;
 }
 
+char *ac_cache_model_path(ac_arena *a, const char *name)
+{
+    const char *dir = ac_path_component_ok(ac_view_of(name)) ? ac_cache_dir(a) : NULL;
+    return dir ? ac_arena_printf(a, "%s/models/%s.gguf", dir, name) : NULL;
+}
+
+ac_status ac_model_locate(char **out, ac_arena *a, const char *name, ac_err *err)
+{
+    char *path = ac_path_exists(name) ? ac_arena_strndup(a, name, strlen(name)) : NULL;
+    if (!path && ac_path_exists(name)) return ac_fail_nomem(err, strlen(name));
+    if (!path) {
+        path = ac_cache_model_path(a, name);
+        if (path && !ac_path_exists(path)) path = NULL;
+    }
+    if (!path)
+        return ac_fail(err, AC_ENOENT, "%s: neither a file or folder nor a model that was pulled; see "
+                       "accord model pull --list", name);
+    *out = path;
+    return AC_OK;
+}
+
 bool ac_path_component_ok(ac_view name)
 {
     if (name.len == 0 || name.len > 255) return false;
