@@ -3,8 +3,9 @@
  * J1  One complete value, UTF-8 only, no BOM, no comments, no NaN; depth at most 64; duplicate keys are an
  *     error; lone surrogates are an error; numbers outside binary64's range are an error.
  * J2  Each node knows where it stood: offset in the text, from which line and column are computed.
- * J3  Strings are decoded, NUL-terminated, and may contain NUL only when they stood as \u0000.
- * J4  The parser is iterative; memory is at most about 64 bytes a value plus the decoded strings.
+ * J3  Strings and number literals are decoded into the arena, NUL-terminated; a string contains NUL only
+ *     where \u0000 stood. The text may be dropped after parsing.
+ * J4  The parser is iterative; memory is 80 bytes a value plus the decoded strings.
  * The YAML reader (formats/yaml.h) gives the same tree, so that code that reads settings has one form. */
 #ifndef AC_FORMATS_JSON_H
 #define AC_FORMATS_JSON_H
@@ -38,7 +39,7 @@ typedef struct {
     size_t max_values;     /* 0: 32 million */
 } ac_json_limits;
 
-/* Borrows text; nodes live in the arena, and strings without escapes may borrow from text.
+/* Borrows text for the call; nodes and strings live in the arena.
  * name and first_line place messages: "<name>:<line>:<column>: ...". limits may be NULL. */
 ac_status ac_json_parse(const ac_json **out, ac_view text, ac_arena *a, const char *name,
                         size_t first_line, const ac_json_limits *limits, ac_err *err);
@@ -53,7 +54,7 @@ ac_status ac_json_get_str(ac_view *out, const ac_json *o, const char *key, const
 ac_status ac_json_get_i64(int64_t *out, const ac_json *o, const char *key, const char *where, ac_err *err);
 ac_status ac_json_get_f64(double *out, const ac_json *o, const char *key, const char *where, ac_err *err);
 ac_status ac_json_get_bool(bool *out, const ac_json *o, const char *key, const char *where, ac_err *err);
-bool ac_json_as_i64(const ac_json *v, int64_t *out);   /* exact integers only */
+bool ac_json_as_i64(const ac_json *v, int64_t *out);   /* whole numbers only; 1e3 and 16.0 are */
 /* Line and column (from 1) of an offset. */
 void ac_json_place(ac_view text, size_t offset, size_t *line, size_t *column);
 
@@ -77,7 +78,8 @@ void ac_jw_bool(ac_jw *w, const char *key, bool v);
 void ac_jw_null(ac_jw *w, const char *key);
 /* Appends a JSON string literal with quotes. */
 void ac_json_quote(ac_str *out, ac_view v);
-/* Canonical form of a tree (RFC 8785): keys sorted by UTF-16 units, shortest numbers, no spaces. */
+/* Canonical form of a tree (RFC 8785): keys sorted by UTF-16 units, shortest numbers, no spaces. One
+ * step beyond it: 64-bit integers over 2^53 keep their digits, so that no two of them look the same. */
 void ac_json_canonical(ac_str *out, const ac_json *v);
 /* The tree as compact JSON in its own key order. */
 void ac_json_write(ac_str *out, const ac_json *v);
