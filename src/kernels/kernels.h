@@ -76,13 +76,14 @@ void      ac_mm_workspace_close(ac_mm_workspace **w);
 /* One query head over one document's keys; causal. Query row i stands at position q_pos + i and sees keys
  * max(0, pos + 1 - window) .. pos (window 0: all). Rows of q/k/v/out are *_stride floats apart.
  * For a query: keys in blocks of AC_ATTN_BLOCK counted from key 0; within a block
- *   s_j = scale * (fma chain over d ascending, from +0)         for the visible keys j
- *   bm = max of s_j (ascending, compare-and-select from -inf); m' = max(m, bm)
+ *   s_j = (fma chain over d ascending of q_d k_jd, from +0) * scale     for the visible keys j
+ *   m' = the largest of m and the s_j (m = -inf at first; which zero wins a tie of -0 and +0 reaches no output)
  *   c = exp(m - m') (0 for the first block seen); p_j = exp(s_j - m')
- *   l = fma(l, c, block sum of p_j, keys ascending from +0)
+ *   l = fma(l, c, sum of the p_j by B4, key j in lane j mod 16)
  *   acc_d = acc_d * c, then fma(p_j, v_jd, acc_d) keys ascending
  * at the end out_d = acc_d / l and lse = m + log(l). Blocks without a visible key are skipped. So a result
- * depends on the query and its keys alone: not on n_q, packing or prefill against decode (B8). */
+ * depends on the query and its keys alone: not on n_q, packing or prefill against decode (B8). out overlaps
+ * no input. */
 typedef struct {
     const float *q, *k, *v;
     size_t q_stride, k_stride, v_stride;
@@ -97,12 +98,12 @@ typedef struct {
 
 /* Gradient for one key/value head and the `group` query heads that share it; whole document (q_pos 0).
  * Head h of the group has q + h*head_dim (same for out, dout, dq) and lse + h*lse_stride.
- * delta_i = sum_d dout*out (B4, products then adds as fma into the lanes); P_ij = exp(s_ij - lse_i), with
- * s_ij as in forward; dP_ij = fma chain over d of dout_id v_jd; dS_ij = P_ij * (dP_ij - delta_i);
- *   dq_id = scale * (fma chain over visible keys j ascending of dS_ij k_jd, from +0)
+ * delta_i = sum_d dout*out (B4, fma into the lanes); P_ij = exp(s_ij - lse_i), with s_ij as in forward;
+ * dP_ij = fma chain over d ascending of dout_id v_jd from +0; dS_ij = P_ij * (dP_ij - delta_i);
+ *   dq_id = (fma chain over visible keys j ascending of dS_ij k_jd, from +0) * scale
  *   dv_jd = chain over heads ascending, then queries ascending, of fma(P_ij, dout_id, .) from +0
- *   dk_jd = scale * (the same chain of fma(dS_ij, q_id, .))
- * dq, dk and dv are overwritten. */
+ *   dk_jd = (the same chain of fma(dS_ij, q_id, .)) * scale
+ * dq, dk and dv are overwritten and overlap no input. */
 typedef struct {
     const float *q, *k, *v, *out, *dout, *lse;
     size_t q_stride, k_stride, v_stride, out_stride, dout_stride, lse_stride;
@@ -112,7 +113,7 @@ typedef struct {
     size_t dq_stride, dk_stride, dv_stride;
     float *scratch;            /* ac_attn_scratch_floats(n, head_dim, group) floats */
 } ac_attn_grad_args;
-size_t ac_attn_scratch_floats(size_t n, size_t head_dim, size_t group);
+size_t ac_attn_scratch_floats(size_t n, size_t head_dim, size_t group);   /* 0: too large to count */
 
 /* ---- the table ----------------------------------------------------------------------------------- */
 
@@ -130,8 +131,8 @@ struct ac_kernels {
     /* y = x * r * w with r = 1 / sqrt(mean + eps), mean = (sum of x*x by B4, fma into lanes) / cols;
      * (x * r) first, then * w. y may equal x. */
     void (*rmsnorm)(float *y, const float *x, const float *w, size_t rows, size_t cols, float eps);
-    /* dx_i (+)= r * (g_i - x_i * r * r * (sum_j g_j x_j by B4, fma) / cols), g = dy * w. accumulate: added to
-     * what dx holds. dx may equal dy. */
+    /* g = dy * w; c = ((sum_j g_j x_j by B4, fma) * (r * r)) / cols; d_i = r * fma(-c, x_i, g_i);
+     * dx_i = d_i, or dx_i + d_i when accumulate. dx may equal dy. */
     void (*rmsnorm_grad)(float *dx, const float *dy, const float *x, const float *w, size_t rows,
                          size_t cols, float eps, bool accumulate);
 
@@ -145,9 +146,9 @@ struct ac_kernels {
     void (*attn_forward)(const ac_attn_args *args);
     void (*attn_grad)(const ac_attn_grad_args *args);
 
-    /* y = silu(g) * u with silu(g) = g * (1 / (1 + exp(-g))). */
+    /* s = 1 / (1 + exp(-g)); y = (g * s) * u. y may equal g or u. */
     void (*swiglu)(float *y, const float *g, const float *u, size_t n);
-    /* s = 1/(1+exp(-g)); du = dy * (g*s); dg = dy * u * (s * (1 + g * (1 - s))). dg may equal g, du u. */
+    /* s as in swiglu; du = dy * (g * s); dg = (dy * u) * (s * fma(g, 1 - s, 1)). Outputs may equal inputs. */
     void (*swiglu_grad)(float *dg, float *du, const float *dy, const float *g, const float *u, size_t n);
 
     void (*add)(float *y, const float *a, const float *b, size_t n);          /* y may equal a or b */
@@ -155,33 +156,36 @@ struct ac_kernels {
     void (*scale)(float *x, float s, size_t n);
     void (*axpy)(float *y, float a, const float *x, size_t n);                /* y = fma(a, x, y) */
 
-    /* Rows of logits: lse = max + log(sum exp(x - max)), max and sum by B4 (max lanes from -inf); nll[r] =
-     * lse - x[target]. With grad: x becomes (exp(x - lse) - [target]) * grad_scale, in place. */
+    /* Rows of logits: lse = max + log(sum of exp(x - max)), max and sum by B4 (max lanes from -inf, lane =
+     * max(lane, x)); nll[r] = lse - x[target], 0 <= target < cols. With grad, in place: x becomes
+     * exp(x - lse) * grad_scale, and at the target (exp(x - lse) - 1) * grad_scale. */
     void (*cross_entropy)(float *logits, size_t rows, size_t cols, size_t row_stride,
                           const int32_t *target, float *nll, bool grad, float grad_scale);
-    void (*softmax)(float *y, const float *x, size_t n);     /* exp(x-max)/sum, max and sum by B4 */
+    /* y = exp(x - max) / sum, max and sum as in cross_entropy. y may equal x. */
+    void (*softmax)(float *y, const float *x, size_t n);
     size_t (*argmax)(const float *x, size_t n);              /* lowest index of the largest; n >= 1 */
 
-    /* y_i = x_i * keep_i * inv_keep, keep_i = ac_rng_u32(seed, AC_RNG_DROPOUT, step, index + i) >= threshold;
+    /* y_i = x_i * inv_keep where ac_rng_u32(seed, AC_RNG_DROPOUT, step, index + i) >= threshold, else +0;
      * y may equal x. The same call on dy is the gradient. */
     void (*dropout)(float *y, const float *x, size_t n, uint64_t seed, uint64_t step, uint64_t index,
                     uint32_t threshold, float inv_keep);
 
-    /* Sum of squares in binary64: 16 lanes of double, folded as B4. */
+    /* Sum of squares in binary64 (the squares are exact there): 16 lanes of double, folded as B4. */
     double (*sum_squares)(const float *x, size_t n);
     bool   (*all_finite)(const float *x, size_t n);
 
     /* AdamW (Loshchilov and Hutter, 2019), decoupled decay, torch's order:
-     *   g' = g * grad_scale; p = p - (lr*wd)*p [as p * (1 - lr*wd)];
-     *   m = fma(b1, m, (1-b1)*g'); v = fma(b2, v, (1-b2)*(g'*g'));
-     *   p = p - (lr/bc1) * m / (sqrt(v) / sqrt_bc2 + eps), bc1 = 1-b1^t, sqrt_bc2 = sqrt(1-b2^t);
-     * the scalars come in ready as floats. */
+     *   g' = g * grad_scale; m = fma(b1, m, (1-b1) * g'); v = fma(b2, v, (1-b2) * (g' * g'));
+     *   u = m / fma(sqrt(v), 1/sqrt(bc2), eps); p = fma(-(lr/bc1), u, p * (1 - lr*wd)),
+     * bc1 = 1-b1^t, bc2 = 1-b2^t; the scalars come in ready as floats. p, m, v and g do not overlap. */
     void (*adamw)(float *p, float *m, float *v, const float *g, size_t n, float grad_scale,
                   float one_minus_lr_wd, float b1, float one_minus_b1, float b2, float one_minus_b2,
                   float lr_over_bc1, float inv_sqrt_bc2, float eps);
 
-    void (*exp)(float *y, const float *x, size_t n);   /* within 1.1 ulp; exact 0 under -104, Inf over 88.8 */
-    void (*log)(float *y, const float *x, size_t n);   /* x > 0, within 2 ulp */
+    /* y may equal x. exp: within 1.1 ulp (of a denormal's spacing where the result is one); +0 from -104 down,
+     * Inf from 88.8 up. log: x > 0, denormals too, within 2 ulp. */
+    void (*exp)(float *y, const float *x, size_t n);
+    void (*log)(float *y, const float *x, size_t n);
 };
 
 /* Fills the table for a tier (AUTO: the best that was detected; a tier the CPU lacks is AC_EARG, with a
@@ -191,12 +195,14 @@ ac_status ac_kernels_init(ac_kernels *t, ac_cpu choice, ac_err *err);
 /* The product over a pool: splits outputs only, same bits at any thread count. */
 void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args);
 
-/* cos and sin of position * frequency for rotary tables, own code in binary64, rounded once to binary32.
- * |x| up to 2^31; within 1 ulp of binary32. */
-void ac_sincos(double x, float *sin_out, float *cos_out);
-double ac_exp_f64(double x);   /* own code, within 2 ulp of binary64; used for tables and schedules */
+/* Our own binary64 code for tables and schedules (scalar_math.c), the same bits on every CPU. cos and sin of
+ * |x| up to 2^31; ac_sincos rounds once to binary32 and is within 1 ulp of it. The others are within 2 ulp
+ * of binary64; pow as long as |exponent * log(base)| <= 64, base > 0 and finite (else NaN). log of 0 is -Inf, of
+ * a negative number NaN. */
+void   ac_sincos(double x, float *sin_out, float *cos_out);
+double ac_exp_f64(double x);
 double ac_log_f64(double x);
-double ac_pow_f64(double base, double exponent);  /* base > 0 */
+double ac_pow_f64(double base, double exponent);
 double ac_cos_f64(double x);
 
 #endif
