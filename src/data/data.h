@@ -91,15 +91,21 @@ void ac_findings_release(ac_findings *f);
 /* Exact duplicate rows, same prompt with different answers, empty turns, suspicious Unicode. */
 ac_status ac_rows_check(ac_findings *out, const ac_row_file *rows, ac_err *err);
 
+/* Validation rows that stand in the training rows too: "train-valid" (question and answer; fails) and
+ * "train-valid-prompt" (question only; warns), each one finding with the count as its score. */
+ac_status ac_rows_overlap(ac_findings *out, const ac_row_file *train, const ac_row_file *valid, ac_err *err);
+
 /* Leak check of one text against rows: what eval gives for a case. */
 typedef struct {
     const char *id;            /* case id */
     ac_view prompt;            /* the last user turn */
-    ac_view context;           /* earlier turns joined, or none */
+    ac_view context;           /* earlier user, assistant and tool turns joined by a newline, or none; no
+                                  system turn: rows are compared without theirs */
     ac_view answer;            /* ideal or reference, may be none */
 } ac_leak_text;
-/* Normalised exact match of prompt+context, 13-gram word overlap, 5-gram Jaccard (warn .5, fail .8): see docs.
- * A canary (may be NULL) found in any row fails. */
+/* docs/data.md, "Leaks", has the rules: same words (fails), near in question and answer (fails), 13-gram or
+ * half-similar question (warns), the same question twice among the cases (fails). A canary (may be NULL)
+ * found in any row fails. line_a: number of the case from 1; line_b: the row's line. */
 ac_status ac_leak_check(ac_findings *out, const ac_leak_text *cases, size_t n_cases,
                         const ac_row_file *rows, const char *canary, ac_err *err);
 
