@@ -1,9 +1,12 @@
 /* eval/cases.h - evaluation cases: reading, checking, counting classes.
  *
  * C1  One JSON object a line: {"id","class","turns":[{role,content}..] or "input", "ideal":s|[s] or
- *     "assert":[{"type","value","threshold"}..], "cluster","tags"}. OpenAI-evals and Inspect rows load too
- *     (interop in docs/formats/cases.md). A first line {"canary": "..."} names the file's canary.
- * C2  ids are unique; class is success, refusal or edge; each case has at least one grader. */
+ *     "assert":[{"type","value","threshold"}..], "cluster","tags"}. OpenAI-evals rows ("input" a list, "ideal")
+ *     and Inspect rows ("input","target","metadata") load unchanged; without an id a case is called line-N, without
+ *     a class it is success. A first line {"canary": "..."} names the file's canary.
+ * C2  ids are unique; class is success, refusal or edge; each case has at least one grader: without "assert",
+ *     a refusal case is judged by is-refusal and any other by equality with one of its ideals.
+ * C3  An assertion that cannot fail (weight 0, threshold 0, an empty value) is refused. */
 #ifndef AC_EVAL_CASES_H
 #define AC_EVAL_CASES_H
 
@@ -12,6 +15,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "formats/json.h"
 #include "tokenizer/chat.h"
 
 typedef enum { AC_CLASS_SUCCESS, AC_CLASS_REFUSAL, AC_CLASS_EDGE, AC_CLASS_COUNT } ac_class;
@@ -20,7 +24,7 @@ const char *ac_class_name(ac_class c);
 typedef enum {
     AC_GRADE_EQUALS, AC_GRADE_CONTAINS, AC_GRADE_ICONTAINS, AC_GRADE_CONTAINS_ANY, AC_GRADE_CONTAINS_ALL,
     AC_GRADE_STARTS_WITH, AC_GRADE_REGEX, AC_GRADE_NUMERIC, AC_GRADE_IS_JSON, AC_GRADE_SQL_EQUAL,
-    AC_GRADE_IS_REFUSAL, AC_GRADE_F1, AC_GRADE_COUNT
+    AC_GRADE_IS_REFUSAL, AC_GRADE_F1, AC_GRADE_CONTAINS_JSON, AC_GRADE_CITATION, AC_GRADE_COUNT
 } ac_grader;
 const char *ac_grader_name(ac_grader g);
 
@@ -29,7 +33,8 @@ typedef struct {
     bool negate;               /* "not-..." */
     size_t n_values;
     ac_view *value;
-    double threshold;          /* numeric: tolerance; f1: least score */
+    const ac_json *schema;     /* is-json, contains-json: the value when it is an object; or NULL */
+    double threshold;          /* numeric: tolerance (0 unless given); f1: least score (> 0) */
 } ac_assert;
 
 typedef struct {

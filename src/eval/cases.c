@@ -1,0 +1,369 @@
+/* Reads evaluation cases; docs/formats/cases.md is the specification. */
+#include "eval/cases.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+
+#define MAX_CASE_LINE (4u << 20)
+#define MAX_CASES     100000u
+#define MAX_TURNS     256u
+#define MAX_ASSERTS   64u
+
+static const char *const class_names[AC_CLASS_COUNT] = { "success", "refusal", "edge" };
+static const char *const grader_names[AC_GRADE_COUNT] = {
+    "equals", "contains", "icontains", "contains-any", "contains-all", "starts-with", "regex", "numeric",
+    "is-json", "sql-equal", "is-refusal", "f1", "contains-json", "citation",
+};
+
+const char *ac_class_name(ac_class c)
+{
+    return (unsigned)c < AC_CLASS_COUNT ? class_names[c] : "?";
+}
+
+const char *ac_grader_name(ac_grader g)
+{
+    return (unsigned)g < AC_GRADE_COUNT ? grader_names[g] : "?";
+}
+
+typedef struct {
+    ac_cases *out;
+    const char *path;
+    size_t line, cap;
+    ac_err *err;
+} reader;
+
+static ac_status bad(const reader *r, const char *what, const char *next)
+{
+    return ac_fail(r->err, AC_EFORMAT, "%s:%zu: %s; %s", r->path, r->line, what, next);
+}
+
+static ac_status bad_name(const reader *r, const char *what, ac_view name, const char *next)
+{
+    return ac_fail(r->err, AC_EFORMAT, "%s:%zu: %s \"" AC_VIEW_FMT "\"; %s", r->path, r->line, what,
+                   AC_VIEW_ARG(ac_view_slice(name, 0, 80)), next);
+}
+
+/* ---- turns ------------------------------------------------------------------------------------------- */
+
+static ac_status read_turn(const reader *r, const ac_json *v, ac_message *m)
+{
+    const ac_json *role = ac_json_get(v, "role"), *content = ac_json_get(v, "content");
+    if (v->type != AC_JSON_OBJECT || !role || role->type != AC_JSON_STRING || !content ||
+        content->type != AC_JSON_STRING)
+        return bad(r, "a turn must be an object with \"role\" and \"content\" strings", "fix the case");
+    if (!ac_role_parse(role->text, &m->role))
+        return bad_name(r, "unknown role", role->text, "roles are system, user, assistant, tool");
+    m->content = content->text;
+    m->train = -1;
+    return AC_OK;
+}
+
+static ac_status read_turns(const reader *r, const ac_json *list, ac_case *c)
+{
+    if (list->n == 0 || list->n > MAX_TURNS) return bad(r, "a case needs 1 to 256 turns", "fix the case");
+    c->turn = ac_arena_alloc_array(&r->out->arena, list->n, sizeof *c->turn);
+    if (!c->turn) return ac_fail_nomem(r->err, list->n * sizeof *c->turn);
+    for (const ac_json *v = list->child; v; v = v->next) {
+        const ac_status st = read_turn(r, v, &c->turn[c->n_turns]);
+        if (st) return st;
+        c->n_turns++;
+    }
+    const ac_role last = c->turn[c->n_turns - 1].role;
+    if (last != AC_ROLE_USER && last != AC_ROLE_TOOL)
+        return bad(r, "the last turn must be the user's (it is what the arms answer)",
+                   "put the expected answer into \"ideal\" instead");
+    return AC_OK;
+}
+
+static ac_status read_prompt(const reader *r, const ac_json *o, ac_case *c)
+{
+    const ac_json *turns = ac_json_get(o, "turns"), *input = ac_json_get(o, "input");
+    if (turns && input) return bad(r, "both \"turns\" and \"input\" are given", "keep one of them");
+    if (!turns) turns = input;
+    if (turns && turns->type == AC_JSON_ARRAY) return read_turns(r, turns, c);
+    if (turns && turns->type == AC_JSON_STRING) {
+        c->turn = ac_arena_alloc(&r->out->arena, sizeof *c->turn);
+        if (!c->turn) return ac_fail_nomem(r->err, sizeof *c->turn);
+        *c->turn = (ac_message){ .role = AC_ROLE_USER, .content = turns->text, .train = -1 };
+        c->n_turns = 1;
+        return AC_OK;
+    }
+    return bad(r, "a case needs \"turns\" (a list of {role, content}) or \"input\" (a string or such a list)",
+               "add one");
+}
+
+/* ---- assertions --------------------------------------------------------------------------------------- */
+
+static bool grader_parse(ac_view name, ac_grader *out)
+{
+    static const struct { const char *alias; ac_grader g; } aliases[] = {
+        { "exact", AC_GRADE_EQUALS }, { "includes", AC_GRADE_CONTAINS }, { "refusal", AC_GRADE_IS_REFUSAL },
+        { "json", AC_GRADE_IS_JSON },
+    };
+    for (size_t i = 0; i < AC_GRADE_COUNT; i++) {
+        if (ac_view_eq_str(name, grader_names[i])) {
+            *out = (ac_grader)i;
+            return true;
+        }
+    }
+    for (size_t i = 0; i < AC_COUNTOF(aliases); i++) {
+        if (ac_view_eq_str(name, aliases[i].alias)) {
+            *out = aliases[i].g;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A number counts as its own text, so that {"type":"equals","value":4} works. */
+static bool value_text(const ac_json *v, ac_view *out)
+{
+    if (v->type != AC_JSON_STRING && v->type != AC_JSON_NUMBER) return false;
+    *out = v->text;
+    return true;
+}
+
+static ac_status read_values(const reader *r, const ac_json *v, ac_assert *a)
+{
+    const size_t n = v->type == AC_JSON_ARRAY ? v->n : 1;
+    if (n == 0) return bad(r, "\"value\" is an empty list, which would always or never hold", "give values");
+    a->value = ac_arena_alloc_array(&r->out->arena, n, sizeof *a->value);
+    if (!a->value) return ac_fail_nomem(r->err, n * sizeof *a->value);
+    for (const ac_json *x = v->type == AC_JSON_ARRAY ? v->child : v; x; x = x->next) {
+        if (!value_text(x, &a->value[a->n_values]))
+            return bad(r, "\"value\" must be a string, a number, or a list of them", "fix the assertion");
+        if (ac_view_trim(a->value[a->n_values]).len == 0)
+            return bad(r, "\"value\" is empty, so the assertion cannot fail", "give a value");
+        a->n_values++;
+        if (v->type != AC_JSON_ARRAY) break;
+    }
+    return AC_OK;
+}
+
+static ac_status read_limits(const reader *r, const ac_json *o, ac_assert *a)
+{
+    const ac_json *weight = ac_json_get(o, "weight"), *threshold = ac_json_get(o, "threshold");
+    if (weight && (weight->type != AC_JSON_NUMBER || weight->number != 1))
+        return bad(r, "\"weight\" other than 1 is not supported (0 would always pass)", "remove it");
+    if (threshold && (threshold->type != AC_JSON_NUMBER || !(threshold->number > 0)))
+        return bad(r, "\"threshold\" must be above 0 (0 would always pass)", "raise it");
+    if (threshold && a->type != AC_GRADE_F1 && a->type != AC_GRADE_NUMERIC)
+        return bad(r, "\"threshold\" has no effect on this type of assertion", "remove it");
+    if (threshold) a->threshold = threshold->number;
+    if (a->type == AC_GRADE_F1 && (!threshold || a->threshold > 1))
+        return bad(r, "f1 needs a \"threshold\" above 0 and at most 1", "add one");
+    return AC_OK;
+}
+
+static ac_status read_assert(const reader *r, const ac_json *o, ac_assert *a)
+{
+    const ac_json *type = ac_json_get(o, "type"), *value = ac_json_get(o, "value");
+    if (o->type != AC_JSON_OBJECT || !type || type->type != AC_JSON_STRING)
+        return bad(r, "an assertion must be an object with a \"type\" string", "fix the case");
+    ac_view name = type->text;
+    if (ac_view_starts(name, AC_VIEW("not-"))) {
+        a->negate = true;
+        name = ac_view_slice(name, 4, name.len);
+    }
+    if (!grader_parse(name, &a->type))
+        return bad_name(r, "unknown assertion type", type->text,
+                        "types are equals contains icontains contains-any contains-all starts-with regex numeric "
+                        "is-json contains-json sql-equal is-refusal citation f1");
+    for (const ac_json *k = o->child; k; k = k->next)
+        if (!ac_view_eq_str(k->key, "type") && !ac_view_eq_str(k->key, "value") &&
+            !ac_view_eq_str(k->key, "threshold") && !ac_view_eq_str(k->key, "weight"))
+            return bad_name(r, "unknown key in an assertion", k->key, "keys are type, value, threshold");
+    ac_status st = read_limits(r, o, a);
+    if (st) return st;
+    const bool optional = a->type == AC_GRADE_IS_JSON || a->type == AC_GRADE_CONTAINS_JSON ||
+                          a->type == AC_GRADE_IS_REFUSAL || a->type == AC_GRADE_CITATION;
+    if (!value || value->type == AC_JSON_NULL)
+        return optional ? AC_OK : bad(r, "the assertion needs a \"value\"", "add one");
+    if (a->type == AC_GRADE_IS_JSON || a->type == AC_GRADE_CONTAINS_JSON) {
+        if (value->type != AC_JSON_OBJECT) return bad(r, "the schema in \"value\" must be an object", "fix it");
+        a->schema = value;
+        return AC_OK;
+    }
+    return read_values(r, value, a);
+}
+
+static ac_status read_asserts(const reader *r, const ac_json *list, ac_case *c)
+{
+    if (list->type != AC_JSON_ARRAY || list->n == 0 || list->n > MAX_ASSERTS)
+        return bad(r, "\"assert\" must be a list of 1 to 64 assertions", "fix the case");
+    c->assert_ = ac_arena_alloc_array(&r->out->arena, list->n, sizeof *c->assert_);
+    if (!c->assert_) return ac_fail_nomem(r->err, list->n * sizeof *c->assert_);
+    for (const ac_json *v = list->child; v; v = v->next) {
+        const ac_status st = read_assert(r, v, &c->assert_[c->n_asserts]);
+        if (st) return st;
+        c->n_asserts++;
+    }
+    return AC_OK;
+}
+
+/* What a case without "assert" is judged by (C2). */
+static ac_status default_assert(const reader *r, const ac_json *ideal, ac_case *c)
+{
+    ac_assert *a = ac_arena_alloc(&r->out->arena, sizeof *a);
+    if (!a) return ac_fail_nomem(r->err, sizeof *a);
+    c->assert_ = a;
+    c->n_asserts = 1;
+    if (c->cls == AC_CLASS_REFUSAL) {
+        a->type = AC_GRADE_IS_REFUSAL;
+        return ideal ? read_values(r, ideal, a) : AC_OK;
+    }
+    if (!ideal) return bad(r, "the case has neither \"ideal\" nor \"assert\", so nothing can judge it", "add one");
+    a->type = AC_GRADE_EQUALS;
+    return read_values(r, ideal, a);
+}
+
+/* ---- one case -------------------------------------------------------------------------------------------- */
+
+static ac_status read_id(const reader *r, const ac_json *o, ac_case *c)
+{
+    const ac_json *id = ac_json_get(o, "id");
+    if (!id) {
+        char *made = ac_arena_printf(&r->out->arena, "line-%zu", r->line);
+        if (!made) return ac_fail_nomem(r->err, 32);
+        c->id = ac_view_of(made);
+        return AC_OK;
+    }
+    if (!value_text(id, &c->id) || c->id.len == 0 || c->id.len > 200)
+        return bad(r, "\"id\" must be a string of 1 to 200 bytes", "fix the case");
+    return AC_OK;
+}
+
+static ac_status read_class(const reader *r, const ac_json *o, ac_case *c)
+{
+    const ac_json *v = ac_json_get(o, "class");
+    if (!v) v = ac_json_get(ac_json_get(o, "metadata"), "class");
+    if (!v) return AC_OK;
+    for (size_t i = 0; v->type == AC_JSON_STRING && i < AC_CLASS_COUNT; i++) {
+        if (ac_view_eq_str(v->text, class_names[i])) {
+            c->cls = (ac_class)i;
+            return AC_OK;
+        }
+    }
+    return bad(r, "\"class\" must be success, refusal or edge", "fix the case");
+}
+
+static ac_status check_keys(const reader *r, const ac_json *o)
+{
+    static const char *const known[] = { "id", "class", "turns", "input", "ideal", "target", "assert", "cluster",
+                                         "tags", "metadata" };
+    for (const ac_json *k = o->child; k; k = k->next) {
+        size_t i = 0;
+        while (i < AC_COUNTOF(known) && !ac_view_eq_str(k->key, known[i])) i++;
+        if (i == AC_COUNTOF(known))
+            return bad_name(r, "unknown key", k->key,
+                            "keys are id, class, turns or input, ideal or target, assert, cluster, tags, metadata");
+    }
+    return AC_OK;
+}
+
+static ac_status read_case(const reader *r, const ac_json *o, ac_case *c)
+{
+    *c = (ac_case){ .line = r->line };
+    ac_status st = check_keys(r, o);
+    if (!st) st = read_id(r, o, c);
+    if (!st) st = read_class(r, o, c);
+    if (!st) st = read_prompt(r, o, c);
+    if (st) return st;
+    const ac_json *ideal = ac_json_get(o, "ideal"), *list = ac_json_get(o, "assert");
+    const ac_json *cluster = ac_json_get(o, "cluster");
+    if (!ideal) ideal = ac_json_get(o, "target");
+    if (ideal) {
+        const ac_json *first = ideal->type == AC_JSON_ARRAY ? ideal->child : ideal;
+        if (!first || !value_text(first, &c->ideal))
+            return bad(r, "\"ideal\" must be a string or a list of strings", "fix the case");
+    }
+    if (cluster && !value_text(cluster, &c->cluster)) return bad(r, "\"cluster\" must be a string", "fix the case");
+    return list ? read_asserts(r, list, c) : default_assert(r, ideal, c);
+}
+
+/* ---- the file ---------------------------------------------------------------------------------------------- */
+
+static ac_status grow(reader *r)
+{
+    ac_cases *out = r->out;
+    if (out->n < r->cap) return AC_OK;
+    if (out->n >= MAX_CASES) return bad(r, "more than 100,000 cases", "split the file");
+    const size_t cap = r->cap ? r->cap * 2 : 64;
+    ac_case *bigger = ac_arena_alloc_array(&out->arena, cap, sizeof *bigger);
+    if (!bigger) return ac_fail_nomem(r->err, cap * sizeof *bigger);
+    if (out->n) memcpy(bigger, out->item, out->n * sizeof *bigger);
+    out->item = bigger;
+    r->cap = cap;
+    return AC_OK;
+}
+
+static ac_status check_unique(reader *r, const ac_case *c)
+{
+    for (size_t i = 0; i < r->out->n; i++)
+        if (ac_view_eq(r->out->item[i].id, c->id))
+            return ac_fail(r->err, AC_EFORMAT, "%s:%zu: id \"" AC_VIEW_FMT "\" stands on line %zu already; ids must be "
+                           "unique", r->path, r->line, AC_VIEW_ARG(c->id), r->out->item[i].line);
+    return AC_OK;
+}
+
+static ac_status read_line(reader *r, ac_view line)
+{
+    const ac_json *o = NULL;
+    ac_status st = ac_json_parse(&o, line, &r->out->arena, r->path, r->line, NULL, r->err);
+    if (st) return st;
+    if (o->type != AC_JSON_OBJECT) return bad(r, "a case must be a JSON object", "write one object a line");
+    const ac_json *canary = ac_json_get(o, "canary");
+    if (canary && o->n == 1) {
+        if (r->out->canary.ptr || canary->type != AC_JSON_STRING || canary->text.len < 8)
+            return bad(r, "the canary must be one string of at least 8 bytes, once a file", "fix it");
+        r->out->canary = canary->text;
+        return AC_OK;
+    }
+    st = grow(r);
+    if (!st) st = read_case(r, o, &r->out->item[r->out->n]);
+    if (!st) st = check_unique(r, &r->out->item[r->out->n]);
+    if (st) return st;
+    r->out->n_class[r->out->item[r->out->n].cls]++;
+    r->out->n++;
+    return AC_OK;
+}
+
+static ac_status read_all(reader *r)
+{
+    ac_lines *lines = NULL;
+    ac_status st = ac_lines_open(&lines, r->path, MAX_CASE_LINE, r->err);
+    while (!st) {
+        ac_view line;
+        st = ac_lines_next(lines, &line, &r->line, r->err);
+        if (st || !line.ptr) break;
+        if (ac_view_trim(line).len == 0) continue;
+        /* The tree borrows from the text, so the line must live as long as the cases do. */
+        char *copy = ac_arena_strndup(&r->out->arena, line.ptr, line.len);
+        st = copy ? read_line(r, (ac_view){ copy, line.len }) : ac_fail_nomem(r->err, line.len);
+    }
+    ac_lines_close(&lines);
+    if (!st && r->out->n == 0)
+        st = ac_fail(r->err, AC_EFORMAT, "%s: no cases; write one JSON object a line", r->path);
+    return st;
+}
+
+ac_status ac_cases_read(ac_cases *out, const char *path, ac_err *err)
+{
+    ac_cases made = { 0 };
+    reader r = { .out = &made, .path = path, .err = err };
+    made.path = ac_arena_strndup(&made.arena, path, strlen(path));
+    ac_status st = made.path ? ac_sha256_file(&made.hash, path, err) : ac_fail_nomem(err, strlen(path));
+    if (!st) st = read_all(&r);
+    if (st) ac_cases_release(&made);
+    else *out = made;
+    return st;
+}
+
+void ac_cases_release(ac_cases *c)
+{
+    if (!c) return;
+    ac_arena_release(&c->arena);
+    *c = (ac_cases){ 0 };
+}
