@@ -1,0 +1,177 @@
+#include "eval/arms.h"
+
+#include <string.h>
+
+#include "base/time.h"
+
+static const char *const arm_names[AC_ARM_COUNT] = { "base", "rag", "tuned", "tuned+rag" };
+
+const char *ac_arm_name(ac_arm a)
+{
+    return (unsigned)a < AC_ARM_COUNT ? arm_names[a] : "?";
+}
+
+bool ac_arm_parse(ac_view name, ac_arm *out)
+{
+    for (size_t i = 0; i < AC_ARM_COUNT; i++) {
+        if (ac_view_eq_str(name, arm_names[i])) {
+            *out = (ac_arm)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+typedef struct {
+    const ac_arm_env *env;
+    const ac_cases *cases;
+    ac_arena *a;
+    ac_arm_result *out;
+    ac_gen_request *request;
+    ac_gen_answer *made;
+    bool rag;
+    ac_err *err;
+} arm_job;
+
+/* What the rag arms search for: a follow-up alone ("Only those from May.") finds nothing, so the user turn
+ * before it goes along. */
+static ac_status search_text(const arm_job *j, const ac_case *c, ac_view *out)
+{
+    const ac_message *last = &c->turn[c->n_turns - 1], *before = NULL;
+    for (size_t i = 0; i + 1 < c->n_turns; i++)
+        if (c->turn[i].role == AC_ROLE_USER) before = &c->turn[i];
+    *out = last->content;
+    if (!before) return AC_OK;
+    char *joined = ac_arena_printf(j->a, AC_VIEW_FMT "\n" AC_VIEW_FMT, AC_VIEW_ARG(before->content),
+                                   AC_VIEW_ARG(last->content));
+    if (!joined) return ac_fail_nomem(j->err, before->content.len + last->content.len);
+    *out = ac_view_of(joined);
+    return AC_OK;
+}
+
+static ac_status add_passages(const arm_job *j, const ac_case *c, ac_answer *ans, ac_message *last)
+{
+    ac_view question;
+    ac_passage *found = NULL;
+    ac_str prompt = { 0 };
+    ac_status st = search_text(j, c, &question);
+    if (!st) st = ac_rag_search(j->env->rag, question, j->a, &found, &ans->n_passages, j->err);
+    if (!st) st = ac_rag_prompt(&prompt, found, ans->n_passages, last->content, j->err);
+    if (!st) {
+        char *copy = ac_arena_strndup(j->a, ac_str_c(&prompt), prompt.len);
+        if (copy) last->content = (ac_view){ copy, prompt.len };
+        else st = ac_fail_nomem(j->err, prompt.len);
+    }
+    ans->passage = found;
+    ac_str_release(&prompt);
+    return st;
+}
+
+/* The case's turns with the system turn and the passages where they belong. */
+static ac_status conversation(const arm_job *j, const ac_case *c, ac_answer *ans, ac_message **out, size_t *n)
+{
+    ac_message *m = ac_arena_alloc_array(j->a, c->n_turns + 1, sizeof *m);
+    size_t count = 0;
+    if (!m) return ac_fail_nomem(j->err, (c->n_turns + 1) * sizeof *m);
+    if (j->env->system && c->turn[0].role != AC_ROLE_SYSTEM)
+        m[count++] = (ac_message){ .role = AC_ROLE_SYSTEM, .content = ac_view_of(j->env->system), .train = -1 };
+    memcpy(m + count, c->turn, c->n_turns * sizeof *m);
+    count += c->n_turns;
+    *out = m;
+    *n = count;
+    return j->rag ? add_passages(j, c, ans, &m[count - 1]) : AC_OK;
+}
+
+static ac_status make_request(const arm_job *j, size_t i)
+{
+    const ac_case *c = &j->cases->item[i];
+    ac_answer *ans = &j->out->answer[i];
+    ac_message *m = NULL;
+    size_t n = 0;
+    ac_rendered r = { 0 };
+    ac_status st = conversation(j, c, ans, &m, &n);
+    if (!st) st = ac_chat_render(j->env->chat, m, n, true, &r, j->err);
+    const size_t context = ac_model_get_config(j->env->model)->context;
+    if (!st && r.ids.n + j->env->max_tokens > context)
+        st = ac_fail(j->err, AC_EFORMAT, "prompt of %zu tokens and answer of up to %zu exceed the model's context of "
+                     "%zu; shorten the case, or lower eval.rag_top", r.ids.n, j->env->max_tokens, context);
+    if (!st) {
+        int32_t *ids = ac_arena_alloc_array(j->a, r.ids.n, sizeof *ids);
+        if (ids) {
+            memcpy(ids, r.ids.id, r.ids.n * sizeof *ids);
+            j->request[i] = (ac_gen_request){ .prompt = ids, .n_prompt = r.ids.n, .number = i };
+            ans->n_prompt = r.ids.n;
+        } else {
+            st = ac_fail_nomem(j->err, r.ids.n * sizeof *ids);
+        }
+    }
+    ac_rendered_release(&r);
+    return st ? ac_err_prefix(j->err, st, "arm %s, case \"" AC_VIEW_FMT "\"", ac_arm_name(j->out->arm),
+                              AC_VIEW_ARG(c->id)) : AC_OK;
+}
+
+static ac_status take_answer(const arm_job *j, size_t i)
+{
+    ac_answer *ans = &j->out->answer[i];
+    const ac_gen_answer *g = &j->made[i];
+    ac_str text = { 0 };
+    ac_grade grade = { 0 };
+    ac_status st = ac_tokenizer_decode(j->env->tokenizer, g->ids.id, g->ids.n, 0, &text, j->err);
+    if (!st && !ac_str_ok(&text)) st = ac_fail_nomem(j->err, text.len);
+    if (!st) {
+        char *copy = ac_arena_strndup(j->a, ac_str_c(&text), text.len);
+        if (copy) ans->text = (ac_view){ copy, text.len };
+        else st = ac_fail_nomem(j->err, text.len);
+    }
+    ac_str_release(&text);
+    if (!st) st = ac_grade_answer(j->env->grader, &j->cases->item[i], ans->text, ans->n_passages, j->a, &grade, j->err);
+    if (st) return st;
+    ans->pass = grade.pass;
+    ans->why = grade.why;
+    ans->n_tokens = g->ids.n;
+    ans->cut = g->end != AC_GEN_STOP;
+    j->out->n_pass += grade.pass;
+    j->out->n_pass_class[j->cases->item[i].cls] += grade.pass;
+    j->out->prompt_tokens += ans->n_prompt;
+    j->out->answer_tokens += ans->n_tokens;
+    return AC_OK;
+}
+
+static ac_status run(arm_job *j)
+{
+    const size_t n = j->cases->n;
+    ac_status st = AC_OK;
+    for (size_t i = 0; i < n && !st; i++) st = make_request(j, i);
+    if (st) return st;
+    ac_gen_opts opts = { .max_tokens = j->env->max_tokens, .top_p = 1 };
+    opts.stop = ac_chat_stop_ids(j->env->chat, &opts.n_stop);
+    const bool tuned = j->out->arm == AC_ARM_TUNED || j->out->arm == AC_ARM_TUNED_RAG;
+    st = ac_generate(j->env->model, tuned ? j->env->adapter : NULL, j->request, n, &opts, j->made, NULL, NULL,
+                     j->env->sink, j->err);
+    for (size_t i = 0; i < n && !st; i++) st = take_answer(j, i);
+    return st;
+}
+
+ac_status ac_arm_run(const ac_arm_env *env, ac_arm arm, const ac_cases *cases, ac_arena *a, ac_arm_result *out,
+                     ac_err *err)
+{
+    const int64_t start = ac_mono_ns();
+    ac_arm_result made = { .arm = arm, .n = cases->n };
+    arm_job j = { .env = env, .cases = cases, .a = a, .out = &made, .err = err };
+    j.rag = arm == AC_ARM_RAG || arm == AC_ARM_TUNED_RAG;
+    if (j.rag && !env->rag) return ac_fail(err, AC_EARG, "arm %s needs documents", ac_arm_name(arm));
+    if (arm >= AC_ARM_TUNED && !env->adapter) return ac_fail(err, AC_EARG, "arm %s needs an adapter", ac_arm_name(arm));
+    made.answer = ac_arena_alloc_array(a, cases->n, sizeof *made.answer);
+    j.request = ac_arena_alloc_array(a, cases->n, sizeof *j.request);
+    j.made = ac_arena_alloc_array(a, cases->n, sizeof *j.made);
+    if (!made.answer || !j.request || !j.made) return ac_fail_nomem(err, cases->n * sizeof *made.answer);
+    ac_event ev = { .kind = AC_EV_STAGE, .text = ac_arm_name(arm), .unit = "tokens", .total = cases->n };
+    ac_status st = ac_emit(env->sink, &ev, err);
+    if (!st) st = run(&j);
+    for (size_t i = 0; i < cases->n; i++) ac_ids_release(&j.made[i].ids);
+    ev.kind = AC_EV_STAGE_END;
+    if (!st) st = ac_emit(env->sink, &ev, err);
+    made.seconds = (double)(ac_mono_ns() - start) * 1e-9;
+    if (!st) *out = made;
+    return st;
+}
