@@ -1,0 +1,200 @@
+/* eval/grade.h: each grader, both ways; sql-equal on a database made here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "eval/grade.h"
+#include "store/store.h"
+
+static char db_path[] = "/tmp/accord-grade-XXXXXX";
+
+static int make_db(void **state)
+{
+    (void)state;
+    ac_err err = { 0 };
+    ac_store *s = NULL;
+    const int fd = mkstemp(db_path);
+    if (fd < 0) return -1;
+    close(fd);
+    if (ac_store_open(&s, db_path, false, &err)) return -1;
+    if (ac_store_exec(s, "CREATE TABLE t(a INTEGER, b TEXT, c REAL); INSERT INTO t VALUES(1,'x',0.1),(2,'y',0.2),"
+                         "(3,'x',0.3)", &err)) return -1;
+    ac_store_close(&s);
+    return 0;
+}
+
+static int drop_db(void **state)
+{
+    (void)state;
+    return unlink(db_path);
+}
+
+static ac_assert make_assert(ac_grader type, const char *value, double threshold, ac_view *slot)
+{
+    *slot = ac_view_of(value);
+    return (ac_assert){ .type = type, .n_values = value ? 1 : 0, .value = slot, .threshold = threshold };
+}
+
+static ac_status grade(ac_assert *as, const char *answer, const char *refusal, size_t passages, bool *pass, ac_err *err)
+{
+    ac_arena a = { 0 };
+    ac_grade_ctx *g = NULL;
+    ac_grade out = { 0 };
+    const ac_case c = { .id = AC_VIEW("c"), .line = 1, .n_asserts = 1, .assert_ = as };
+    ac_status st = ac_grade_open(&g, db_path, refusal, err);
+    if (!st) st = ac_grade_answer(g, &c, ac_view_of(answer), passages, &a, &out, err);
+    if (!st) assert_true(out.why.len > 0);
+    *pass = out.pass;
+    ac_grade_close(&g);
+    ac_arena_release(&a);
+    return st;
+}
+
+typedef struct {
+    ac_grader type;
+    const char *value;
+    double threshold;
+    const char *answer;
+    bool pass;
+} row;
+
+static void run_rows(const row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        ac_err err = { 0 };
+        ac_view slot;
+        bool pass = false;
+        ac_assert as = make_assert(rows[i].type, rows[i].value, rows[i].threshold, &slot);
+        const ac_status st = grade(&as, rows[i].answer, NULL, 3, &pass, &err);
+        if (st) fail_msg("row %zu: %s", i, err.text);
+        if (pass != rows[i].pass) fail_msg("row %zu: \"%s\" against \"%s\" gave %d", i, rows[i].answer, rows[i].value, pass);
+        as.negate = true;
+        if (grade(&as, rows[i].answer, NULL, 3, &pass, &err)) fail_msg("row %zu: %s", i, err.text);
+        assert_true(pass != rows[i].pass);
+    }
+}
+
+static void test_text(void **state)
+{
+    (void)state;
+    const row rows[] = {
+        { AC_GRADE_EQUALS, "four", 0, "  four\n", true }, { AC_GRADE_EQUALS, "four", 0, "Four", false },
+        { AC_GRADE_CONTAINS, "our", 0, "four", true }, { AC_GRADE_CONTAINS, "OUR", 0, "four", false },
+        { AC_GRADE_ICONTAINS, "\xc3\x84" "B", 0, "x\xc3\xa4" "by", true }, { AC_GRADE_ICONTAINS, "q", 0, "four", false },
+        { AC_GRADE_STARTS_WITH, "fo", 0, "four", true }, { AC_GRADE_STARTS_WITH, "our", 0, "four", false },
+        { AC_GRADE_REGEX, "^f.+r$", 0, "four", true }, { AC_GRADE_REGEX, "^o", 0, "four", false },
+        { AC_GRADE_REGEX, "(a+)+$", 0, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", false },
+        { AC_GRADE_NUMERIC, "1200", 0, "It is 1,200.", true }, { AC_GRADE_NUMERIC, "-3.5", 0, "about -3.5", true },
+        { AC_GRADE_NUMERIC, "4", 0.5, "= 4.4", true }, { AC_GRADE_NUMERIC, "4", 0, "5", false },
+        { AC_GRADE_NUMERIC, "4", 0, "none", false }, { AC_GRADE_NUMERIC, "7", 0, "3 of 7", true },
+        { AC_GRADE_F1, "the quick brown fox", 0.6, "A quick, brown dog", true },
+        { AC_GRADE_F1, "the quick brown fox", 0.7, "A quick, brown dog", false },
+        { AC_GRADE_IS_REFUSAL, NULL, 0, "I can't help with that", true },
+        { AC_GRADE_IS_REFUSAL, NULL, 0, "Sure, here it is", false },
+        { AC_GRADE_IS_REFUSAL, "Nope.", 0, "Nope. Never", true }, { AC_GRADE_IS_REFUSAL, "Nope.", 0, "I can't", false },
+        { AC_GRADE_CITATION, NULL, 0, "as [1] and [3] say", true }, { AC_GRADE_CITATION, NULL, 0, "as [4] says", false },
+        { AC_GRADE_CITATION, NULL, 0, "as all say", false }, { AC_GRADE_CITATION, NULL, 0, "[0]", false },
+        { AC_GRADE_IS_JSON, NULL, 0, "{\"a\":[1,2]}", true }, { AC_GRADE_IS_JSON, NULL, 0, "{a:1}", false },
+        { AC_GRADE_CONTAINS_JSON, NULL, 0, "Here: {\"a\":\"}\"} ok", true },
+        { AC_GRADE_CONTAINS_JSON, NULL, 0, "Here: {a} ok", false },
+    };
+    run_rows(rows, AC_COUNTOF(rows));
+}
+
+static void test_sql(void **state)
+{
+    (void)state;
+    const row rows[] = {
+        { AC_GRADE_SQL_EQUAL, "SELECT a FROM t WHERE b = 'x'", 0, "SELECT a FROM t WHERE b LIKE 'x' ORDER BY a DESC", true },
+        { AC_GRADE_SQL_EQUAL, "SELECT a FROM t ORDER BY a", 0, "SELECT a FROM t ORDER BY a DESC", false },
+        { AC_GRADE_SQL_EQUAL, "SELECT a FROM t ORDER BY a", 0, "select a from t", true },
+        { AC_GRADE_SQL_EQUAL, "SELECT a FROM (SELECT a FROM t ORDER BY a)", 0, "SELECT a FROM t ORDER BY a DESC", true },
+        { AC_GRADE_SQL_EQUAL, "SELECT COUNT(*) FROM t", 0, "```sql\nSELECT 3.0\n```", true },
+        { AC_GRADE_SQL_EQUAL, "SELECT c FROM t WHERE a = 3", 0, "SELECT 0.1 + 0.2", true },
+        { AC_GRADE_SQL_EQUAL, "SELECT a FROM t", 0, "SELECT a, b FROM t", false },
+        { AC_GRADE_SQL_EQUAL, "SELECT a FROM t", 0, "SELECT a FROM t UNION ALL SELECT 1", false },
+        { AC_GRADE_SQL_EQUAL, "SELECT b FROM t", 0, "SELECT a FROM t", false },
+        { AC_GRADE_SQL_EQUAL, "SELECT 1", 0, "DELETE FROM t", false },
+        { AC_GRADE_SQL_EQUAL, "SELECT 1", 0, "SELECT 1; DROP TABLE t", false },
+        { AC_GRADE_SQL_EQUAL, "SELECT 1", 0, "I cannot say", false },
+        { AC_GRADE_SQL_EQUAL, "SELECT 1", 0, "", false },
+        { AC_GRADE_SQL_EQUAL, "SELECT 1", 0,
+          "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM r) SELECT count(*) FROM r", false },
+        { AC_GRADE_SQL_EQUAL, "SELECT COUNT(*) FROM t", 0, "SELECT 3", true },   /* nothing above changed it */
+    };
+    run_rows(rows, AC_COUNTOF(rows));
+}
+
+static void test_bad_cases(void **state)
+{
+    (void)state;
+    const row rows[] = {
+        { AC_GRADE_REGEX, "(", 0, "x", false }, { AC_GRADE_NUMERIC, "four", 0, "4", false },
+        { AC_GRADE_SQL_EQUAL, "SELEC 1", 0, "SELECT 1", false }, { AC_GRADE_SQL_EQUAL, "DROP TABLE t", 0, "x", false },
+    };
+    for (size_t i = 0; i < AC_COUNTOF(rows); i++) {
+        ac_err err = { 0 };
+        ac_view slot;
+        bool pass;
+        ac_assert as = make_assert(rows[i].type, rows[i].value, 0, &slot);
+        assert_int_equal(grade(&as, rows[i].answer, NULL, 0, &pass, &err), AC_ECONTRACT);
+        assert_non_null(strstr(err.text, "case \"c\" (line 1)"));
+    }
+}
+
+static void test_schema(void **state)
+{
+    (void)state;
+    const char *schema_text =
+        "{\"type\":\"object\",\"required\":[\"n\"],\"additionalProperties\":false,\"properties\":{\"n\":{\"type\":"
+        "\"integer\",\"minimum\":1},\"s\":{\"enum\":[\"a\",\"b\"]},\"l\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},"
+        "\"maxItems\":2}}}";
+    const struct { const char *answer; bool pass; } rows[] = {
+        { "{\"n\":2}", true }, { "{\"n\":0}", false }, { "{\"n\":1.5}", false }, { "{}", false },
+        { "{\"n\":1,\"x\":1}", false }, { "{\"n\":1,\"s\":\"b\"}", true }, { "{\"n\":1,\"s\":\"c\"}", false },
+        { "{\"n\":1,\"l\":[\"a\",\"b\"]}", true }, { "{\"n\":1,\"l\":[\"a\",2]}", false },
+        { "{\"n\":1,\"l\":[\"a\",\"b\",\"c\"]}", false }, { "[]", false },
+    };
+    ac_arena arena = { 0 };
+    ac_err err = { 0 };
+    ac_assert as = { .type = AC_GRADE_IS_JSON };
+    assert_int_equal(ac_json_parse(&as.schema, ac_view_of(schema_text), &arena, "s", 1, NULL, &err), AC_OK);
+    for (size_t i = 0; i < AC_COUNTOF(rows); i++) {
+        bool pass = false;
+        if (grade(&as, rows[i].answer, NULL, 0, &pass, &err)) fail_msg("%s", err.text);
+        if (pass != rows[i].pass) fail_msg("%s gave %d", rows[i].answer, pass);
+    }
+    bool pass;
+    assert_int_equal(ac_json_parse(&as.schema, AC_VIEW("{\"oneOf\":[]}"), &arena, "s", 1, NULL, &err), AC_OK);
+    assert_int_equal(grade(&as, "no json", NULL, 0, &pass, &err), AC_ECONTRACT);
+    ac_arena_release(&arena);
+}
+
+static void test_fixed_refusal(void **state)
+{
+    (void)state;
+    ac_err err = { 0 };
+    bool pass;
+    ac_assert as = { .type = AC_GRADE_IS_REFUSAL };
+    assert_int_equal(grade(&as, "I only read.", "I only read.", 0, &pass, &err), AC_OK);
+    assert_true(pass);
+    assert_int_equal(grade(&as, "I can't do that.", "I only read.", 0, &pass, &err), AC_OK);
+    assert_false(pass);
+    assert_int_equal(ac_live_bytes(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text), cmocka_unit_test(test_sql), cmocka_unit_test(test_bad_cases),
+        cmocka_unit_test(test_schema), cmocka_unit_test(test_fixed_refusal),
+    };
+    return cmocka_run_group_tests(tests, make_db, drop_db);
+}
