@@ -1,0 +1,120 @@
+#include "base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/file_int.h"
+#include "base/time.h"
+
+extern char **environ;
+
+static int default_signals(posix_spawnattr_t *attr)
+{
+    sigset_t all, none;
+    (void)sigemptyset(&none);
+    (void)sigfillset(&all);
+    (void)sigdelset(&all, SIGKILL);
+    (void)sigdelset(&all, SIGSTOP);
+    int e = posix_spawnattr_setsigdefault(attr, &all);
+    if (!e) e = posix_spawnattr_setsigmask(attr, &none);
+    if (!e) e = posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    return e;
+}
+
+/* Returns an errno value. */
+static int spawn(pid_t *pid, const char *const *argv, int out_fd, bool with_stderr)
+{
+    posix_spawn_file_actions_t acts;
+    posix_spawnattr_t attr;
+    int e = posix_spawn_file_actions_init(&acts);
+    if (e) return e;
+    if ((e = posix_spawnattr_init(&attr))) {
+        (void)posix_spawn_file_actions_destroy(&acts);
+        return e;
+    }
+    e = default_signals(&attr);
+    if (!e) e = posix_spawn_file_actions_addopen(&acts, 0, "/dev/null", O_RDONLY, 0);
+    if (!e) e = posix_spawn_file_actions_adddup2(&acts, out_fd, 1);
+    if (!e && with_stderr) e = posix_spawn_file_actions_adddup2(&acts, out_fd, 2);
+    else if (!e) e = posix_spawn_file_actions_addopen(&acts, 2, "/dev/null", O_WRONLY, 0);
+    /* posix_spawnp's prototype lacks the const that it keeps. */
+    union {
+        const char *const *in;
+        char *const *out;
+    } v = { .in = argv };
+    if (!e) e = posix_spawnp(pid, argv[0], &acts, &attr, v.out, environ);
+    (void)posix_spawn_file_actions_destroy(&acts);
+    (void)posix_spawnattr_destroy(&attr);
+    return e;
+}
+
+static ac_status read_all(int fd, const char *name, size_t max, int64_t end_ns, ac_str *out, ac_err *err)
+{
+    char buf[16384];
+    for (size_t total = 0;;) {
+        const int64_t left_ms = (end_ns - ac_mono_ns()) / 1000000;
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        const int n = left_ms > 0 ? poll(&p, 1, left_ms > 60000 ? 60000 : (int)left_ms) : 0;
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return ac_fail_errno(err, AC_EIO, errno, "%s: cannot wait for its output", name);
+        if (n == 0 && ac_mono_ns() < end_ns) continue;
+        if (n == 0) return ac_fail(err, AC_EIO, "%s: did not finish in time and was stopped", name);
+        const ssize_t got = ac_io_read(fd, buf, sizeof buf);
+        if (got < 0) return ac_fail_errno(err, AC_EIO, errno, "%s: cannot read its output", name);
+        if (got == 0) return AC_OK;
+        total += (size_t)got;
+        if (total > max) return ac_fail(err, AC_EIO, "%s: printed more than %zu bytes and was stopped", name, max);
+        ac_str_append(out, (ac_view){ buf, (size_t)got });
+    }
+}
+
+/* Its output has ended, so it is about to end; one that closed stdout and stays is killed at the deadline. */
+static int await(pid_t pid, bool kill_now, int64_t end_ns)
+{
+    int status = 0;
+    if (kill_now) (void)kill(pid, SIGKILL);
+    for (;;) {
+        const pid_t got = waitpid(pid, &status, kill_now ? 0 : WNOHANG);
+        if (got == pid || (got < 0 && errno != EINTR)) break;
+        if (got == 0 && ac_mono_ns() > end_ns) {
+            (void)kill(pid, SIGKILL);
+            kill_now = true;
+        } else if (got == 0) {
+            (void)poll(NULL, 0, 1);
+        }
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+ac_status ac_proc_run(const char *const *argv, const ac_proc_limits *limits, ac_str *out, int *exit_code,
+                      ac_err *err)
+{
+    const ac_proc_limits l = limits ? *limits : (ac_proc_limits){ 0 };
+    const int64_t end_ns = ac_mono_ns() + (l.timeout_ms ? l.timeout_ms : 60000) * 1000000;
+    int fd[2];
+    pid_t pid = 0;
+    const bool failing = ac_fault_hit(AC_FAULT_IO);
+    if (failing) errno = EMFILE;
+    if (failing || pipe2(fd, O_CLOEXEC) != 0)
+        return ac_fail_errno(err, AC_EIO, errno, "%s: cannot make a pipe", argv[0]);
+    const int e = spawn(&pid, argv, fd[1], l.with_stderr);
+    ac_io_close(fd[1]);
+    if (e) {
+        ac_io_close(fd[0]);
+        if (e == ENOENT) return ac_fail(err, AC_ENOENT, "%s: no such program in PATH; install it", argv[0]);
+        return ac_fail_errno(err, AC_EIO, e, "%s: cannot be started", argv[0]);
+    }
+    ac_status st = read_all(fd[0], argv[0], l.max_bytes ? l.max_bytes : (size_t)64 << 20, end_ns, out, err);
+    ac_io_close(fd[0]);
+    const int code = await(pid, st != AC_OK, end_ns);
+    if (!st && !ac_str_ok(out)) st = ac_fail_nomem(err, out->len);
+    if (!st) *exit_code = code;
+    return st;
+}
