@@ -96,3 +96,26 @@ ac_status ac_safetensors_write(const char *path, const ac_tensor_out *tensors, s
     ac_str_release(&header);
     return st;
 }
+
+ac_status ac_safetensors_hash(ac_sha256 *out, const ac_tensor_out *tensors, size_t n, const ac_metadata *meta,
+                              size_t n_meta, ac_err *err)
+{
+    ac_str header = { 0 };
+    ac_sha256_state h;
+    uint8_t len[8];
+    ac_status st = check_all(tensors, n, err);
+    if (!st) st = make_header(&header, tensors, n, meta, n_meta, err);
+    if (!st) {
+        for (unsigned i = 0; i < 8; i++) len[i] = (uint8_t)((uint64_t)header.len >> (8 * i));
+        ac_sha256_init(&h);
+        ac_sha256_add(&h, len, sizeof len);
+        ac_sha256_add(&h, header.ptr, header.len);
+        for (size_t i = 0, elems, bytes = 0; i < n; i++) {
+            (void)ac_tensor_sizes(&elems, &bytes, tensors[i].type, tensors[i].dim, tensors[i].n_dims);
+            ac_sha256_add(&h, tensors[i].data, bytes);
+        }
+        ac_sha256_done(&h, out);
+    }
+    ac_str_release(&header);
+    return st;
+}

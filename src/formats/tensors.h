@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include "base/dtype.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/str.h"
 
 #define AC_TENSOR_MAX_DIMS 4
@@ -47,5 +48,8 @@ typedef struct {
 typedef struct { const char *key, *value; } ac_metadata;
 ac_status ac_safetensors_write(const char *path, const ac_tensor_out *tensors, size_t n,
                                const ac_metadata *meta, size_t n_meta, ac_err *err);
+/* SHA-256 of the file that ac_safetensors_write would write. */
+ac_status ac_safetensors_hash(ac_sha256 *out, const ac_tensor_out *tensors, size_t n, const ac_metadata *meta,
+                              size_t n_meta, ac_err *err);
 
 #endif
