@@ -1,18 +1,247 @@
-/* backend/backend.h - the device table: buffers and the twenty or so operations that a transformer's forward
- * and backward need. A device answers whether it supports an operation with these types; a run is refused
- * by name before step 0 if not. No CUDA type leaves backend/cuda. */
+/* backend/backend.h - the device table: buffers, copies and the operations that a transformer's forward and
+ * backward need. The model is written once over it; no CUDA type leaves backend/cuda.
+ *
+ * D1  Device memory is named by ac_buf handles and ac_ref places in them; only write, read and borrow touch
+ *     host memory. Small tables that describe a launch (documents, units, feeds) are host memory and are
+ *     read before the call returns.
+ * D2  An operation is as large as the fastest device needs it; what is fused inside is the device's business,
+ *     the order of roundings is the numerics' (docs/numerics.md).
+ * D3  Operations may be queued. A failure sticks to the device: later operations do nothing, and sync returns
+ *     it once and clears it. So a caller checks at its own safe points only.
+ * D4  supports() says, before anything runs, whether an operation takes weights of a type.
+ * Matrices are row-major; an ac_ref counts 4-byte elements, and a ref with buf NULL means "none".
+ * Threads: a device belongs to one thread at a time; the CPU device uses its pool inside. */
 #ifndef AC_BACKEND_BACKEND_H
 #define AC_BACKEND_BACKEND_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include "base/err.h"
 #include "base/pool.h"
 #include "kernels/kernels.h"
 
 typedef struct ac_device ac_device;
+typedef struct ac_buf ac_buf;
 
 /* threads 0: as many as the process may use. */
 ac_status ac_device_open_cpu(ac_device **out, ac_cpu tier, size_t threads, ac_err *err);
 void      ac_device_close(ac_device **d);
 const char *ac_device_name(const ac_device *d);      /* "cpu avx512, 2 threads" */
+
+/* ---- operands ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    ac_buf *buf;
+    size_t at;                 /* in 4-byte elements */
+} ac_ref;
+
+typedef struct {               /* weights as stored: rows of cols elements */
+    ac_buf *buf;
+    ac_dtype type;
+    size_t rows, cols, row_bytes;
+} ac_matrix;
+
+typedef enum { AC_BORROW_READ = 1, AC_BORROW_WRITE = 2, AC_BORROW_BOTH = 3 } ac_borrow;
+
+typedef enum { AC_OP_EMBED, AC_OP_LINEAR, AC_OP_LINEAR_GRAD, AC_OP_OUTPUT, AC_OP_LOSS_GRAD } ac_op;
+
+typedef struct {               /* rows [first, first + n) of a batch are one document */
+    size_t first, n;
+} ac_doc_rows;
+
+typedef struct {               /* ... or one unit of the step's plan (B6) */
+    size_t first, n;
+    uint64_t index;
+} ac_unit_rows;
+
+typedef struct {               /* n new rows of a KV slot, which holds pos rows already */
+    size_t first, n, slot, pos;
+} ac_feed_rows;
+
+/* Dropout of an adapter's input: element (row, column) is kept when the word of AC_RNG_DROPOUT at
+ *   step  = step + unit.index * 2^32,  index = module * 2^44 + (row in unit) * 2^20 + column
+ * is at least threshold. */
+typedef struct {
+    uint64_t seed, step;
+    uint32_t threshold;        /* 0: no dropout */
+    float inv_keep;
+} ac_drop;
+
+typedef struct {               /* y = x W^T + scale * (x' A^T) B^T, x' = dropout(x) */
+    size_t rank;
+    float scale;
+    ac_ref a, b;               /* rank x in, out x rank */
+    ac_ref h;                  /* rows x rank: (x' A^T) * scale; linear writes it, linear_grad reads it */
+    ac_drop drop;
+    uint64_t module;           /* keys the dropout */
+} ac_lora;
+
+/* ---- operations ---------------------------------------------------------------------------------- */
+
+typedef struct {               /* y[i] = expanded row id[i]; ids were checked */
+    ac_ref y, ids;
+    size_t rows;
+    const ac_matrix *table;
+} ac_embed_args;
+
+/* sum = x + add where add is given (sum may be x); y = rmsnorm(sum) * w, where y is given. */
+typedef struct {
+    ac_ref y, sum, x, add, w;
+    size_t rows, cols;
+    float eps;
+} ac_norm_args;
+
+/* dx (+)= gradient of rmsnorm at x; dx may be dy. */
+typedef struct {
+    ac_ref dx, dy, x, w;
+    size_t rows, cols;
+    float eps;
+    bool accumulate;
+} ac_norm_grad_args;
+
+typedef struct {
+    ac_ref y, x, bias;         /* bias: out floats, or none */
+    size_t rows;
+    const ac_matrix *w;        /* out x in */
+    const ac_lora *lora;       /* NULL: none */
+    const ac_unit_rows *units; /* read with dropout only */
+    size_t n_units;
+    ac_ref scratch;
+} ac_linear_args;
+
+/* Adapter gradient, unit by unit in order: da += dh^T x', db += dy^T h, with dh = (dy B) * scale.
+ * Input gradient, where dx is given: dx (+)= dy W, then dx += dropout(dh A). dx may not be dy. */
+typedef struct {
+    ac_ref dx, dy, x;
+    bool accumulate;
+    size_t rows;
+    const ac_matrix *w;
+    const ac_lora *lora;       /* NULL: none */
+    ac_ref da, db;             /* read and added to; given with lora */
+    const ac_unit_rows *units;
+    size_t n_units;
+    ac_ref scratch;
+} ac_linear_grad_args;
+
+/* Rotary embedding of q and k in place; pos: rows of uint32; tables: rows of head_dim/2 floats. */
+typedef struct {
+    ac_ref q, k, pos, cos_table, sin_table;
+    size_t rows, n_heads, n_kv_heads, head_dim;
+    bool inverse;
+} ac_rotary_args;
+
+/* Causal attention inside each document; rows of q and out are n_heads * head_dim floats, rows of k and v
+ * n_kv_heads * head_dim. lse: n_heads x rows, or none. */
+typedef struct {
+    ac_ref q, k, v, out, lse;
+    size_t rows, n_heads, n_kv_heads, head_dim, window;
+    float scale;
+    const ac_doc_rows *docs;
+    size_t n_docs;
+} ac_attention_args;
+
+typedef struct {
+    ac_attention_args fwd;     /* out and lse as forward left them */
+    ac_ref dout, dq, dk, dv;   /* the last three are overwritten */
+    ac_ref scratch;
+} ac_attention_grad_args;
+
+/* Appends the new rows of k and v to the slots' caches, then attends over them. A slot's cache is slot_rows
+ * rows of n_kv_heads * head_dim floats; slots lie one after another from k_cache and v_cache. */
+typedef struct {
+    ac_ref q, k, v, out, k_cache, v_cache;
+    size_t slot_rows, n_heads, n_kv_heads, head_dim, window;
+    float scale;
+    const ac_feed_rows *feeds;
+    size_t n_feeds;
+} ac_attention_kv_args;
+
+/* y = silu(g) * u, n floats. */
+typedef struct {
+    ac_ref y, g, u;
+    size_t n;
+} ac_gated_args;
+typedef struct {               /* dg may be g, du may be u */
+    ac_ref dg, du, dy, g, u;
+    size_t n;
+} ac_gated_grad_args;
+
+/* Output layer over chosen rows of the residual stream: final norm, then logits[n_rows x vocab]. */
+typedef struct {
+    ac_ref x, rows, norm_w, logits;   /* rows: n_rows uint32 */
+    size_t n_rows;
+    float eps;
+    const ac_matrix *w;        /* vocab x hidden */
+    ac_ref scratch;
+} ac_output_args;
+
+/* The same fused with the loss, in chunks of rows: nll[i] for target[i]; with dx, the rows of dx named in
+ * `rows` (no row twice) are set to the gradient of grad_scale * sum(nll) at x; other rows are left alone. */
+typedef struct {
+    ac_ref x, rows, target, norm_w, nll, dx;
+    size_t n_rows;
+    float eps, grad_scale;
+    const ac_matrix *w;
+    ac_ref scratch;
+} ac_loss_args;
+
+typedef struct {               /* kernels.h, adamw */
+    ac_ref p, m, v, g;
+    size_t n;
+    float grad_scale, one_minus_lr_wd, b1, one_minus_b1, b2, one_minus_b2, lr_over_bc1, inv_sqrt_bc2, eps;
+} ac_adamw_args;
+
+/* What a caller is about to do, for scratch_floats: the largest of each over all calls. */
+typedef struct {
+    size_t rows, longest_doc, output_rows;
+    size_t hidden, widest_in, vocab, n_heads, n_kv_heads, head_dim, rank;
+    bool grad, dropout;
+} ac_shape;
+
+typedef struct {
+    /* Memory. borrow gives a buffer over host memory: a CPU works in place; another device copies in at once
+     * (READ) and out at close (WRITE). The host memory must outlive the buffer. close accepts NULL. */
+    ac_status (*buf_open)(ac_device *d, ac_buf **out, size_t bytes, ac_err *err);
+    ac_status (*buf_borrow)(ac_device *d, ac_buf **out, void *host, size_t bytes, ac_borrow mode, ac_err *err);
+    void (*buf_close)(ac_device *d, ac_buf **b);
+    void (*write)(ac_device *d, ac_ref to, const void *from, size_t n);   /* n elements */
+    void (*read)(ac_device *d, void *to, ac_ref from, size_t n);          /* complete on return */
+    void (*copy)(ac_device *d, ac_ref to, ac_ref from, size_t n);         /* no overlap */
+    void (*zero)(ac_device *d, ac_ref to, size_t n);
+    ac_status (*sync)(ac_device *d, ac_err *err);                         /* D3 */
+    bool (*supports)(const ac_device *d, ac_op op, ac_dtype type);        /* D4 */
+    size_t (*scratch_floats)(const ac_device *d, const ac_shape *s);      /* size of every .scratch */
+
+    void (*embed)(ac_device *d, const ac_embed_args *a);
+    void (*norm)(ac_device *d, const ac_norm_args *a);
+    void (*norm_grad)(ac_device *d, const ac_norm_grad_args *a);
+    void (*linear)(ac_device *d, const ac_linear_args *a);
+    void (*linear_grad)(ac_device *d, const ac_linear_grad_args *a);
+    void (*rotary)(ac_device *d, const ac_rotary_args *a);
+    void (*attention)(ac_device *d, const ac_attention_args *a);
+    void (*attention_grad)(ac_device *d, const ac_attention_grad_args *a);
+    void (*attention_kv)(ac_device *d, const ac_attention_kv_args *a);
+    void (*gated)(ac_device *d, const ac_gated_args *a);
+    void (*gated_grad)(ac_device *d, const ac_gated_grad_args *a);
+    void (*output)(ac_device *d, const ac_output_args *a);
+    void (*loss)(ac_device *d, const ac_loss_args *a);
+    double (*sum_squares)(ac_device *d, ac_ref x, size_t n);              /* gradient norm */
+    bool (*all_finite)(ac_device *d, const ac_matrix *w);                 /* of expanded weights */
+    void (*adamw)(ac_device *d, const ac_adamw_args *a);
+
+    void (*close)(ac_device **d);
+} ac_device_ops;
+
+struct ac_device {             /* a device's own state follows in its file */
+    const ac_device_ops *op;
+    const char *name;
+};
+
+/* ref + n elements. */
+static inline ac_ref ac_ref_at(ac_ref r, size_t n)
+{
+    return (ac_ref){ r.buf, r.at + n };
+}
 
 #endif

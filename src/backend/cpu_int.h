@@ -1,0 +1,71 @@
+/* backend/cpu_int.h - the CPU device: buffers are host memory, operations call the kernel table over a pool.
+ * Every kernel call is made inside ac_pool_run, which sets the rounding mode (B1). Tasks own their outputs. */
+#ifndef AC_BACKEND_CPU_INT_H
+#define AC_BACKEND_CPU_INT_H
+
+#include "backend/backend.h"
+
+struct ac_buf {
+    unsigned char *ptr;
+    size_t bytes;
+    bool owned;
+};
+
+typedef struct {
+    ac_device base;            /* first: an ac_device * is this */
+    ac_kernels k;
+    ac_pool *pool;
+    ac_mm_workspace *ws;
+    size_t threads;
+    char name[64];
+} ac_cpu_device;
+
+/* Rows of logits that exist at once. */
+enum { CPU_OUTPUT_CHUNK = 256 };
+
+static inline ac_cpu_device *cpu_of(ac_device *d)
+{
+    return (ac_cpu_device *)(void *)d;
+}
+
+static inline float *cpu_f32(ac_ref r)
+{
+    return r.buf ? (float *)(void *)r.buf->ptr + r.at : NULL;
+}
+
+static inline const uint32_t *cpu_u32(ac_ref r)
+{
+    return (const uint32_t *)(const void *)cpu_f32(r);
+}
+
+static inline const int32_t *cpu_i32(ac_ref r)
+{
+    return (const int32_t *)(const void *)cpu_f32(r);
+}
+
+/* Calls fn over disjoint ranges that cover [0, n); a range has at least `grain` items but for the last. */
+typedef void cpu_range_fn(void *ctx, size_t from, size_t to, size_t worker);
+void cpu_for(ac_cpu_device *d, size_t n, size_t grain, cpu_range_fn *fn, void *ctx);
+
+/* Items of `cost` elementary operations each that are worth a task of their own. */
+static inline size_t cpu_grain(size_t cost)
+{
+    const size_t worth = 16384;
+    return cost >= worth ? 1 : (worth + cost) / (cost ? cost : 1);
+}
+
+/* C (+)= A B; see ac_matmul_args. */
+void cpu_product(ac_cpu_device *d, ac_mm_form form, size_t m, size_t n, size_t k, const float *a,
+                 size_t lda, const void *b, ac_dtype b_type, size_t b_row_bytes, float *c, size_t ldc,
+                 bool accumulate);
+
+void cpu_linear(ac_device *dev, const ac_linear_args *a);
+void cpu_linear_grad(ac_device *dev, const ac_linear_grad_args *a);
+void cpu_attention(ac_device *dev, const ac_attention_args *a);
+void cpu_attention_grad(ac_device *dev, const ac_attention_grad_args *a);
+void cpu_attention_kv(ac_device *dev, const ac_attention_kv_args *a);
+void cpu_output(ac_device *dev, const ac_output_args *a);
+void cpu_loss(ac_device *dev, const ac_loss_args *a);
+size_t cpu_scratch_floats(const ac_device *dev, const ac_shape *s);
+
+#endif

@@ -1,0 +1,103 @@
+/* backend/cpu_output.c - the output layer, alone and fused with the loss.
+ * Logits exist for the rows asked for only, and with the loss for CPU_OUTPUT_CHUNK rows at a time. */
+#include "backend/cpu_int.h"
+
+typedef struct {
+    const ac_kernels *k;
+    const uint32_t *rows;
+    size_t cols;
+    float eps;
+    const float *x, *w, *dnormed;
+    float *normed, *dx;
+    size_t vocab;
+    float *logits, *nll;
+    const int32_t *target;
+    bool grad;
+    float grad_scale;
+} output_job;
+
+/* normed[i] = final norm of row rows[i] of x. */
+static void gather_norm(void *ctx, size_t from, size_t to, size_t worker)
+{
+    AC_UNUSED(worker);
+    const output_job *j = ctx;
+    for (size_t i = from; i < to; i++)
+        j->k->rmsnorm(j->normed + i * j->cols, j->x + j->rows[i] * j->cols, j->w, 1, j->cols, j->eps);
+}
+
+static void norm_grad_scatter(void *ctx, size_t from, size_t to, size_t worker)
+{
+    AC_UNUSED(worker);
+    const output_job *j = ctx;
+    for (size_t i = from; i < to; i++) {
+        const size_t at = j->rows[i] * j->cols;
+        j->k->rmsnorm_grad(j->dx + at, j->dnormed + i * j->cols, j->x + at, j->w, 1, j->cols, j->eps,
+                           false);
+    }
+}
+
+static void entropy_range(void *ctx, size_t from, size_t to, size_t worker)
+{
+    AC_UNUSED(worker);
+    const output_job *j = ctx;
+    j->k->cross_entropy(j->logits + from * j->vocab, to - from, j->vocab, j->vocab, j->target + from,
+                        j->nll + from, j->grad, j->grad_scale);
+}
+
+void cpu_output(ac_device *dev, const ac_output_args *a)
+{
+    ac_cpu_device *d = cpu_of(dev);
+    const size_t hidden = a->w->cols, vocab = a->w->rows;
+    output_job j = { .k = &d->k, .cols = hidden, .eps = a->eps, .x = cpu_f32(a->x),
+                     .w = cpu_f32(a->norm_w), .normed = cpu_f32(a->scratch) };
+    for (size_t at = 0; at < a->n_rows; at += CPU_OUTPUT_CHUNK) {
+        const size_t n = a->n_rows - at < CPU_OUTPUT_CHUNK ? a->n_rows - at : CPU_OUTPUT_CHUNK;
+        j.rows = cpu_u32(a->rows) + at;
+        cpu_for(d, n, cpu_grain(hidden), gather_norm, &j);
+        cpu_product(d, AC_MM_NT, n, vocab, hidden, j.normed, hidden, a->w->buf->ptr, a->w->type,
+                    a->w->row_bytes, cpu_f32(a->logits) + at * vocab, vocab, false);
+    }
+}
+
+void cpu_loss(ac_device *dev, const ac_loss_args *a)
+{
+    ac_cpu_device *d = cpu_of(dev);
+    const size_t hidden = a->w->cols, vocab = a->w->rows;
+    const size_t most = a->n_rows < CPU_OUTPUT_CHUNK ? a->n_rows : CPU_OUTPUT_CHUNK;
+    float *scratch = cpu_f32(a->scratch);
+    output_job j = { .k = &d->k, .cols = hidden, .eps = a->eps, .x = cpu_f32(a->x),
+                     .w = cpu_f32(a->norm_w), .normed = scratch, .logits = scratch + 2 * most * hidden,
+                     .vocab = vocab, .grad = a->dx.buf != NULL, .grad_scale = a->grad_scale,
+                     .dx = cpu_f32(a->dx) };
+    float *dnormed = scratch + most * hidden;
+    for (size_t at = 0; at < a->n_rows; at += CPU_OUTPUT_CHUNK) {
+        const size_t n = a->n_rows - at < CPU_OUTPUT_CHUNK ? a->n_rows - at : CPU_OUTPUT_CHUNK;
+        j.rows = cpu_u32(a->rows) + at;
+        j.target = cpu_i32(a->target) + at;
+        j.nll = cpu_f32(a->nll) + at;
+        cpu_for(d, n, cpu_grain(hidden), gather_norm, &j);
+        cpu_product(d, AC_MM_NT, n, vocab, hidden, j.normed, hidden, a->w->buf->ptr, a->w->type,
+                    a->w->row_bytes, j.logits, vocab, false);
+        cpu_for(d, n, cpu_grain(vocab), entropy_range, &j);
+        if (!j.grad) continue;
+        cpu_product(d, AC_MM_NN, n, hidden, vocab, j.logits, vocab, a->w->buf->ptr, a->w->type,
+                    a->w->row_bytes, dnormed, hidden, false);
+        j.dnormed = dnormed;
+        cpu_for(d, n, cpu_grain(hidden), norm_grad_scatter, &j);
+    }
+}
+
+size_t cpu_scratch_floats(const ac_device *dev, const ac_shape *s)
+{
+    const ac_cpu_device *d = (const ac_cpu_device *)(const void *)dev;
+    const size_t chunk = s->output_rows < CPU_OUTPUT_CHUNK ? s->output_rows : CPU_OUTPUT_CHUNK;
+    size_t most = chunk * (2 * s->hidden + s->vocab);
+    const size_t linear = s->rows * ((s->grad ? s->rank : 0) + (s->dropout ? s->widest_in : 0));
+    if (linear > most) most = linear;
+    if (s->grad && s->n_kv_heads) {
+        const size_t each = ac_attn_scratch_floats(s->longest_doc, s->head_dim,
+                                                   s->n_heads / s->n_kv_heads);
+        if (each * d->threads > most) most = each * d->threads;
+    }
+    return most;
+}
