@@ -71,8 +71,10 @@ ac_status ac_model_nll(ac_model *m, const ac_adapter *ad, const ac_unit *units, 
 /* Logits of every position of one sequence, for tests: n x vocab. */
 ac_status ac_model_logits(ac_model *m, const ac_adapter *ad, const int32_t *ids, size_t n, float *logits,
                           ac_err *err);
-/* Bytes that one ac_model_grad call with so many tokens takes beside weights and adapter. */
+/* Bytes that one ac_model_grad call with so many tokens takes beside weights and adapter (dropout included). */
 size_t    ac_model_grad_bytes(const ac_model *m, const ac_adapter *ad, size_t tokens);
+/* Gives back the activations' memory, which is otherwise kept for the next call: after the calls get smaller. */
+void      ac_model_trim(ac_model *m);
 
 /* ---- decoding -------------------------------------------------------------------------------------- */
 

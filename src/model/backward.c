@@ -1,0 +1,163 @@
+/* model/backward.c - gradients of the adapter, over the device table. The base is frozen: no gradient of a
+ * weight is computed, and none at all below the lowest adapted module.
+ * The order of operations is part of the numerics: docs/numerics.md, section "Model". */
+#include <math.h>
+#include "model/model_int.h"
+
+typedef struct {
+    ac_model *m;
+    const ac_adapted *ad;
+    const ac_batch *b;
+} pass;
+
+/* Blocks of a layer in forward order; backward ends at the lowest that has an adapter. */
+typedef enum { STAGE_QKV, STAGE_O, STAGE_GATE_UP, STAGE_DOWN } stage;
+
+static stage stage_of(ac_target t)
+{
+    if (t <= AC_TARGET_V) return STAGE_QKV;
+    if (t == AC_TARGET_O) return STAGE_O;
+    return t == AC_TARGET_DOWN ? STAGE_DOWN : STAGE_GATE_UP;
+}
+
+static void lowest_adapted(const ac_adapter *ad, size_t *layer, stage *st)
+{
+    *layer = SIZE_MAX;
+    *st = STAGE_DOWN;
+    for (size_t i = 0; i < ad->n_modules; i++) {
+        const ac_lora_module *mod = &ad->module[i];
+        const stage s = stage_of(mod->target);
+        if (mod->layer < *layer || (mod->layer == *layer && s < *st)) *st = s;
+        if (mod->layer < *layer) *layer = mod->layer;
+    }
+}
+
+static bool adapted(const pass *p, size_t layer, ac_target t)
+{
+    return ac_adapter_find(p->ad->ad, layer, t) != NULL;
+}
+
+/* dx none: the input gradient is not wanted. */
+static void linear_grad(const pass *p, size_t layer, ac_target t, ac_ref dx, bool accumulate, ac_ref dy,
+                        ac_ref x)
+{
+    ac_lora lora;
+    const ac_lora_module *mod = ac_adapter_find(p->ad->ad, layer, t);
+    const bool has = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t], &lora);
+    if (!has && !dx.buf) return;
+    p->m->dev->op->linear_grad(p->m->dev, &(ac_linear_grad_args){
+        .dx = dx, .dy = dy, .x = x, .accumulate = accumulate, .rows = p->b->rows,
+        .w = &p->m->layer[layer].w[t], .lora = has ? &lora : NULL,
+        .da = has ? (ac_ref){ p->ad->grad, mod->a_at } : (ac_ref){ 0 },
+        .db = has ? (ac_ref){ p->ad->grad, mod->b_at } : (ac_ref){ 0 },
+        .units = p->b->units, .n_units = p->b->n_units, .scratch = p->m->temps.scratch,
+    });
+}
+
+/* The norm's output once more, where an adapter's gradient needs it. */
+static void renorm(const pass *p, ac_ref x, ac_ref w)
+{
+    p->m->dev->op->norm(p->m->dev, &(ac_norm_args){
+        .y = p->m->temps.n, .x = x, .w = w, .rows = p->b->rows, .cols = p->m->cfg.hidden,
+        .eps = (float)p->m->cfg.rms_eps,
+    });
+}
+
+/* temps.dx += gradient through the norm whose output gradient is temps.dn. */
+static void norm_grad(const pass *p, ac_ref x, ac_ref w)
+{
+    p->m->dev->op->norm_grad(p->m->dev, &(ac_norm_grad_args){
+        .dx = p->m->temps.dx, .dy = p->m->temps.dn, .x = x, .w = w, .rows = p->b->rows,
+        .cols = p->m->cfg.hidden, .eps = (float)p->m->cfg.rms_eps, .accumulate = true,
+    });
+}
+
+static void head_norm_grad(const pass *p, ac_ref d, ac_ref x, ac_ref w, size_t heads)
+{
+    p->m->dev->op->norm_grad(p->m->dev, &(ac_norm_grad_args){
+        .dx = d, .dy = d, .x = x, .w = w, .rows = p->b->rows * heads, .cols = p->m->cfg.head_dim,
+        .eps = (float)p->m->cfg.rms_eps,
+    });
+}
+
+/* From temps.dx at the layer's output to temps.dx at x1; false when the lowest module was passed. */
+static bool gated_block(const pass *p, size_t layer, int until)
+{
+    ac_model *m = p->m;
+    const ac_acts *a = &m->acts[layer];
+    const ac_temps *t = &m->temps;
+    const ac_ref none = { 0 };
+    const size_t n = p->b->rows * m->cfg.ffn;
+    if (adapted(p, layer, AC_TARGET_DOWN))
+        m->dev->op->gated(m->dev, &(ac_gated_args){ .y = t->s, .g = a->g, .u = a->u, .n = n });
+    linear_grad(p, layer, AC_TARGET_DOWN, until == STAGE_DOWN ? none : t->ds, false, t->dx, t->s);
+    if (until == STAGE_DOWN) return false;
+    m->dev->op->gated_grad(m->dev, &(ac_gated_grad_args){ .dg = a->g, .du = a->u, .dy = t->ds, .g = a->g,
+                                                          .u = a->u, .n = n });
+    if (adapted(p, layer, AC_TARGET_GATE) || adapted(p, layer, AC_TARGET_UP))
+        renorm(p, a->x1, m->layer[layer].ffn_norm);
+    const ac_ref dn = until == STAGE_GATE_UP ? none : t->dn;
+    linear_grad(p, layer, AC_TARGET_GATE, dn, false, a->g, t->n);
+    linear_grad(p, layer, AC_TARGET_UP, dn, true, a->u, t->n);
+    if (until == STAGE_GATE_UP) return false;
+    norm_grad(p, a->x1, m->layer[layer].ffn_norm);
+    return true;
+}
+
+/* From the gradient at the attention's output to those at q, k and v as the linear layers gave them. */
+static void attention_grad(const pass *p, size_t layer)
+{
+    ac_model *m = p->m;
+    const ac_model_config *c = &m->cfg;
+    const ac_acts *a = &m->acts[layer];
+    const ac_temps *t = &m->temps;
+    m->dev->op->attention_grad(m->dev, &(ac_attention_grad_args){
+        .fwd = { .q = a->q, .k = a->k, .v = a->v, .out = a->att, .lse = a->lse, .rows = p->b->rows,
+                 .n_heads = c->n_heads, .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim,
+                 .window = c->window, .scale = (float)(1.0 / sqrt((double)c->head_dim)),
+                 .docs = p->b->docs, .n_docs = p->b->n_docs },
+        .dout = t->datt, .dq = t->dq, .dk = t->dk, .dv = t->dv, .scratch = t->scratch,
+    });
+    m->dev->op->rotary(m->dev, &(ac_rotary_args){
+        .q = t->dq, .k = t->dk, .pos = t->pos, .cos_table = { m->cos_buf, 0 },
+        .sin_table = { m->sin_buf, 0 }, .rows = p->b->rows, .n_heads = c->n_heads,
+        .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim, .inverse = true,
+    });
+    if (!c->qk_norm) return;
+    head_norm_grad(p, t->dq, a->q_raw, m->layer[layer].q_norm, c->n_heads);
+    head_norm_grad(p, t->dk, a->k_raw, m->layer[layer].k_norm, c->n_kv_heads);
+}
+
+/* From temps.dx at x1 to temps.dx at x0. */
+static bool attention_block(const pass *p, size_t layer, int until)
+{
+    ac_model *m = p->m;
+    const ac_acts *a = &m->acts[layer];
+    const ac_temps *t = &m->temps;
+    const ac_ref none = { 0 };
+    linear_grad(p, layer, AC_TARGET_O, until == STAGE_O ? none : t->datt, false, t->dx, a->att);
+    if (until == STAGE_O) return false;
+    attention_grad(p, layer);
+    if (adapted(p, layer, AC_TARGET_Q) || adapted(p, layer, AC_TARGET_K) || adapted(p, layer, AC_TARGET_V))
+        renorm(p, a->x0, m->layer[layer].attn_norm);
+    const ac_ref dn = until == STAGE_QKV ? none : t->dn;
+    linear_grad(p, layer, AC_TARGET_Q, dn, false, t->dq, t->n);
+    linear_grad(p, layer, AC_TARGET_K, dn, true, t->dk, t->n);
+    linear_grad(p, layer, AC_TARGET_V, dn, true, t->dv, t->n);
+    if (until == STAGE_QKV) return false;
+    norm_grad(p, a->x0, m->layer[layer].attn_norm);
+    return true;
+}
+
+void ac_backward(ac_model *m, const ac_adapted *ad, const ac_batch *b)
+{
+    const pass p = { m, ad, b };
+    size_t lowest;
+    stage last;
+    lowest_adapted(ad->ad, &lowest, &last);
+    if (lowest == SIZE_MAX) return;
+    for (size_t i = m->cfg.n_layers; i-- > lowest;) {
+        const int until = i == lowest ? (int)last : -1;
+        if (!gated_block(&p, i, until) || !attention_block(&p, i, until)) return;
+    }
+}

@@ -1,0 +1,176 @@
+/* model/decode.c - decoding over a KV cache: many slots, each with its own length.
+ *
+ * Products are joined over all tokens fed, attention runs per slot. Long feeds are cut into passes; by B8
+ * neither that nor the neighbours change a bit of the logits. Lengths move only when all passes are done. */
+#include <string.h>
+#include "base/size.h"
+#include "model/model_int.h"
+
+enum { FEED_TOKENS = 1024 };   /* of a pass: bounds the workspace */
+
+ac_status ac_kv_open(ac_kv **out, const ac_model *m, size_t n_slots, size_t max_tokens, ac_err *err)
+{
+    const ac_model_config *c = &m->cfg;
+    if (n_slots == 0 || max_tokens == 0 || max_tokens > c->context)
+        return ac_fail(err, AC_EARG, "a cache of %zu slots of %zu tokens is not possible; the model's context is "
+                       "1 to %zu", n_slots, max_tokens, c->context);
+    size_t layer = 0, floats = 0, bytes = 0;
+    if (!ac_size_mul(&layer, n_slots, max_tokens) ||
+        !ac_size_mul(&layer, layer, c->n_kv_heads * c->head_dim) || !ac_size_mul(&floats, layer, c->n_layers) ||
+        !ac_size_mul(&bytes, floats, sizeof(float)))
+        return ac_fail_nomem(err, SIZE_MAX);
+    ac_kv *kv = ac_calloc(1, sizeof *kv);
+    if (!kv) return ac_fail_nomem(err, sizeof *kv);
+    *kv = (ac_kv){ .dev = m->dev, .n_slots = n_slots, .max_tokens = max_tokens, .layer_floats = layer };
+    kv->len = ac_calloc(n_slots, sizeof *kv->len);
+    ac_status st = kv->len ? AC_OK : ac_fail_nomem(err, n_slots * sizeof *kv->len);
+    if (!st) st = m->dev->op->buf_open(m->dev, &kv->k, bytes, err);
+    if (!st) st = m->dev->op->buf_open(m->dev, &kv->v, bytes, err);
+    if (st) {
+        ac_kv_close(&kv);
+        return st;
+    }
+    *out = kv;
+    return AC_OK;
+}
+
+void ac_kv_close(ac_kv **kv)
+{
+    if (!kv || !*kv) return;
+    (*kv)->dev->op->buf_close((*kv)->dev, &(*kv)->k);
+    (*kv)->dev->op->buf_close((*kv)->dev, &(*kv)->v);
+    ac_free((*kv)->len);
+    ac_free(*kv);
+    *kv = NULL;
+}
+
+size_t ac_kv_len(const ac_kv *kv, size_t slot)
+{
+    return slot < kv->n_slots ? kv->len[slot] : 0;
+}
+
+void ac_kv_truncate(ac_kv *kv, size_t slot, size_t len)
+{
+    if (slot < kv->n_slots && len < kv->len[slot]) kv->len[slot] = len;
+}
+
+/* ---- feeding ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    ac_model *m;
+    const ac_adapted *ad;
+    ac_kv *kv;
+    const ac_feed *feeds;
+    size_t n_feeds;
+    ac_buf *logits;            /* NULL: none */
+    /* tables of one pass */
+    int32_t *ids;
+    uint32_t *pos, *rows;
+    ac_feed_rows *part;
+    size_t *done;              /* tokens of each feed already run */
+} feeding;
+
+static ac_status check_feeds(const ac_model *m, const ac_kv *kv, const ac_feed *feeds, size_t n,
+                             bool *seen, ac_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const ac_feed *f = &feeds[i];
+        if (f->slot >= kv->n_slots || f->n == 0)
+            return ac_fail(err, AC_EARG, "feed %zu: slot %zu of %zu with %zu tokens; a feed needs a slot and at "
+                           "least one token", i, f->slot, kv->n_slots, f->n);
+        if (seen[f->slot]) return ac_fail(err, AC_EARG, "feed %zu: slot %zu is fed twice", i, f->slot);
+        seen[f->slot] = true;
+        if (f->n > kv->max_tokens - kv->len[f->slot])
+            return ac_fail(err, AC_EARG, "slot %zu holds %zu tokens and cannot take %zu more; its room is %zu",
+                           f->slot, kv->len[f->slot], f->n, kv->max_tokens);
+        for (size_t k = 0; k < f->n; k++)
+            if (f->ids[k] < 0 || (size_t)f->ids[k] >= m->cfg.vocab)
+                return ac_fail(err, AC_EARG, "slot %zu: token id %ld is not in the model's vocabulary of %zu",
+                               f->slot, (long)f->ids[k], m->cfg.vocab);
+    }
+    return AC_OK;
+}
+
+/* Takes the next tokens of feeds [*next, ...) into a pass; feeds that end in it get a row of logits.
+ * A feed that was cut goes on in the next pass. */
+static void gather_pass(feeding *x, size_t *next, ac_batch *b, size_t *first_ended, size_t *longest_pos)
+{
+    *b = (ac_batch){ .kv = x->kv, .feeds = x->part };
+    *first_ended = *next;
+    while (*next < x->n_feeds && b->rows < FEED_TOKENS) {
+        const ac_feed *f = &x->feeds[*next];
+        const size_t left = f->n - x->done[*next], room = FEED_TOKENS - b->rows;
+        const size_t n = left < room ? left : room, pos = x->kv->len[f->slot] + x->done[*next];
+        x->part[b->n_feeds++] = (ac_feed_rows){ .first = b->rows, .n = n, .slot = f->slot, .pos = pos };
+        memcpy(x->ids + b->rows, f->ids + x->done[*next], n * sizeof *x->ids);
+        for (size_t k = 0; k < n; k++) x->pos[b->rows + k] = (uint32_t)(pos + k);
+        b->rows += n;
+        x->done[*next] += n;
+        if (pos + n > *longest_pos) *longest_pos = pos + n;
+        if (n < left) break;
+        x->rows[b->n_select++] = (uint32_t)(b->rows - 1);
+        ++*next;
+    }
+    if (!x->logits) b->n_select = 0;
+}
+
+static ac_status run_pass(feeding *x, const ac_batch *b, size_t first_ended, size_t longest, ac_err *err)
+{
+    ac_model *m = x->m;
+    ac_status st = ac_rope_prepare(m, longest, err);
+    if (!st) st = ac_work_prepare(m, x->ad->ad, b, false, false, err);
+    if (st) return st;
+    m->dev->op->write(m->dev, m->temps.ids, x->ids, b->rows);
+    m->dev->op->write(m->dev, m->temps.pos, x->pos, b->rows);
+    m->dev->op->write(m->dev, m->temps.rows, x->rows, b->n_select);
+    ac_forward(m, x->ad, b, false);
+    if (b->n_select == 0) return AC_OK;
+    m->dev->op->output(m->dev, &(ac_output_args){
+        .x = m->temps.xf, .rows = m->temps.rows, .norm_w = m->final_norm,
+        .logits = { x->logits, first_ended * m->cfg.vocab }, .n_rows = b->n_select,
+        .eps = (float)m->cfg.rms_eps, .w = &m->output, .scratch = m->temps.scratch });
+    return AC_OK;
+}
+
+static ac_status run_feeds(feeding *x, ac_err *err)
+{
+    ac_status st = AC_OK;
+    for (size_t next = 0; !st && next < x->n_feeds;) {
+        ac_batch b;
+        size_t first_ended, longest = 0;
+        gather_pass(x, &next, &b, &first_ended, &longest);
+        st = run_pass(x, &b, first_ended, longest, err);
+    }
+    return st;
+}
+
+ac_status ac_model_feed(ac_model *m, const ac_adapter *ad, ac_kv *kv, const ac_feed *feeds, size_t n_feeds,
+                        float *logits, ac_err *err)
+{
+    if (n_feeds == 0) return AC_OK;
+    if (n_feeds > kv->n_slots)
+        return ac_fail(err, AC_EARG, "%zu feeds for %zu slots", n_feeds, kv->n_slots);
+    ac_arena a = { 0 };
+    ac_adapted own = { 0 };
+    feeding x = { .m = m, .ad = &own, .kv = kv, .feeds = feeds, .n_feeds = n_feeds };
+    bool *seen = ac_arena_alloc_array(&a, kv->n_slots, sizeof *seen);
+    x.ids = ac_arena_alloc_array(&a, FEED_TOKENS, sizeof *x.ids);
+    x.pos = ac_arena_alloc_array(&a, FEED_TOKENS, sizeof *x.pos);
+    x.rows = ac_arena_alloc_array(&a, n_feeds, sizeof *x.rows);
+    x.part = ac_arena_alloc_array(&a, n_feeds, sizeof *x.part);
+    x.done = ac_arena_alloc_array(&a, n_feeds, sizeof *x.done);
+    ac_status st = AC_OK;
+    if (!seen || !x.ids || !x.pos || !x.rows || !x.part || !x.done) st = ac_fail_nomem(err, FEED_TOKENS * 8);
+    if (!st) st = check_feeds(m, kv, feeds, n_feeds, seen, err);
+    if (!st) st = ac_adapted_open(&own, m, ad, NULL, NULL, err);
+    if (!st && logits)
+        st = m->dev->op->buf_borrow(m->dev, &x.logits, logits, n_feeds * m->cfg.vocab * sizeof(float),
+                                    AC_BORROW_WRITE, err);
+    if (!st) st = run_feeds(&x, err);
+    m->dev->op->buf_close(m->dev, &x.logits);
+    ac_adapted_close(&own, m);
+    if (!st) st = m->dev->op->sync(m->dev, err);
+    for (size_t i = 0; !st && i < n_feeds; i++) kv->len[feeds[i].slot] += feeds[i].n;
+    ac_arena_release(&a);
+    return st;
+}

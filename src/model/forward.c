@@ -1,0 +1,121 @@
+/* model/forward.c - the transformer's forward pass, over the device table.
+ * The order of operations is part of the numerics: docs/numerics.md, section "Model". */
+#include <math.h>
+#include "model/model_int.h"
+
+bool ac_lora_of(const ac_adapted *ad, size_t layer, ac_target t, ac_ref h, ac_lora *out)
+{
+    const ac_lora_module *mod = ad->ad ? ac_adapter_find(ad->ad, layer, t) : NULL;
+    if (!mod) return false;
+    *out = (ac_lora){
+        .rank = ad->ad->spec.rank, .scale = ad->ad->scale, .a = { ad->params, mod->a_at },
+        .b = { ad->params, mod->b_at }, .h = h, .drop = ad->drop,
+        .module = layer * AC_TARGET_COUNT + (size_t)t,
+    };
+    return true;
+}
+
+typedef struct {
+    ac_model *m;
+    const ac_adapted *ad;
+    const ac_batch *b;
+} pass;
+
+static void linear(const pass *p, size_t layer, ac_target t, ac_ref y, ac_ref x)
+{
+    const ac_layer *l = &p->m->layer[layer];
+    ac_lora lora;
+    const bool adapted = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t], &lora);
+    p->m->dev->op->linear(p->m->dev, &(ac_linear_args){
+        .y = y, .x = x, .bias = t <= AC_TARGET_V ? l->bias[t] : (ac_ref){ 0 }, .rows = p->b->rows,
+        .w = &l->w[t], .lora = adapted ? &lora : NULL, .units = p->b->units, .n_units = p->b->n_units,
+        .scratch = p->m->temps.scratch,
+    });
+}
+
+static void norm(const pass *p, ac_ref y, ac_ref sum, ac_ref x, ac_ref add, ac_ref w)
+{
+    p->m->dev->op->norm(p->m->dev, &(ac_norm_args){
+        .y = y, .sum = sum, .x = x, .add = add, .w = w, .rows = p->b->rows, .cols = p->m->cfg.hidden,
+        .eps = (float)p->m->cfg.rms_eps,
+    });
+}
+
+static void head_norm(const pass *p, ac_ref y, ac_ref x, ac_ref w, size_t heads)
+{
+    p->m->dev->op->norm(p->m->dev, &(ac_norm_args){
+        .y = y, .x = x, .w = w, .rows = p->b->rows * heads, .cols = p->m->cfg.head_dim,
+        .eps = (float)p->m->cfg.rms_eps,
+    });
+}
+
+static void attend(const pass *p, size_t layer, const ac_acts *a, bool keep)
+{
+    const ac_model_config *c = &p->m->cfg;
+    const ac_batch *b = p->b;
+    const float scale = (float)(1.0 / sqrt((double)c->head_dim));
+    if (b->n_feeds) {
+        const size_t at = layer * b->kv->layer_floats;
+        p->m->dev->op->attention_kv(p->m->dev, &(ac_attention_kv_args){
+            .q = a->q, .k = a->k, .v = a->v, .out = a->att, .k_cache = { b->kv->k, at },
+            .v_cache = { b->kv->v, at }, .slot_rows = b->kv->max_tokens, .n_heads = c->n_heads,
+            .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim, .window = c->window, .scale = scale,
+            .feeds = b->feeds, .n_feeds = b->n_feeds,
+        });
+        return;
+    }
+    p->m->dev->op->attention(p->m->dev, &(ac_attention_args){
+        .q = a->q, .k = a->k, .v = a->v, .out = a->att, .lse = keep ? a->lse : (ac_ref){ 0 },
+        .rows = b->rows, .n_heads = c->n_heads, .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim,
+        .window = c->window, .scale = scale, .docs = b->docs, .n_docs = b->n_docs,
+    });
+}
+
+static void attention_block(const pass *p, size_t layer, bool keep)
+{
+    ac_model *m = p->m;
+    const ac_layer *l = &m->layer[layer];
+    const ac_acts *a = &m->acts[layer];
+    linear(p, layer, AC_TARGET_Q, a->q_raw, m->temps.n);
+    linear(p, layer, AC_TARGET_K, a->k_raw, m->temps.n);
+    linear(p, layer, AC_TARGET_V, a->v, m->temps.n);
+    if (m->cfg.qk_norm) {
+        head_norm(p, a->q, a->q_raw, l->q_norm, m->cfg.n_heads);
+        head_norm(p, a->k, a->k_raw, l->k_norm, m->cfg.n_kv_heads);
+    }
+    m->dev->op->rotary(m->dev, &(ac_rotary_args){
+        .q = a->q, .k = a->k, .pos = m->temps.pos, .cos_table = { m->cos_buf, 0 },
+        .sin_table = { m->sin_buf, 0 }, .rows = p->b->rows, .n_heads = m->cfg.n_heads,
+        .n_kv_heads = m->cfg.n_kv_heads, .head_dim = m->cfg.head_dim,
+    });
+    attend(p, layer, a, keep);
+    linear(p, layer, AC_TARGET_O, m->temps.mid, a->att);
+}
+
+static void gated_block(const pass *p, size_t layer)
+{
+    ac_model *m = p->m;
+    const ac_acts *a = &m->acts[layer];
+    linear(p, layer, AC_TARGET_GATE, a->g, m->temps.n);
+    linear(p, layer, AC_TARGET_UP, a->u, m->temps.n);
+    m->dev->op->gated(m->dev, &(ac_gated_args){ .y = m->temps.s, .g = a->g, .u = a->u,
+                                                .n = p->b->rows * m->cfg.ffn });
+    linear(p, layer, AC_TARGET_DOWN, m->temps.mid, m->temps.s);
+}
+
+void ac_forward(ac_model *m, const ac_adapted *ad, const ac_batch *b, bool keep)
+{
+    const pass p = { m, ad, b };
+    const ac_ref none = { 0 };
+    m->dev->op->embed(m->dev, &(ac_embed_args){ .y = m->acts[0].x0, .ids = m->temps.ids, .rows = b->rows,
+                                                .table = &m->embed });
+    for (size_t i = 0; i < m->cfg.n_layers; i++) {
+        const ac_acts *a = &m->acts[i];
+        if (i == 0) norm(&p, m->temps.n, none, a->x0, none, m->layer[i].attn_norm);
+        else norm(&p, m->temps.n, a->x0, m->acts[i - 1].x1, m->temps.mid, m->layer[i].attn_norm);
+        attention_block(&p, i, keep);
+        norm(&p, m->temps.n, a->x1, a->x0, m->temps.mid, m->layer[i].ffn_norm);
+        gated_block(&p, i);
+    }
+    norm(&p, none, m->temps.xf, m->acts[m->cfg.n_layers - 1].x1, m->temps.mid, none);
+}

@@ -1,0 +1,147 @@
+/* model/model_int.h - what the files of this room share: family tables, bound weights, a call's workspace. */
+#ifndef AC_MODEL_MODEL_INT_H
+#define AC_MODEL_MODEL_INT_H
+
+#include "base/mem.h"
+#include "formats/gguf.h"
+#include "formats/json.h"
+#include "formats/tensors.h"
+#include "model/adapter.h"
+#include "model/model.h"
+
+/* ---- families -------------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *name;             /* also GGUF's general.architecture */
+    const char *hf_type[2];       /* config.json model_type ... */
+    const char *hf_class[2];      /* ... and architectures */
+    bool qkv_bias;                /* q, k and v carry a bias */
+    bool qk_norm;                 /* RMS norm of each head of q and k before the rotary embedding */
+    bool gguf_pairs;              /* GGUF stores rows of q and k as rotated pairs (2j, 2j+1) of a head */
+    bool window;                  /* sliding_window, where set, holds in every layer */
+} ac_family;
+
+extern const ac_family ac_family_llama, ac_family_qwen2, ac_family_qwen3;
+/* NULL when unknown. */
+const ac_family *ac_family_by_hf(ac_view model_type);
+const ac_family *ac_family_by_gguf(ac_view architecture);
+/* "llama, mistral, qwen2, qwen3". */
+const char *ac_family_list(void);
+
+/* ---- configuration --------------------------------------------------------------------------------- */
+
+/* where: the file, for messages. Each fills the fields it knows; tied_output is final after binding. */
+ac_status ac_config_from_hf(ac_model_config *c, const ac_family **family, const ac_json *root,
+                            const char *where, ac_err *err);
+ac_status ac_config_from_gguf(ac_model_config *c, const ac_family **family, const ac_gguf *g, ac_err *err);
+/* Ranges and divisibility that both containers must satisfy. */
+ac_status ac_config_check(const ac_model_config *c, const char *where, ac_err *err);
+/* Counts parameters, bytes and types of the file's tensors. */
+void ac_config_count(ac_model_config *c, const ac_tensors *t);
+
+/* An opened model source: config read, tensors open, nothing bound. */
+typedef struct {
+    ac_model_config config;
+    const ac_family *family;
+    ac_gguf *gguf;                /* one of these two owns the tensors */
+    ac_tensors *safetensors;
+    const ac_tensors *tensors;
+    bool tied_known;              /* the configuration says whether the output is tied */
+} ac_source;
+ac_status ac_source_open(ac_source *out, const char *path, ac_err *err);
+void      ac_source_close(ac_source *s);
+
+/* ---- the model --------------------------------------------------------------------------------------- */
+
+typedef struct {
+    ac_matrix w[AC_TARGET_COUNT];
+    ac_ref bias[3];               /* q k v, or none */
+    ac_ref attn_norm, ffn_norm, q_norm, k_norm;
+} ac_layer;
+
+/* Activations of a layer. With gradients each layer has its own; without, all share one set. */
+typedef struct {
+    ac_ref x0, x1;                /* residual stream before attention and before the gated unit */
+    ac_ref q_raw, k_raw;          /* before the head norm; the same as q and k without one */
+    ac_ref q, k, v, att, lse;
+    ac_ref g, u;
+    ac_ref h[AC_TARGET_COUNT];    /* rows x rank, of adapted modules */
+} ac_acts;
+
+typedef struct {
+    ac_ref ids, pos, rows, target, nll;    /* of the call: rows names those that predict */
+    ac_ref xf;                    /* residual stream after the last layer */
+    ac_ref n, mid, s;             /* normed input, a block's output, gated product */
+    ac_ref dx, dn, ds, datt, dq, dk, dv;   /* with gradients */
+    ac_ref scratch;
+} ac_temps;
+
+struct ac_model {
+    ac_source src;
+    const char *path;
+    ac_model_config cfg;          /* final */
+    ac_device *dev;
+    ac_arena arena;               /* layers, activations' places, rows put back into order */
+    ac_layer *layer;
+    ac_acts *acts;                /* n_layers */
+    ac_temps temps;
+    ac_matrix embed, output;
+    ac_ref final_norm;
+    ac_buf *small;                /* norms and biases, expanded */
+    ac_buf **weight_buf;
+    size_t n_weight_bufs;
+    double *inv_freq;             /* head_dim / 2 */
+    ac_buf *cos_buf, *sin_buf;
+    size_t rope_rows;
+    ac_buf *work;
+    size_t work_floats;
+};
+
+ac_status ac_model_bind(ac_model *m, ac_err *err);
+
+/* ---- one call ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+    size_t rows;                  /* tokens */
+    size_t n_select;              /* rows with logits */
+    size_t longest;               /* document */
+    const ac_doc_rows *docs;
+    size_t n_docs;
+    const ac_unit_rows *units;
+    size_t n_units;
+    const ac_feed_rows *feeds;    /* decoding: in place of docs */
+    size_t n_feeds;
+    const ac_kv *kv;
+} ac_batch;
+
+typedef struct {                  /* the adapter as this call sees it */
+    const ac_adapter *ad;         /* NULL: none */
+    ac_buf *params, *grad;
+    ac_drop drop;
+} ac_adapted;
+
+struct ac_kv {
+    ac_device *dev;
+    ac_buf *k, *v;
+    size_t n_slots, max_tokens, layer_floats;
+    size_t *len;
+};
+
+/* Lays the workspace out for a call and makes it as large as needed. grad: keep what backward needs. */
+ac_status ac_work_prepare(ac_model *m, const ac_adapter *ad, const ac_batch *b, bool grad, bool dropout,
+                          ac_err *err);
+size_t    ac_work_bytes(const ac_model *m, const ac_adapter *ad, size_t tokens);
+/* Tables of cos and sin for positions 0 .. rows-1. */
+ac_status ac_rope_prepare(ac_model *m, size_t rows, ac_err *err);
+
+ac_status ac_adapted_open(ac_adapted *out, ac_model *m, const ac_adapter *ad, float *grad,
+                          const ac_pass *pass, ac_err *err);
+void      ac_adapted_close(ac_adapted *a, ac_model *m);
+
+void ac_forward(ac_model *m, const ac_adapted *ad, const ac_batch *b, bool keep);
+/* temps.dx holds the gradient at xf on entry. */
+void ac_backward(ac_model *m, const ac_adapted *ad, const ac_batch *b);
+/* The LoRA argument of a module; false when it is not adapted. */
+bool ac_lora_of(const ac_adapted *ad, size_t layer, ac_target t, ac_ref h, ac_lora *out);
+
+#endif
