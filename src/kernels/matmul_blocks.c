@@ -1,0 +1,246 @@
+/* kernels/matmul_blocks.c - the blocked product on one thread, the same for every tier.
+ *
+ *   for rows of A in chunks of at most 448                (a chunk of packed A stays in the L2 cache)
+ *     for columns in chunks that the sums allow          (all of them, unless C must wait for S)
+ *       for k in blocks of 512                           (rule B3)
+ *         pack the chunk of A
+ *         for columns in groups of 256
+ *           expand the group of B into panels            (once for all rows of the chunk)
+ *           for each tile of A, for each panel: tile     (the tile of A stays in the L1 cache)
+ *       C = C + S where the sum could not be built in C
+ *
+ * C itself holds the running sum of blocks, except when it must keep its old value until the sum is
+ * complete: accumulate with more than one block. Then the workspace holds it. */
+#include "kernels/matmul_int.h"
+
+enum {
+    GROUP = 256,               /* columns expanded at a time: a K-quantised block in NN   */
+    CHUNK_ROWS = 448,
+    SUM_COLS = 640,
+    PACK_MIN_COLS = 192,       /* fewer columns do not pay for packing A                  */
+    DIRECT_MAX_ROWS = 48       /* fewer rows do not pay for copying F32 rows of B         */
+};
+
+typedef struct {
+    const ac_mm_isa *isa;
+    const ac_matmul_args *g;
+    float *a_pack, *b_pack, *sums;
+    size_t panel_stride;
+    size_t tiles;              /* of all rows */
+    bool pack_a;
+} job;
+
+static size_t min_of(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* First row of tile i when m rows are cut into `tiles` nearly equal ones. */
+static size_t tile_row(size_t m, size_t tiles, size_t i)
+{
+    const size_t each = m / tiles, more = m % tiles;
+    return i * each + min_of(i, more);
+}
+
+static const uint8_t *b_at(const ac_matmul_args *g, size_t k, size_t j)
+{
+    const size_t elems = ac_dtype_block_elems(g->b_type), bytes = ac_dtype_block_bytes(g->b_type);
+    const size_t row = g->form == AC_MM_NT ? j : k, along = g->form == AC_MM_NT ? k : j;
+    return (const uint8_t *)g->b + row * g->b_row_bytes + along / elems * bytes;
+}
+
+static const float *a_at(const ac_matmul_args *g, size_t i, size_t k)
+{
+    return g->a + (g->form == AC_MM_TN ? k * g->lda + i : i * g->lda + k);
+}
+
+/* Columns [j0, j0 + nc) of k [k0, k0 + kc) into panels. */
+static void expand_group(const job *w, size_t k0, size_t kc, size_t j0, size_t nc)
+{
+    const ac_matmul_args *g = w->g;
+    if (g->form != AC_MM_NT) {
+        w->isa->panel_nn(w->b_pack, w->panel_stride, b_at(g, k0, j0), g->b_row_bytes, g->b_type, nc, kc);
+        return;
+    }
+    float *panel = w->b_pack;
+    for (size_t j = 0; j < nc; j += w->isa->nr, panel += w->panel_stride)
+        w->isa->panel_nt(panel, b_at(g, k0, j0 + j), g->b_row_bytes, g->b_type,
+                         min_of(nc - j, w->isa->nr), kc);
+}
+
+/* Where tile i of A stands: packed, or as it lies. Sets a, a_row, a_k; returns its rows. */
+static size_t place_a(const job *w, ac_mm_tile *t, size_t i, size_t chunk_row, size_t k0)
+{
+    const ac_matmul_args *g = w->g;
+    const size_t row = tile_row(g->m, w->tiles, i), rows = tile_row(g->m, w->tiles, i + 1) - row;
+    if (w->pack_a) {
+        t->a = w->a_pack + (row - chunk_row) * t->kc;
+        t->a_row = 1;
+        t->a_k = rows;
+    } else {
+        t->a = a_at(g, row, k0);
+        t->a_row = g->form == AC_MM_TN ? 1 : g->lda;
+        t->a_k = g->form == AC_MM_TN ? g->lda : 1;
+    }
+    return rows;
+}
+
+static void pack_chunk(const job *w, size_t tile0, size_t tile1, size_t k0, size_t kc)
+{
+    const ac_matmul_args *g = w->g;
+    float *dst = w->a_pack;
+    for (size_t i = tile0; i < tile1; i++) {
+        const size_t row = tile_row(g->m, w->tiles, i), rows = tile_row(g->m, w->tiles, i + 1) - row;
+        if (g->form == AC_MM_TN) {
+            for (size_t p = 0; p < kc; p++)
+                memcpy(dst + p * rows, a_at(g, row, k0 + p), rows * sizeof(float));
+        } else {
+            w->isa->pack_a(dst, a_at(g, row, k0), g->lda, rows, kc);
+        }
+        dst += rows * kc;
+    }
+}
+
+/* The outputs of one group of columns for the tiles of a chunk; c is the place of (chunk row, j0). */
+static void multiply_group(const job *w, ac_mm_tile t, size_t tile0, size_t tile1, size_t k0, size_t j0,
+                           size_t nc, float *c)
+{
+    const ac_matmul_args *g = w->g;
+    const size_t nr = w->isa->nr, chunk_row = tile_row(g->m, w->tiles, tile0);
+    const bool direct = g->b_type == AC_F32 && g->form != AC_MM_NT && g->m <= DIRECT_MAX_ROWS &&
+                        nc % nr == 0 && g->b_row_bytes % sizeof(float) == 0;
+    if (direct) t.b_k = g->b_row_bytes / sizeof(float);
+    else expand_group(w, k0, t.kc, j0, nc);
+    for (size_t i = tile0; i < tile1; i++) {
+        const size_t rows = place_a(w, &t, i, chunk_row, k0);
+        const size_t row = tile_row(g->m, w->tiles, i) - chunk_row;
+        for (size_t j = 0; j < nc; j += nr) {
+            t.b = direct ? (const float *)(const void *)b_at(g, k0, j0 + j)
+                         : w->b_pack + j / nr * w->panel_stride;
+            t.c = c + row * t.ldc + j;
+            t.cols = min_of(nc - j, nr);
+            w->isa->tile(&t, rows);
+        }
+    }
+}
+
+static void multiply_chunk(const job *w, size_t tile0, size_t tile1, size_t j0, size_t nc)
+{
+    const ac_matmul_args *g = w->g;
+    const size_t row0 = tile_row(g->m, w->tiles, tile0), row1 = tile_row(g->m, w->tiles, tile1);
+    const bool apart = g->accumulate && g->k > AC_K_BLOCK;
+    float *c = apart ? w->sums : g->c + row0 * g->ldc + j0;
+    ac_mm_tile t = { .ldc = apart ? SUM_COLS : g->ldc };
+    for (size_t k0 = 0; k0 < g->k; k0 += AC_K_BLOCK) {
+        t.kc = min_of(g->k - k0, AC_K_BLOCK);
+        t.mode = k0 || (g->accumulate && !apart) ? AC_TILE_ADD : AC_TILE_STORE;
+        t.b_k = w->isa->nr;
+        if (w->pack_a) pack_chunk(w, tile0, tile1, k0, t.kc);
+        for (size_t j = 0; j < nc; j += GROUP)
+            multiply_group(w, t, tile0, tile1, k0, j0 + j, min_of(nc - j, GROUP), c + j);
+    }
+    if (!apart) return;
+    for (size_t i = row0; i < row1; i++) {
+        float *to = g->c + i * g->ldc + j0;
+        const float *from = w->sums + (i - row0) * SUM_COLS;
+        for (size_t j = 0; j < nc; j++)
+            to[j] += from[j];
+    }
+}
+
+/* ---- few rows: weights pass once through the L1 cache ------------------------------------------------ */
+
+/* How much of B is expanded at a time: about 32 KiB, on the borders of its blocks. */
+static void small_piece(const ac_matmul_args *g, size_t *cols, size_t *ks)
+{
+    const bool large_block = ac_dtype_block_elems(g->b_type) > 32;
+    if (g->form == AC_MM_NT) {
+        *cols = large_block ? 32 : 128;
+        *ks = large_block ? 256 : 64;
+    } else {
+        *cols = GROUP;
+        *ks = 32;
+    }
+}
+
+static void small_tiles(const job *w, ac_mm_tile t, size_t nc, float *c)
+{
+    const ac_mm_isa *isa = w->isa;
+    const bool wide = w->g->m <= isa->wide_rows;
+    const size_t step = wide ? isa->wide_panels * isa->nr : isa->nr;
+    for (size_t j = 0; j < nc; j += step) {
+        t.b = w->b_pack + j / isa->nr * w->panel_stride;
+        t.c = c + j;
+        t.cols = min_of(nc - j, step);
+        if (wide) isa->tile_wide(&t, w->g->m, w->panel_stride);
+        else isa->tile(&t, w->g->m);
+    }
+}
+
+/* A block of k comes in pieces; the chains wait in `sums` between them. */
+static void small_rows(job *w)
+{
+    const ac_matmul_args *g = w->g;
+    size_t cols, ks;
+    small_piece(g, &cols, &ks);
+    w->panel_stride = w->isa->nr * ks;
+    float *chain = w->sums, *total = w->sums + w->isa->mr * GROUP;
+    ac_mm_tile t = { .a_row = g->form == AC_MM_TN ? 1 : g->lda, .a_k = g->form == AC_MM_TN ? g->lda : 1,
+                     .b_k = w->isa->nr, .ldc = GROUP };
+    for (size_t j0 = 0; j0 < g->n; j0 += cols) {
+        const size_t nc = min_of(g->n - j0, cols);
+        for (size_t k0 = 0; k0 < g->k; k0 += ks) {
+            t.kc = min_of(g->k - k0, ks);
+            t.a = a_at(g, 0, k0);
+            t.mode = k0 % AC_K_BLOCK ? AC_TILE_CONTINUE : AC_TILE_STORE;
+            expand_group(w, k0, t.kc, j0, nc);
+            small_tiles(w, t, nc, chain);
+            const size_t end = k0 + t.kc;
+            if (end != g->k && end % AC_K_BLOCK) continue;
+            const bool first = end <= AC_K_BLOCK;
+            for (size_t i = 0; i < g->m; i++)
+                for (size_t j = 0; j < nc; j++)
+                    total[i * GROUP + j] = first ? chain[i * GROUP + j]
+                                                 : total[i * GROUP + j] + chain[i * GROUP + j];
+        }
+        for (size_t i = 0; i < g->m; i++) {
+            float *c = g->c + i * g->ldc + j0;
+            for (size_t j = 0; j < nc; j++)
+                c[j] = g->accumulate ? c[j] + total[i * GROUP + j] : total[i * GROUP + j];
+        }
+    }
+}
+
+static void no_k(const ac_matmul_args *g)
+{
+    for (size_t i = 0; i < g->m; i++)
+        for (size_t j = 0; j < g->n; j++)
+            g->c[i * g->ldc + j] = g->accumulate ? g->c[i * g->ldc + j] + 0.0f : 0.0f;
+}
+
+void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace *ws, size_t worker)
+{
+    if (!g->m || !g->n) return;
+    if (!g->k) {
+        no_k(g);
+        return;
+    }
+    float *base = ws->base + worker * AC_MM_WS_FLOATS;
+    job w = { .isa = isa, .g = g, .a_pack = base, .b_pack = base + AC_MM_WS_A_FLOATS,
+              .sums = base + AC_MM_WS_A_FLOATS + AC_MM_WS_B_FLOATS,
+              .panel_stride = isa->nr * AC_K_BLOCK + 48, .tiles = (g->m + isa->mr - 1) / isa->mr };
+    const bool stored = g->b_type != AC_F32 || g->form == AC_MM_NT;
+    if (w.tiles == 1 && stored) {
+        small_rows(&w);
+        return;
+    }
+    /* Rows whose starts collide in the L1 cache are worth packing sooner. */
+    const bool collide = g->form != AC_MM_TN && g->lda % 256 == 0;
+    w.pack_a = g->n >= (collide ? PACK_MIN_COLS / 3 : PACK_MIN_COLS) && w.tiles > 1;
+    const size_t col_step = g->accumulate && g->k > AC_K_BLOCK ? SUM_COLS : g->n;
+    const size_t chunk = CHUNK_ROWS / isa->mr, chunks = (w.tiles + chunk - 1) / chunk;
+    for (size_t i = 0; i < chunks; i++)
+        for (size_t j = 0; j < g->n; j += col_step)
+            multiply_chunk(&w, tile_row(w.tiles, chunks, i), tile_row(w.tiles, chunks, i + 1), j,
+                           min_of(g->n - j, col_step));
+}

@@ -1,0 +1,51 @@
+/* kernels/matmul_int.h - the seam between the blocked product (matmul_blocks.c) and the tiers' tiles.
+ *
+ * T1  A tile owns its outputs: rows x cols of C, each with one chain over the k that it is given.
+ * T2  A panel of B is nr columns wide and stands as [k][nr]; columns past the last one hold anything,
+ *     because a tile never stores them.
+ * T3  A tile of A stands as [k][rows] when packed, or is read where it lies (a_row, a_k: strides).
+ * T4  The blocks call a tier with k cut on the blocks of B's type, so panels begin on block borders.
+ * None of this can change a bit: every choice here is about where numbers lie and when they are moved. */
+#ifndef AC_KERNELS_MATMUL_INT_H
+#define AC_KERNELS_MATMUL_INT_H
+
+#include "kernels/kernels_int.h"
+
+typedef enum {
+    AC_TILE_STORE,      /* c = chain from +0                                              */
+    AC_TILE_ADD,        /* c = c + chain from +0                                          */
+    AC_TILE_CONTINUE    /* c = chain that starts from c: a block of k given in pieces     */
+} ac_tile_mode;
+
+typedef struct {
+    size_t kc;
+    const float *a;
+    size_t a_row, a_k;
+    const float *b;
+    size_t b_k;
+    float *c;
+    size_t ldc, cols;
+    ac_tile_mode mode;
+} ac_mm_tile;
+
+typedef struct {
+    size_t mr, nr;                     /* tallest tile; columns of a panel (divides 256) */
+    void (*tile)(const ac_mm_tile *t, size_t rows);
+    /* The same for few rows over several panels at once, so that enough chains are in flight; panel p
+     * is at b + p * panel_stride and cols may reach wide_panels * nr. */
+    size_t wide_rows, wide_panels;
+    void (*tile_wide)(const ac_mm_tile *t, size_t rows, size_t panel_stride);
+    /* dst[p * rows + i] = a[i * lda + p]; may write up to 16 floats past the end of dst. */
+    void (*pack_a)(float *dst, const float *a, size_t lda, size_t rows, size_t kc);
+    /* One panel from cols <= nr rows of B; kc elements of each, starting on a block border. */
+    void (*panel_nt)(float *panel, const uint8_t *b, size_t row_bytes, ac_dtype type, size_t cols,
+                     size_t kc);
+    /* Panels from kc rows of B, cols <= 256 elements of each, starting on a block border. */
+    void (*panel_nn)(float *panels, size_t panel_stride, const uint8_t *b, size_t row_bytes,
+                     ac_dtype type, size_t cols, size_t kc);
+} ac_mm_isa;
+
+/* C (+)= A B on one thread with that tier's tiles. */
+void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace *ws, size_t worker);
+
+#endif
