@@ -6,7 +6,10 @@
  * C3  For each token: which message it came from, and whether it is part of what that role said
  *     (content and the end-of-turn token of an assistant turn) or of the frame.
  * C4  Rendering a prefix of a conversation and asking for the answer gives a prefix of the rendering of the
- *     whole conversation, so that training and generation see the same ids. */
+ *     whole conversation, so that training and generation see the same ids: an answer is encoded apart from
+ *     the frame before it. Two templates break this themselves and are followed: Qwen3 gives an answer's
+ *     empty think block to the last answer only, and keeps thoughts there; Mistral's version 2 and 3 move
+ *     the system text to the last question. */
 #ifndef AC_TOKENIZER_CHAT_H
 #define AC_TOKENIZER_CHAT_H
 
@@ -33,14 +36,15 @@ typedef enum {
 
 typedef struct ac_chat ac_chat;
 
-/* override: a format's name ("chatml", "smollm2", "llama2", "llama3", "qwen2", "qwen3", "mistral", "gemma",
+/* With override and a template of that format, what the template leaves open is taken from it.
+ * override: a format's name ("chatml", "smollm2", "llama2", "llama3", "qwen2", "qwen3", "mistral", "gemma",
  * "phi3", "zephyr", "plain"), or NULL to recognise the model's template. Borrows the tokenizer. */
 ac_status ac_chat_open(ac_chat **out, const ac_tokenizer *t, const char *override, ac_err *err);
 void      ac_chat_close(ac_chat **c);
 ac_chat_format ac_chat_format_of(const ac_chat *c);
 const char *ac_chat_format_name(ac_chat_format f);
 
-/* One entry a token, parallel to ids: message index (-1: frame before the first) and said = 1 for C3. */
+/* One entry a token, parallel to ids: message index (-1: frame of no message) and said = 1 for C3. */
 typedef struct {
     ac_ids ids;
     int32_t *message;
