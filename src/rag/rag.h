@@ -27,10 +27,14 @@ typedef struct {
     double score;              /* BM25, larger is better */
 } ac_passage;
 
-/* Reads *.md and *.txt below dir (sorted, recursive). tok measures chunk sizes. */
+/* Reads *.md, *.markdown and *.txt below dir (sorted, recursive, hidden names left out). tok measures chunk
+ * sizes and may be closed afterwards. opts NULL or a field 0: 300 tokens, no overlap, 5 passages. */
 ac_status ac_rag_open(ac_rag **out, const char *dir, const ac_tokenizer *tok, const ac_rag_opts *opts, ac_err *err);
 void      ac_rag_close(ac_rag **r);
 size_t    ac_rag_chunks(const ac_rag *r);
+/* Invisible characters (tags, direction overrides, zero-width) that were left out of the documents' text: more
+ * than a few are worth a warning, as they can carry instructions that no reader sees. */
+size_t    ac_rag_hidden(const ac_rag *r);
 ac_status ac_rag_chunk_at(const ac_rag *r, size_t i, ac_passage *out);
 /* Up to `top` passages, best first, views borrowed from the index. */
 ac_status ac_rag_search(ac_rag *r, ac_view question, ac_arena *a, ac_passage **out, size_t *n, ac_err *err);
