@@ -20,7 +20,7 @@ static struct {
     bool json, quiet, version;
     int64_t threads;
     int cpu;
-} common = { .dir = NULL };
+} common;
 
 /* In ac_cpu's order. */
 static const char *const cpu_names[] = { "auto", "ref", "avx2", "avx512", "neon", NULL };
@@ -45,6 +45,11 @@ static const ac_opt global_options[] = {
 const ac_opt *ac_cli_common(void)
 {
     return common_options;
+}
+
+void ac_cli_common_reset(void)
+{
+    memset(&common, 0, sizeof common);
 }
 
 /* ---- output ---- */
@@ -85,6 +90,41 @@ void ac_cli_foreign(ac_str *out, const ac_cli *cli, ac_view text)
         if (c1) i++;
         ac_str_append_char(out, c1 || (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : (char)c);
     }
+}
+
+ac_status ac_cli_stdin_line(ac_str *line, size_t max_bytes, bool *end, ac_err *err)
+{
+    int c;
+    ac_str_reset(line);
+    line->max_bytes = max_bytes;
+    while ((c = getc_unlocked(stdin)) != EOF && c != '\n') ac_str_append_char(line, (char)c);
+    if (ferror(stdin)) return ac_fail(err, AC_EIO, "standard input: cannot read");
+    if (!ac_str_ok(line) && line->len >= max_bytes)
+        return ac_fail(err, AC_EFORMAT, "standard input: a line is longer than %zu bytes", max_bytes);
+    if (!ac_str_ok(line)) return ac_fail_nomem(err, line->len);
+    *end = c == EOF && line->len == 0;
+    return AC_OK;
+}
+
+void ac_cli_stage(ac_cli *cli, const char *text, const char *unit, uint64_t total)
+{
+    (void)ac_emit(&cli->sink, &(ac_event){ .kind = AC_EV_STAGE, .text = text, .unit = unit, .total = total },
+                  NULL);
+}
+
+void ac_cli_stage_at(ac_cli *cli, uint64_t done)
+{
+    (void)ac_emit(&cli->sink, &(ac_event){ .kind = AC_EV_PROGRESS, .done = done }, NULL);
+}
+
+void ac_cli_stage_end(ac_cli *cli)
+{
+    (void)ac_emit(&cli->sink, &(ac_event){ .kind = AC_EV_STAGE_END }, NULL);
+}
+
+void ac_cli_note(ac_cli *cli, const char *text)
+{
+    (void)ac_emit(&cli->sink, &(ac_event){ .kind = AC_EV_NOTE, .text = text }, NULL);
 }
 
 /* ---- start ---- */
@@ -203,6 +243,7 @@ static ac_status run_command(ac_cli *cli, int first, ac_err *err)
     (void)snprintf(who, sizeof who, "accord %s", cli->cmd->name);
     if (ac_opt_wants_help(tables, cli->argc, cli->argv, first)) {
         ac_str s = { 0 };
+        ac_cli_common_reset();           /* help shows defaults, not what stood in front of the command */
         ac_help_command(&s, cli->cmd, cli->width);
         const ac_status st = ac_cli_result(cli, &s, err);
         ac_str_release(&s);
@@ -218,6 +259,7 @@ static ac_status run_command(ac_cli *cli, int first, ac_err *err)
 static ac_status print_help(ac_cli *cli, ac_err *err)
 {
     ac_str s = { 0 };
+    ac_cli_common_reset();
     ac_help_list(&s, cli->width);
     const ac_status st = ac_cli_result(cli, &s, err);
     ac_str_release(&s);

@@ -45,6 +45,7 @@ struct ac_cmd {
 
 extern const ac_cmd *const ac_cmds[];        /* NULL at the end; in the order of the help */
 const ac_opt *ac_cli_common(void);           /* the options that every command takes */
+void ac_cli_common_reset(void);              /* their defaults, before help shows them */
 
 int ac_cli_main(int argc, char **argv);
 
@@ -55,6 +56,14 @@ void ac_cli_printf(ac_cli *cli, const char *fmt, ...) AC_PRINTF(2, 3);
 ac_status ac_cli_result(ac_cli *cli, const ac_str *text, ac_err *err);
 /* Appends text from outside; on a terminal control characters other than LF and TAB become '?'. */
 void ac_cli_foreign(ac_str *out, const ac_cli *cli, ac_view text);
+
+/* Reads one line of standard input without its LF; *end at the end of the input. */
+ac_status ac_cli_stdin_line(ac_str *line, size_t max_bytes, bool *end, ac_err *err);
+/* Progress of work that cli does itself. */
+void ac_cli_stage(ac_cli *cli, const char *text, const char *unit, uint64_t total);
+void ac_cli_stage_at(ac_cli *cli, uint64_t done);
+void ac_cli_stage_end(ac_cli *cli);
+void ac_cli_note(ac_cli *cli, const char *text);
 
 /* ---- help ---- */
 void ac_help_list(ac_str *out, size_t width);                      /* accord --help */

@@ -18,7 +18,10 @@ static ac_status run(ac_cli *cli, ac_err *err)
 {
     ac_str s = { 0 }, name = { 0 };
     ac_status st = AC_OK;
+    const bool man = a.man;
     for (size_t i = 0; i < a.words.n; i++) ac_str_appendf(&name, "%s%s", i ? " " : "", a.words.item[i]);
+    memset(&a, 0, sizeof a);             /* what help shows are the defaults */
+    ac_cli_common_reset();
     const ac_cmd *cmd = NULL;
     const char *names[128];
     size_t n = 0;
@@ -26,12 +29,12 @@ static ac_status run(ac_cli *cli, ac_err *err)
         names[n] = ac_cmds[n]->name;
         if (strcmp(names[n], ac_str_c(&name)) == 0) cmd = ac_cmds[n];
     }
-    if (a.man && name.len) st = ac_fail(err, AC_EARG, "--man takes no command: it holds all of them");
+    if (man && name.len) st = ac_fail(err, AC_EARG, "--man takes no command: it holds all of them");
     else if (name.len && !cmd) {
         const char *near = ac_opt_nearest(ac_str_view(&name), names, n);
-        st = ac_fail(err, AC_EARG, "unknown command \"%s\"%s%s%s; see accord --help", ac_str_c(&name),
-                     near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-    } else if (a.man) ac_help_man(&s);
+        st = ac_fail(err, AC_EARG, "unknown command \"%s\"%s%s%s accord --help", ac_str_c(&name),
+                     near ? "; did you mean \"" : "", near ? near : "", near ? "\"? See" : "; see");
+    } else if (man) ac_help_man(&s);
     else if (cmd) ac_help_command(&s, cmd, cli->width);
     else ac_help_list(&s, cli->width);
     if (!st) st = ac_cli_result(cli, &s, err);

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 
-extern const ac_cmd ac_cmd_doctor, ac_cmd_help;
+extern const ac_cmd ac_cmd_model_pull, ac_cmd_model_inspect, ac_cmd_tokenize, ac_cmd_generate, ac_cmd_chat,
+    ac_cmd_score, ac_cmd_doctor, ac_cmd_help;
 
 #endif

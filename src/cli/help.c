@@ -76,6 +76,7 @@ static void option_entry(ac_str *out, const ac_opt *o, size_t width)
 
 static void options(ac_str *out, const ac_opt *o, size_t width)
 {
+    if (o->type == AC_OPT_TYPE_ARG || o->type == AC_OPT_TYPE_ARGS) ac_str_append_c(out, "\nArguments\n");
     for (; o->type != AC_OPT_TYPE_END; o++) {
         if (o->type == AC_OPT_TYPE_GROUP) ac_str_appendf(out, "\n%s\n", o->name);
         else option_entry(out, o, width);
