@@ -137,6 +137,11 @@ void ac_model_close(ac_model **model)
     *model = NULL;
 }
 
+ac_device *ac_model_device(const ac_model *m)
+{
+    return m->dev;
+}
+
 const ac_model_config *ac_model_get_config(const ac_model *m)
 {
     return &m->cfg;

@@ -38,6 +38,7 @@ typedef struct ac_adapter ac_adapter;   /* model/adapter.h */
 ac_status ac_model_open(ac_model **out, ac_device *dev, const char *path, ac_err *err);
 void      ac_model_close(ac_model **m);
 const ac_model_config *ac_model_get_config(const ac_model *m);
+ac_device *ac_model_device(const ac_model *m);   /* the one it was opened with */
 /* Reads the configuration only (no weights are bound): for inspect. */
 ac_status ac_model_read_config(ac_model_config *out, const char *path, ac_err *err);
 /* SHA-256 of the weights' files, in a fixed order: what the lock seals. */

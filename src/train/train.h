@@ -28,19 +28,22 @@ typedef struct {
     ac_schedule schedule;
     double beta1, beta2, eps, weight_decay;
     double clip;                  /* gradient norm; 0: none */
-    uint64_t epochs;              /* or */
-    uint64_t max_steps;           /* 0: epochs decide */
-    size_t batch_rows;            /* units a step when packing is off; rows otherwise grouped by pack_len */
+    uint64_t epochs;              /* read when max_steps is 0 */
+    uint64_t max_steps;           /* 0: epochs decide; else as many epochs as it takes */
+    size_t batch_rows;            /* rows a step, packed or not: packing never changes which rows a step has */
     size_t micro_batch;           /* units a forward; changes no bit */
-    bool packing;                 /* several rows in one unit, block-diagonal attention */
-    size_t pack_len;              /* tokens a unit */
+    bool packing;                 /* several rows of a step in one unit, block-diagonal attention */
+    size_t pack_len;              /* tokens a unit holds at most; a longer row is a unit of its own */
     uint64_t seed;
     uint64_t eval_every, save_every;   /* steps; 0: at the end of each epoch */
     size_t keep_checkpoints;      /* >= 1 */
     uint64_t patience;            /* evaluations without improvement before stopping; 0: off */
 } ac_train_opts;
 
-/* Order and grouping of an epoch: depends on lengths, options, seed and epoch alone. */
+/* Each value in its range, or AC_EARG naming it. */
+ac_status ac_train_opts_check(const ac_train_opts *o, ac_err *err);
+
+/* Order and grouping of an epoch (from 0): depends on lengths, options, seed and epoch alone. */
 typedef struct {
     size_t n_units;
     uint32_t *unit_first;         /* n_units + 1: offsets into row */
@@ -52,6 +55,8 @@ typedef struct {
 ac_status ac_epoch_plan_make(ac_epoch_plan *out, const ac_dataset *d, const ac_train_opts *o,
                              uint64_t epoch, ac_arena *a, ac_err *err);
 
+uint64_t ac_train_steps_per_epoch(const ac_train_opts *o, size_t n_rows);
+uint64_t ac_train_total_steps(const ac_train_opts *o, size_t n_rows);
 double ac_lr_at(const ac_train_opts *o, uint64_t step, uint64_t total_steps);  /* step from 1 */
 
 typedef struct {
@@ -68,11 +73,14 @@ typedef struct {
     bool (*stop)(void *ctx);
     void *stop_ctx;
     uint64_t stop_after_step;            /* 0: none. For tests of resume: checkpoint after it, AC_ECANCEL */
+    uint64_t audit_count;                /* head of the audit chain, copied into every manifest */
+    ac_sha256 audit_head;
 } ac_train_job;
 
 typedef struct {
     uint64_t steps, best_step;
-    double first_loss, last_loss, best_valid_loss;
+    double first_loss, last_loss;        /* of the first and last step that was not undone */
+    double start_valid_loss, best_valid_loss;  /* NAN without validation; start: before the first step */
     uint64_t tokens, supervised_tokens, padding_tokens;
     double train_seconds, eval_seconds;
     uint64_t undone_steps;
@@ -81,7 +89,10 @@ typedef struct {
     ac_sha256 trace_hash;                /* h_t after the last step (B9) */
 } ac_train_result;
 
-/* The best adapter by validation loss (the last one without validation) ends in run_dir/adapter. */
+/* The best adapter by validation loss (the last one without validation) ends in run_dir/adapter, which is not
+ * there before. AC_ECANCEL: stopped, a checkpoint holds the last whole step. AC_EDIVERGED: a checkpoint holds the
+ * last good step. AC_ESTATE: another process trains in run_dir. Without resume a run_dir that has checkpoints is
+ * AC_EARG. On AC_EIO the newest checkpoint is intact; resume once there is space. */
 ac_status ac_train_run(const ac_train_job *job, ac_train_result *out, ac_err *err);
 
 #endif

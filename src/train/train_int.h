@@ -1,0 +1,131 @@
+/* train/train_int.h - what the files of this room share: the state of a run, trace, checkpoints, optimizer.
+ *
+ * S1  ac_train_state, the adapter's parameters, the optimizer's two moments and the best parameters so far are
+ *     all that a run is between two steps; everything else follows from options, data and the step number.
+ * S2  A checkpoint is the folder checkpoints/step-N; its manifest.json is written last, covers every file by size
+ *     and SHA-256 and itself by its last member, `self`. What fails to verify is never loaded.
+ * Threads: as ac_train_run, one. */
+#ifndef AC_TRAIN_TRAIN_INT_H
+#define AC_TRAIN_TRAIN_INT_H
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "train/train.h"
+
+#define AC_CKPT_SCHEMA     1
+#define AC_CKPT_FILES_MAX  8
+#define AC_TRACE_LINE_MAX  224
+#define AC_NO_EVAL         UINT64_MAX
+
+typedef struct {
+    uint64_t step;                   /* whole steps, undone ones included */
+    uint64_t optimizer_steps;        /* without them: t of Adam's bias correction */
+    uint64_t undone, undone_in_row;
+    uint64_t last_eval_step;         /* AC_NO_EVAL: none yet */
+    uint64_t evals_since_best;
+    bool has_best, stopped_early;
+    uint64_t best_step;
+    double start_valid_loss, best_valid_loss, first_loss, last_loss;
+    uint64_t tokens, supervised_tokens, padding_tokens;
+    double train_seconds, eval_seconds;
+    uint64_t trace_bytes;            /* of trace.jsonl after this step */
+    ac_sha256 trace;                 /* h_t; 32 zero bytes before the first step */
+} ac_train_state;
+
+/* ---- plan.c: units of a step or of the validation rows, ready for the model ------------------------- */
+
+typedef struct {
+    ac_unit *unit;
+    size_t n;
+    uint64_t tokens, supervised;
+    double *loss;                    /* one a unit */
+} ac_unit_list;
+/* Rows of one step of a plan; a unit of one row borrows the sample, others are joined in the arena. */
+ac_status ac_units_of_step(ac_unit_list *out, const ac_dataset *d, const ac_epoch_plan *p, size_t step_in_epoch,
+                           ac_arena *a, ac_err *err);
+/* All rows in file order, joined up to pack_len with packing (T4). */
+ac_status ac_units_of_all(ac_unit_list *out, const ac_dataset *d, const ac_train_opts *o, ac_arena *a, ac_err *err);
+
+/* ---- schedule.c ------------------------------------------------------------------------------------- */
+
+/* SHA-256 over the options that steer a run and over the rows: a checkpoint of others is not resumed. */
+ac_status ac_train_fingerprint(ac_sha256 *out, const ac_train_opts *o, const ac_dataset *train,
+                               const ac_dataset *valid, ac_err *err);
+
+double ac_pow_int(double base, uint64_t n);   /* by squaring: only products, so the same on every CPU */
+
+/* ---- optimizer.c ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    ac_device *dev;
+    ac_adapter *ad;                  /* borrowed */
+    float *grad, *m, *v;             /* n_params each; zeroed on opening */
+} ac_optimizer;
+ac_status ac_optimizer_open(ac_optimizer *o, ac_device *dev, ac_adapter *ad, ac_err *err);
+void      ac_optimizer_close(ac_optimizer *o);
+/* sqrt of the sum over modules, in order, of sums of squares in binary64. */
+ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err);
+/* One AdamW step; t counts from 1. */
+ac_status ac_optimizer_step(ac_optimizer *o, const ac_train_opts *opts, double lr, double norm, uint64_t t,
+                            ac_err *err);
+
+/* ---- trace.c (B9) ----------------------------------------------------------------------------------- */
+
+/* h and the line of a step; undone steps hash the bits 7ff8000000000000 twice. Returns the line's length. */
+size_t ac_trace_line(char out[AC_TRACE_LINE_MAX], ac_sha256 *h, uint64_t step, double loss, double norm,
+                     bool undone);
+/* Checks that the first `step` lines are `bytes` long and lead to h, then cuts off what follows. */
+ac_status ac_trace_cut(const char *path, uint64_t step, uint64_t bytes, const ac_sha256 *h, ac_err *err);
+
+/* ---- manifest.c ------------------------------------------------------------------------------------- */
+
+typedef struct {
+    char name[64];
+    uint64_t bytes;
+    ac_sha256 hash;
+} ac_manifest_file;
+
+typedef struct {
+    ac_sha256 lock, fingerprint, audit_head;
+    uint64_t total_steps, epoch, epoch_step, audit_count;
+    ac_train_state state;
+    size_t n_files;
+    ac_manifest_file file[AC_CKPT_FILES_MAX];
+} ac_manifest;
+
+/* Appends the text; failures stay in the ac_str. */
+void ac_manifest_render(ac_str *out, const ac_manifest *m);
+/* AC_EFORMAT or AC_ENOENT: damaged. AC_ECONTRACT: whole, but of another schema. */
+ac_status ac_manifest_parse(ac_manifest *out, ac_view text, const char *path, ac_err *err);
+
+/* ---- checkpoint.c ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    const char *dir;                 /* run_dir/checkpoints */
+    const char *base_name;
+    double dropout;
+    size_t keep;
+    ac_manifest head;                /* lock, fingerprint, audit, total: the same in every manifest */
+    const ac_sink *sink;
+} ac_ckpt;
+
+typedef struct {
+    ac_adapter *ad;
+    float *m, *v;                    /* n_params of the adapter */
+    float *best;                     /* written and read when has_best */
+} ac_ckpt_data;
+
+/* Writes step-N, verifies it by reading it again, then removes what is older than the newest `keep`. */
+ac_status ac_ckpt_write(const ac_ckpt *c, const ac_train_state *s, const ac_ckpt_data *d, ac_err *err);
+/* Reads the manifest and hashes every file. Statuses as ac_manifest_parse; AC_EIO where the disk fails. */
+ac_status ac_ckpt_verify(ac_manifest *out, const char *step_dir, uint64_t step, ac_err *err);
+/* The newest checkpoint that verifies; damaged ones on the way are renamed step-N.bad with a WARN event.
+ * AC_ENOENT: none. AC_ECONTRACT: it belongs to another lock or to other options or rows. */
+ac_status ac_ckpt_find(const ac_ckpt *c, ac_manifest *out, char **step_dir, ac_arena *a, ac_err *err);
+/* Fills data (arrays of n_params) from a verified folder. */
+ac_status ac_ckpt_load(const char *step_dir, const ac_manifest *man, const ac_model *m, ac_ckpt_data *d,
+                       ac_err *err);
+/* Removes what a killed process left. Sets *any when there is a step-N folder. */
+ac_status ac_ckpt_sweep(const ac_ckpt *c, bool *any, ac_err *err);
+
+#endif

@@ -1,0 +1,96 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/fault.h"
+#include "train_run.h"
+
+static tiny t1;
+static ac_dataset rows, valid;
+static ac_train_opts opts;
+static outcome_bits want;
+static int64_t live;
+
+static int open_all(void **state)
+{
+    (void)state;
+    rows = tiny_rows(8, 6, 97, 1);
+    valid = tiny_rows(2, 6, 97, 2);
+    opts = tiny_opts();
+    opts.lora.rank = 2;
+    opts.batch_rows = 4;
+    opts.save_every = 1;
+    opts.eval_every = 2;
+    opts.keep_checkpoints = 1;
+    if (!tiny_open(&t1, TINY_LLAMA, AC_CPU_AUTO, 1)) return -1;
+    const char *dir = tiny_dir();
+    ac_train_job j = tiny_job(&t1, &opts, &rows, &valid, dir);
+    ac_train_result r;
+    if (ac_train_run(&j, &r, NULL)) return -1;
+    want = bits_of(dir);
+    live = ac_live_bytes();
+    return ac_remove_tree(dir, NULL);
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    tiny_close(&t1);
+    tiny_rows_drop(&rows);
+    tiny_rows_drop(&valid);
+    return ac_live_bytes() == 0 ? 0 : -1;
+}
+
+/* The n-th call of a kind fails, and all after it; then the cause is gone and the run is taken up again. */
+static bool fails_at(ac_fault_kind kind, long nth)
+{
+    const char *dir = tiny_dir();
+    ac_train_job j = tiny_job(&t1, &opts, &rows, &valid, dir);
+    ac_train_result r;
+    ac_err err = { 0 };
+    ac_fault_arm(kind, nth);
+    const ac_status st = ac_train_run(&j, &r, &err);
+    const bool fired = ac_fault_fired();
+    ac_fault_disarm();
+    if (!fired) assert_int_equal(st, AC_OK);
+    if (st) {
+        if (!err.text[0]) fail_msg("failure %ld has no text", nth);
+        if (kind == AC_FAULT_ALLOC && st != AC_ENOMEM) fail_msg("allocation %ld: %s", nth, err.text);
+        if (kind == AC_FAULT_IO && st != AC_EIO && st != AC_ECREATE) fail_msg("call %ld: %s", nth, err.text);
+        if (ac_live_bytes() != live) fail_msg("failure %ld leaks", nth);
+        ac_err again = { 0 };
+        if (go_on(&j, &r, &again)) fail_msg("after failure %ld (%s): %s", nth, err.text, again.text);
+    }
+    const outcome_bits got = bits_of(dir);
+    if (!same_bits(&got, &want)) fail_msg("after failure %ld (%s) the bytes differ", nth, err.text);
+    assert_int_equal(ac_remove_tree(dir, NULL), AC_OK);
+    assert_int_equal(ac_live_bytes(), live);
+    return fired;
+}
+
+static void nth_io_call(void **state)
+{
+    (void)state;
+    long nth = 1;
+    while (fails_at(AC_FAULT_IO, nth)) nth += nth < 400 ? 1 : 7;
+    printf("%ld I/O calls\n", nth);
+    assert_true(nth > 100);
+}
+
+static void nth_allocation(void **state)
+{
+    (void)state;
+    long nth = 1;
+    while (fails_at(AC_FAULT_ALLOC, nth)) nth += nth < 200 ? 1 : nth < 1000 ? 3 : 17;
+    printf("%ld allocations\n", nth);
+    assert_true(nth > 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(nth_io_call), cmocka_unit_test(nth_allocation) };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
