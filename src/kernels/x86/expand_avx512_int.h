@@ -31,7 +31,7 @@ AC_INLINE void ac_expand32_avx512(float *dst, const uint8_t *b, ac_dtype type, s
 
 AC_INLINE __mmask16 ac_tail_mask(size_t n)
 {
-    return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1u);
+    return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1u);
 }
 
 /* Up to 16 elements of a type without blocks, from element i of a row. */
