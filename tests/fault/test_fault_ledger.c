@@ -1,0 +1,115 @@
+/* The n-th allocation and the n-th I/O call fail: a clean message, nothing leaked, and a chain that still holds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "ledger/ledger.h"
+
+static char dir[64];
+
+/* Each round starts from a chain of one record: a chain that grows would take ever more allocations. */
+static void fresh(void)
+{
+    if (ac_remove_tree(dir, NULL) || ac_audit_append(dir, "init", NULL, NULL)) fail_msg("cannot start afresh");
+}
+
+static ac_status chain_and_runs(ac_err *err)
+{
+    ac_arena a = { 0 };
+    ac_audit_head h;
+    ac_run_info *list;
+    char *run = NULL, *found;
+    size_t n;
+    uint64_t count;
+    ac_status st = ac_audit_append(dir, "freeze", "\"lock\":\"aa\"", err);
+    if (!st) st = ac_audit_append(dir, "opening", "\"lock\":\"aa\"", err);
+    if (!st) st = ac_audit_verify(dir, &h, err);
+    if (!st) st = ac_audit_count(dir, "opening", "aa", &count, err);
+    if (!st) st = ac_run_create(&run, &a, dir, err);
+    if (!st) st = ac_runs_list(&list, &n, &a, dir, err);
+    if (!st) st = ac_run_find(&found, &a, dir, "latest", err);
+    if (run) (void)rmdir(run);
+    ac_arena_release(&a);
+    return st;
+}
+
+static ac_status env(ac_err *err)
+{
+    ac_str s = { 0 };
+    const ac_status st = ac_env_json(&s, 0, NULL, "ref", 1, dir, err);
+    ac_str_release(&s);
+    return st;
+}
+
+static void chain_still_holds(long nth)
+{
+    ac_err err = { 0 };
+    ac_audit_head h;
+    if (ac_audit_append(dir, "after", NULL, &err) || ac_audit_verify(dir, &h, &err))
+        fail_msg("after fault %ld: %s", nth, err.text);
+}
+
+static void allocations(ac_status (*scenario)(ac_err *), bool holds)
+{
+    for (long nth = 1;; nth++) {
+        ac_err err = { 0 };
+        fresh();
+        ac_fault_arm(AC_FAULT_ALLOC, nth);
+        const ac_status st = scenario(&err);
+        const bool fired = ac_fault_fired();
+        ac_fault_disarm();
+        if (ac_live_bytes() != 0) fail_msg("fault %ld leaks %lld bytes", nth, (long long)ac_live_bytes());
+        if (!fired) {
+            if (st) fail_msg("%s", err.text);
+            break;
+        }
+        if (st != AC_ENOMEM || !err.text[0]) fail_msg("allocation %ld: %s, \"%s\"", nth, ac_status_name(st), err.text);
+        if (holds && nth % 16 == 1) chain_still_holds(nth);
+    }
+}
+
+static void every_allocation(void **state)
+{
+    (void)state;
+    allocations(chain_and_runs, true);
+    (void)setenv("PATH", "/nonexistent", 1);         /* no git: its start does not allocate here */
+    allocations(env, false);
+}
+
+static void every_io_call(void **state)
+{
+    (void)state;
+    for (long nth = 1;; nth++) {
+        ac_err err = { 0 };
+        fresh();
+        ac_fault_arm(AC_FAULT_IO, nth);
+        const ac_status st = chain_and_runs(&err);
+        const bool fired = ac_fault_fired();
+        ac_fault_disarm();
+        if (ac_live_bytes() != 0) fail_msg("fault %ld leaks %lld bytes", nth, (long long)ac_live_bytes());
+        if (!fired) {
+            if (st) fail_msg("%s", err.text);
+            break;
+        }
+        if (!st || !err.text[0]) fail_msg("I/O call %ld: %s, \"%s\"", nth, ac_status_name(st), err.text);
+        chain_still_holds(nth);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_allocation), cmocka_unit_test(every_io_call) };
+    (void)strcpy(dir, "/tmp/accord-fault-ledger-XXXXXX");
+    if (!mkdtemp(dir)) return 1;
+    const int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    (void)ac_remove_tree(dir, NULL);
+    return rc;
+}
