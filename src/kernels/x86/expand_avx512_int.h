@@ -43,20 +43,6 @@ AC_INLINE __m512 ac_load16_avx512(const uint8_t *row, ac_dtype type, size_t i, _
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
 
-/* Calls F(type) with a constant type. */
-#define AC_EACH_QUANT(type, F)              \
-    switch (type) {                         \
-    case AC_Q8_0: F(AC_Q8_0); break;        \
-    case AC_Q4_0: F(AC_Q4_0); break;        \
-    case AC_Q4_1: F(AC_Q4_1); break;        \
-    case AC_Q5_0: F(AC_Q5_0); break;        \
-    case AC_Q5_1: F(AC_Q5_1); break;        \
-    case AC_Q4_K: F(AC_Q4_K); break;        \
-    case AC_Q5_K: F(AC_Q5_K); break;        \
-    case AC_Q6_K: F(AC_Q6_K); break;        \
-    default: break;                         \
-    }
-
 void ac_expand_row_avx512(float *dst, const void *src, ac_dtype type, size_t n);
 
 #endif

@@ -129,4 +129,18 @@ AC_INLINE bool ac_q_has_offset(ac_dtype type)
     return type == AC_Q4_1 || type == AC_Q5_1 || type == AC_Q4_K || type == AC_Q5_K;
 }
 
+/* Calls F(type) with a constant type. */
+#define AC_EACH_QUANT(type, F)              \
+    switch (type) {                         \
+    case AC_Q8_0: F(AC_Q8_0); break;        \
+    case AC_Q4_0: F(AC_Q4_0); break;        \
+    case AC_Q4_1: F(AC_Q4_1); break;        \
+    case AC_Q5_0: F(AC_Q5_0); break;        \
+    case AC_Q5_1: F(AC_Q5_1); break;        \
+    case AC_Q4_K: F(AC_Q4_K); break;        \
+    case AC_Q5_K: F(AC_Q5_K); break;        \
+    case AC_Q6_K: F(AC_Q6_K); break;        \
+    default: break;                         \
+    }
+
 #endif

@@ -1,0 +1,19 @@
+/* bench_peak.h - what the machine can do at this moment: fused multiply-adds and reading. */
+#ifndef AC_BENCH_PEAK_H
+#define AC_BENCH_PEAK_H
+
+#include <stddef.h>
+#include "base/pool.h"
+#include "kernels/kernels.h"
+
+/* One burst of independent fma chains on every thread of the pool, about half a millisecond, in the
+ * vectors of that tier; GFLOP/s over all threads. */
+double bench_peak_gflops(ac_pool *pool, ac_cpu tier);
+/* GB/s of reading a buffer once, split over the pool. */
+double bench_read_gbytes(ac_pool *pool, const float *p, size_t n);
+
+/* `rounds` rounds; returns the floating point operations done. The sum keeps the work alive. */
+double bench_fma_avx2(long rounds, float *sum);
+double bench_fma_avx512(long rounds, float *sum);
+
+#endif
