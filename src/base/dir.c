@@ -206,7 +206,7 @@ char *ac_cache_dir(ac_arena *a)
 char *ac_cache_model_path(ac_arena *a, const char *name)
 {
     const char *dir = ac_path_component_ok(ac_view_of(name)) ? ac_cache_dir(a) : NULL;
-    return dir ? ac_arena_printf(a, "%s/models/%s.gguf", dir, name) : NULL;
+    return dir ? ac_arena_printf(a, "%s/models/%s/model.gguf", dir, name) : NULL;
 }
 
 ac_status ac_model_locate(char **out, ac_arena *a, const char *name, ac_err *err)

@@ -73,7 +73,7 @@ bool      ac_path_component_ok(ac_view name);
  * the arena; NULL when none of the three is set (or out of memory). Nothing is created. */
 char     *ac_cache_dir(ac_arena *a);
 /* The model that a person named: a path that exists, or a name that `accord model pull` brought, which lies at
- * <cache>/models/<name>.gguf. AC_ENOENT says how to get it. */
+ * <cache>/models/<name>/model.gguf. AC_ENOENT says how to get it. */
 ac_status ac_model_locate(char **out, ac_arena *a, const char *name, ac_err *err);
 /* Where a pulled model lies or will lie; NULL when there is no cache folder or the name is no plain one. */
 char     *ac_cache_model_path(ac_arena *a, const char *name);

@@ -191,13 +191,13 @@ static ac_status pull(ac_cli *cli, const entry *e, ac_arena *arena, char **path,
 {
     ac_lockfile *lock = NULL;
     *path = ac_cache_model_path(arena, e->name);
-    char *dir = ac_cache_dir(arena), *models = dir ? ac_path_join(arena, dir, "models") : NULL;
-    if (!*path || !models)
-        return ac_fail(err, AC_ECREATE, "no place for downloads; set ACCORD_CACHE or HOME");
+    const char *dir = ac_cache_dir(arena);
+    if (!*path || !dir) return ac_fail(err, AC_ECREATE, "no place for downloads; set ACCORD_CACHE or HOME");
+    char *home = ac_arena_printf(arena, "%s/models/%s", dir, e->name);
     char *temp = ac_arena_printf(arena, "%s/pull-%s", dir, e->name);
     char *lock_path = ac_arena_printf(arena, "%s/pull-%s.lock", dir, e->name);
-    if (!temp || !lock_path) return ac_fail_nomem(err, strlen(dir));
-    ac_status st = ac_mkdir_p(models, err);
+    if (!home || !temp || !lock_path) return ac_fail_nomem(err, strlen(dir));
+    ac_status st = ac_mkdir_p(home, err);
     if (!st) st = ac_lockfile_take(&lock, lock_path, err);
     if (st) return st;
     *fresh = !ac_path_exists(*path);

@@ -108,7 +108,7 @@ static void as_json(ac_str *s, const ac_loaded *l, const ac_row_file *rows, cons
     ac_jw_u64(&w, "truncated", set->n_truncated);
     ac_jw_u64(&w, "dropped", set->n_dropped);
     ac_jw_f64(&w, "nll", total);
-    ac_jw_f64(&w, "mean_nll", total / (double)set->n_targets);
+    ac_jw_f64(&w, "mean", total / (double)set->n_targets);
     ac_jw_end_object(&w);
     ac_jw_end_object(&w);
 }

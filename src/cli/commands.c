@@ -1,6 +1,12 @@
 #include "cli/commands.h"
 
 const ac_cmd *const ac_cmds[] = {
+    &ac_cmd_model_pull,
+    &ac_cmd_model_inspect,
+    &ac_cmd_generate,
+    &ac_cmd_chat,
+    &ac_cmd_score,
+    &ac_cmd_tokenize,
     &ac_cmd_doctor,
     &ac_cmd_help,
     NULL

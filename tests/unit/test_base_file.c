@@ -345,11 +345,11 @@ static void the_cache_has_one_place(void **state)
     assert_int_equal(ac_model_locate(&path, &a, "tiny", &err), AC_ENOENT);
     assert_non_null(strstr(err.text, "tiny: neither a file"));
     assert_null(ac_cache_model_path(&a, "../tiny"));
-    assert_int_equal(ac_mkdir_p(in("models"), NULL), AC_OK);
-    put("models/tiny.gguf", "x", 1);
+    assert_int_equal(ac_mkdir_p(in("models/tiny"), NULL), AC_OK);
+    put("models/tiny/model.gguf", "x", 1);
     assert_int_equal(ac_model_locate(&path, &a, "tiny", NULL), AC_OK);
-    assert_string_equal(path, in("models/tiny.gguf"));
-    assert_int_equal(ac_model_locate(&path, &a, in("models/tiny.gguf"), NULL), AC_OK);
+    assert_string_equal(path, in("models/tiny/model.gguf"));
+    assert_int_equal(ac_model_locate(&path, &a, in("models/tiny/model.gguf"), NULL), AC_OK);
     assert_int_equal(ac_remove_tree(in("models"), NULL), AC_OK);
     ac_arena_release(&a);
 }

@@ -42,7 +42,11 @@ static void style_of_an_option(const ac_cmd *c, const ac_opt *o)
 {
     if (o->type == AC_OPT_TYPE_GROUP) return;
     if (!o->help || !o->help[0]) fail_msg("accord %s: %s has no help", c->name, o->name);
-    if (isupper((unsigned char)o->help[0]) && !isupper((unsigned char)o->help[1]))
+    /* A name like LoRA or GGUF may stand first: its first word has another capital. */
+    const size_t word = strcspn(o->help, " ");
+    bool name = false;
+    for (size_t i = 1; i < word; i++) name |= isupper((unsigned char)o->help[i]) != 0;
+    if (isupper((unsigned char)o->help[0]) && !name)
         fail_msg("accord %s --%s: help begins with a capital", c->name, o->name);
     if (o->help[strlen(o->help) - 1] == '.')
         fail_msg("accord %s --%s: help ends in a full stop", c->name, o->name);

@@ -1,0 +1,225 @@
+#include "cli/ab_run.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "base/time.h"
+#include "ledger/ledger.h"
+
+static bool wants_rag(ac_arm a)
+{
+    return a == AC_ARM_RAG || a == AC_ARM_TUNED_RAG;
+}
+
+static bool wants_adapter(ac_arm a)
+{
+    return a == AC_ARM_TUNED || a == AC_ARM_TUNED_RAG;
+}
+
+static ac_status add_arm(ac_ab *ab, ac_arm arm, ac_err *err)
+{
+    for (size_t i = 0; i < ab->n_arms; i++)
+        if (ab->arm[i] == arm) return ac_fail(err, AC_EARG, "--arms: %s stands there twice", ac_arm_name(arm));
+    if (wants_rag(arm) && !ab->project.contract.v.docs)
+        return ac_fail(err, AC_EARG, "--arms: %s needs documents; set docs in accord.yaml and freeze", ac_arm_name(arm));
+    ab->arm[ab->n_arms++] = arm;
+    return AC_OK;
+}
+
+static ac_status choose_arms(ac_ab *ab, ac_err *err)
+{
+    ac_status st = AC_OK;
+    ac_view rest = ac_view_of(ab->o->arms);
+    for (int a = 0; !ab->o->arms && a < AC_ARM_COUNT && !st; a++)
+        if (!wants_rag((ac_arm)a) || ab->project.contract.v.docs) st = add_arm(ab, (ac_arm)a, err);
+    while (rest.len && !st) {
+        const size_t comma = ac_view_find(rest, AC_VIEW(","), 0);
+        const ac_view word = ac_view_trim(ac_view_slice(rest, 0, comma));
+        ac_arm a;
+        if (!ac_arm_parse(word, &a))
+            return ac_fail(err, AC_EARG, "--arms: unknown arm \"" AC_VIEW_FMT "\"; expected base, rag, tuned, tuned+rag",
+                           AC_VIEW_ARG(word));
+        st = add_arm(ab, a, err);
+        rest = comma == SIZE_MAX ? (ac_view){ NULL, 0 } : ac_view_slice(rest, comma + 1, rest.len);
+    }
+    bool base = false, tuned = false;
+    for (size_t i = 0; i < ab->n_arms; i++) {
+        base |= ab->arm[i] == AC_ARM_BASE;
+        tuned |= wants_adapter(ab->arm[i]);
+    }
+    if (!st && (!base || !tuned))
+        st = ac_fail(err, AC_EARG, "--arms: a verdict compares base with a tuned arm; name both");
+    return st;
+}
+
+/* What is scored must be what was trained, and under this lock. */
+static ac_status check_run(ac_ab *ab, ac_err *err)
+{
+    char *path = NULL;
+    const ac_json *o = NULL;
+    ac_view state, lock, adapter;
+    ac_status st = ac_run_find(&ab->dir, &ab->arena, ".", ab->o->run, err);
+    if (st) return st;
+    ab->id = ac_run_id(ab->dir);
+    st = ac_run_path(&path, &ab->arena, ab->dir, "run.json", err);
+    if (!st) st = ac_json_parse_file(&o, path, &ab->arena, NULL, err);
+    if (!st) st = ac_json_get_str(&state, o, "state", path, err);
+    if (!st) st = ac_json_get_str(&lock, o, "lock", path, err);
+    if (st) return st;
+    if (!ac_view_eq_str(state, "trained"))
+        return ac_fail(err, AC_EREFUSED, "run %s is not trained (state: " AC_VIEW_FMT "); go on with: accord train "
+                       "--resume %s", ab->id, AC_VIEW_ARG(state), ab->id);
+    if (!ac_view_eq_str(lock, ab->project.lock_hex))
+        return ac_fail(err, AC_ECONTRACT, "run %s was trained under another lock (%.16s...) than accord.lock (%.16s...); "
+                       "train again, or put its lock back", ab->id, ac_view_slice(lock, 0, 64).ptr,
+                       ab->project.lock_hex);
+    st = ac_json_get_str(&adapter, o, "adapter_sha256", path, err);
+    if (!st) (void)snprintf(ab->adapter_hex, sizeof ab->adapter_hex, AC_VIEW_FMT, AC_VIEW_ARG(adapter));
+    return st;
+}
+
+static ac_status check_adapter(const ac_ab *ab, ac_err *err)
+{
+    ac_sha256 h;
+    char hex[AC_SHA256_HEX];
+    const ac_status st = ac_adapter_hash(ab->l.adapter, &h, err);
+    if (st) return st;
+    ac_sha256_hex(hex, &h);
+    if (strcmp(hex, ab->adapter_hex) == 0) return AC_OK;
+    return ac_fail(err, AC_ECONTRACT, "%s/adapter: SHA-256 is %.16s..., the run wrote %.16s...; it was changed after "
+                   "training", ab->dir, hex, ab->adapter_hex);
+}
+
+static ac_status optional_path(const char **out, ac_contract *c, const char *path, ac_err *err)
+{
+    *out = path ? ac_contract_path(c, path) : NULL;
+    return path && !*out ? ac_fail_nomem(err, strlen(path)) : AC_OK;
+}
+
+static ac_status open_cases(ac_ab *ab, ac_err *err)
+{
+    ac_contract *c = &ab->project.contract;
+    const char *cases = NULL, *database = NULL, *docs = NULL;
+    bool rag = false;
+    ac_status st = optional_path(&cases, c, c->v.cases, err);
+    if (!st) st = optional_path(&database, c, c->v.database, err);
+    if (!st) st = optional_path(&docs, c, c->v.docs, err);
+    if (!st) st = ac_cases_read(&ab->cases, cases, err);
+    if (!st) st = ac_grade_open(&ab->grader, database, c->v.refusal, err);
+    for (size_t i = 0; i < ab->n_arms; i++) rag |= wants_rag(ab->arm[i]);
+    const ac_rag_opts o = { .chunk_tokens = (size_t)c->v.rag_chunk_tokens,
+                            .overlap_tokens = (size_t)c->v.rag_overlap_tokens, .top = (size_t)c->v.rag_top };
+    if (!st && rag) st = ac_rag_open(&ab->rag, docs, ab->l.tokenizer, &o, err);
+    return st;
+}
+
+static ac_status open_all(ac_ab *ab, ac_err *err)
+{
+    const char *model = NULL;
+    char *adapter = NULL;
+    ac_status st = ac_contract_model_path(&ab->project.contract, &model, err);
+    if (!st) st = ac_run_path(&adapter, &ab->arena, ab->dir, "adapter", err);
+    if (!st) st = ac_load_model(&ab->l, ab->cli, model, adapter, err);
+    if (!st) st = check_adapter(ab, err);
+    if (!st) st = ac_load_tokenizer(&ab->l, model, err);
+    if (!st) st = ac_load_chat(&ab->l, ab->project.contract.v.chat_format, err);
+    if (!st) st = open_cases(ab, err);
+    return st;
+}
+
+/* The seal is broken before anything is scored, so that no look at the cases goes uncounted (V5). */
+static ac_status open_seal(ac_ab *ab, ac_err *err)
+{
+    ac_str s = { 0 };
+    ac_str_appendf(&s, "\"lock\":\"%s\",\"run\":\"%s\",\"cases\":%zu,\"arms\":[", ab->project.lock_hex, ab->id,
+                   ab->cases.n);
+    for (size_t i = 0; i < ab->n_arms; i++) ac_str_appendf(&s, "%s\"%s\"", i ? "," : "", ac_arm_name(ab->arm[i]));
+    ac_str_append_char(&s, ']');
+    ac_status st = ac_str_ok(&s) ? ac_audit_append(".", "opening", ac_str_c(&s), err) : ac_fail_nomem(err, s.len);
+    ac_str_release(&s);
+    return st;
+}
+
+static ac_status count_openings(ac_ab *ab, ac_err *err)
+{
+    const ac_status st = ac_audit_count(".", "opening", ab->project.lock_hex, &ab->openings, err);
+    return st ? st : ac_audit_count(".", "freeze", NULL, &ab->locks, err);
+}
+
+static ac_status answer(ac_ab *ab, ac_err *err)
+{
+    const ac_contract_values *v = &ab->project.contract.v;
+    const ac_arm_env env = {
+        .model = ab->l.model, .tokenizer = ab->l.tokenizer, .chat = ab->l.chat, .adapter = ab->l.adapter,
+        .rag = ab->rag, .system = v->system, .max_tokens = (size_t)v->max_tokens, .grader = ab->grader,
+        .sink = &ab->cli->sink,
+    };
+    const ac_verdict_rules rules = {
+        .margin = v->margin, .guard = { (size_t)v->guard_success, (size_t)v->guard_refusal, (size_t)v->guard_edge },
+        .openings = ab->openings, .locks = ab->locks,
+    };
+    ac_status st = AC_OK;
+    for (size_t i = 0; i < ab->n_arms && !st; i++)
+        st = ac_arm_run(&env, ab->arm[i], &ab->cases, &ab->arena, &ab->result[i], err);
+    if (!st) st = ac_verdict_make(&ab->verdict, &ab->cases, ab->result, ab->n_arms, &rules, &ab->arena, err);
+    return st;
+}
+
+static ac_status record_verdict(const ac_ab *ab, ac_err *err)
+{
+    char fields[512];
+    (void)snprintf(fields, sizeof fields, "\"lock\":\"%s\",\"run\":\"%s\",\"adapter_sha256\":\"%s\",\"verdict\":\"%s\"",
+                   ab->project.lock_hex, ab->id, ab->adapter_hex, ac_outcome_name(ab->verdict.outcome));
+    return ac_audit_append(".", "verdict", fields, err);
+}
+
+static ac_status dry_run(ac_ab *ab, ac_err *err)
+{
+    ac_str s = { 0 };
+    ac_status st = count_openings(ab, err);
+    if (ab->cli->json) {
+        ac_str_appendf(&s, "{\"run\":\"%s\",\"lock\":\"%s\",\"cases\":%zu,\"openings_so_far\":%llu,\"arms\":[", ab->id,
+                       ab->project.lock_hex, ab->cases.n, (unsigned long long)ab->openings);
+        for (size_t i = 0; i < ab->n_arms; i++) ac_str_appendf(&s, "%s\"%s\"", i ? "," : "", ac_arm_name(ab->arm[i]));
+        ac_str_append_c(&s, "]}");
+    } else {
+        ac_str_appendf(&s, "run %s, %zu cases, arms:", ab->id, ab->cases.n);
+        for (size_t i = 0; i < ab->n_arms; i++) ac_str_appendf(&s, " %s", ac_arm_name(ab->arm[i]));
+        ac_str_appendf(&s, "\nthis would be opening %llu of these cases\n", (unsigned long long)ab->openings + 1);
+    }
+    if (!st) st = ac_cli_result(ab->cli, &s, err);
+    ac_str_release(&s);
+    return st;
+}
+
+static ac_status run_it(ac_ab *ab, ac_err *err)
+{
+    const int64_t start = ac_mono_ns();
+    const double cpu = ac_cpu_seconds();
+    ac_status st = open_seal(ab, err);
+    if (!st) st = count_openings(ab, err);
+    if (!st) st = answer(ab, err);
+    if (!st)
+        st = ac_ab_write_files(ab, (double)(ac_mono_ns() - start) * 1e-9, ac_cpu_seconds() - cpu, err);
+    if (!st) st = record_verdict(ab, err);
+    if (!st) st = ac_ab_show(ab, err);
+    if (!st && ab->verdict.outcome != AC_WIN) st = AC_ENO;       /* said already */
+    return st;
+}
+
+ac_status ac_ab_command(ac_cli *cli, const ac_ab_cli *o, ac_err *err)
+{
+    ac_ab ab = { .cli = cli, .o = o };
+    ac_status st = ac_project_open(&ab.project, "ab", err);
+    if (!st) st = choose_arms(&ab, err);
+    if (!st) st = ac_project_refused("ab", check_run(&ab, err), err);
+    if (!st) st = open_all(&ab, err);
+    if (!st) st = o->dry_run ? dry_run(&ab, err) : run_it(&ab, err);
+    ac_rag_close(&ab.rag);
+    ac_grade_close(&ab.grader);
+    ac_cases_release(&ab.cases);
+    ac_loaded_release(&ab.l);
+    ac_arena_release(&ab.arena);
+    ac_project_release(&ab.project);
+    return st;
+}

@@ -1,0 +1,40 @@
+/* cli/ab_run.h - the arms over the sealed cases: opening, answers, verdict, files. */
+#ifndef AC_CLI_AB_RUN_H
+#define AC_CLI_AB_RUN_H
+
+#include "cli/load.h"
+#include "cli/project.h"
+#include "eval/verdict.h"
+
+typedef struct {
+    const char *run;        /* as accord runs names them */
+    const char *arms;       /* comma list; NULL: all that the contract gives */
+    bool dry_run;
+} ac_ab_cli;
+
+typedef struct {
+    ac_cli *cli;
+    const ac_ab_cli *o;
+    ac_project project;
+    ac_loaded l;
+    ac_arena arena;
+    char *dir;                              /* of the run */
+    const char *id;
+    char adapter_hex[AC_SHA256_HEX];
+    ac_cases cases;
+    ac_grade_ctx *grader;
+    ac_rag *rag;
+    ac_arm arm[AC_ARM_COUNT];
+    size_t n_arms;
+    ac_arm_result result[AC_ARM_COUNT];
+    uint64_t openings, locks;
+    ac_verdict verdict;
+} ac_ab;
+
+ac_status ac_ab_command(ac_cli *cli, const ac_ab_cli *o, ac_err *err);
+
+/* ---- ab_show.c ---- */
+ac_status ac_ab_write_files(const ac_ab *ab, double seconds, double cpu_seconds, ac_err *err);
+ac_status ac_ab_show(const ac_ab *ab, ac_err *err);
+
+#endif

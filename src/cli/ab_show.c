@@ -1,0 +1,144 @@
+#include "base/file.h"
+#include "base/time.h"
+#include "cli/ab_run.h"
+#include "cli/table.h"
+#include "eval/stats.h"
+
+static void verdict_json(ac_jw *w, const ac_ab *ab)
+{
+    char now[32];
+    ac_utc_iso(now, ac_utc_ns());
+    ac_jw_object(w, NULL);
+    ac_jw_cstr(w, "lock", ab->project.lock_hex);
+    ac_jw_cstr(w, "run", ab->id);
+    ac_jw_cstr(w, "adapter_sha256", ab->adapter_hex);
+    ac_jw_cstr(w, "utc", now);
+    ac_verdict_write(w, &ab->verdict, &ab->cases, ab->result, ab->n_arms);
+    ac_jw_end_object(w);
+}
+
+static void sample_lines(ac_str *s, const ac_ab *ab)
+{
+    for (size_t a = 0; a < ab->n_arms; a++)
+        for (size_t i = 0; i < ab->result[a].n; i++) {
+            const ac_answer *e = &ab->result[a].answer[i];
+            ac_jw w;
+            ac_jw_init(&w, s, false);
+            ac_jw_object(&w, NULL);
+            ac_jw_cstr(&w, "arm", ac_arm_name(ab->arm[a]));
+            ac_jw_str(&w, "case", ab->cases.item[i].id);
+            ac_jw_cstr(&w, "class", ac_class_name(ab->cases.item[i].cls));
+            ac_jw_bool(&w, "pass", e->pass);
+            ac_jw_str(&w, "why", e->why);
+            ac_jw_str(&w, "text", e->text);
+            ac_jw_u64(&w, "tokens", e->n_tokens);
+            ac_jw_bool(&w, "cut", e->cut);
+            ac_jw_end_object(&w);
+            ac_str_append_char(s, '\n');
+        }
+}
+
+static ac_status write_one(const ac_ab *ab, ac_arena *a, const char *name, const ac_str *s, ac_err *err)
+{
+    char *path = NULL;
+    const ac_status st = ac_str_ok(s) ? ac_run_path(&path, a, ab->dir, name, err) : ac_fail_nomem(err, s->len);
+    return st ? st : ac_file_write_atomic(path, s->ptr, s->len, err);
+}
+
+ac_status ac_ab_write_files(const ac_ab *ab, double seconds, double cpu_seconds, ac_err *err)
+{
+    ac_arena arena = { 0 };
+    ac_str verdict = { 0 }, samples = { 0 }, cost = { 0 };
+    ac_jw w;
+    char *path = NULL;
+    ac_jw_init(&w, &verdict, true);
+    verdict_json(&w, ab);
+    ac_str_append_char(&verdict, '\n');
+    sample_lines(&samples, ab);
+    ac_jw_init(&w, &cost, false);
+    ac_jw_object(&w, NULL);
+    ac_jw_f64(&w, "wall_seconds", seconds);
+    ac_jw_f64(&w, "cpu_seconds", cpu_seconds);
+    ac_jw_i64(&w, "peak_rss_bytes", ac_peak_rss_bytes());
+    ac_jw_end_object(&w);
+    ac_status st = write_one(ab, &arena, "samples.jsonl", &samples, err);
+    if (!st) st = write_one(ab, &arena, "verdict.json", &verdict, err);
+    if (!st) st = ac_str_ok(&cost) ? ac_run_path(&path, &arena, ab->dir, "cost.json", err) : ac_fail_nomem(err, cost.len);
+    if (!st) st = ac_json_file_set(path, "ab", ac_str_view(&cost), err);
+    ac_str_release(&verdict);
+    ac_str_release(&samples);
+    ac_str_release(&cost);
+    ac_arena_release(&arena);
+    return st;
+}
+
+/* ---- on the terminal ---- */
+
+static ac_status arms_table(const ac_ab *ab, ac_str *s, ac_err *err)
+{
+    static const char *const head[] = { "arm", "passed", "share", "95 % interval", "success", "refusal", "edge",
+                                        "tokens" };
+    ac_table t;
+    ac_table_init(&t, "lrrrrrrr", head);
+    for (size_t i = 0; i < ab->n_arms; i++) {
+        const ac_arm_result *r = &ab->result[i];
+        double low, high;
+        ac_stats_wilson(r->n_pass, r->n, &low, &high);
+        ac_table_cell(&t, ac_view_of(ac_arm_name(r->arm)));
+        ac_table_cellf(&t, "%zu/%zu", r->n_pass, r->n);
+        ac_table_cellf(&t, "%.1f %%", r->n ? 100.0 * (double)r->n_pass / (double)r->n : 0.0);
+        ac_table_cellf(&t, "%.1f-%.1f %%", 100 * low, 100 * high);
+        for (size_t c = 0; c < AC_CLASS_COUNT; c++)
+            ac_table_cellf(&t, "%zu/%zu", r->n_pass_class[c], ab->cases.n_class[c]);
+        ac_table_cellf(&t, "%llu", (unsigned long long)(r->prompt_tokens + r->answer_tokens));
+    }
+    const ac_status st = ac_table_render(&t, s, 0, ab->cli->color, err);
+    ac_table_release(&t);
+    return st;
+}
+
+static ac_status comparisons_table(const ac_ab *ab, ac_str *s, ac_err *err)
+{
+    static const char *const head[] = { "comparison", "wins", "losses", "ties", "net", "mid-p", "Holm", "outcome" };
+    ac_table t;
+    ac_table_init(&t, "lrrrrrrl", head);
+    for (size_t i = 0; i < ab->verdict.n_comparisons; i++) {
+        const ac_comparison *c = &ab->verdict.comparison[i];
+        ac_table_cellf(&t, "%s against %s", ac_arm_name(c->a), ac_arm_name(c->b));
+        ac_table_cellf(&t, "%zu", c->wins);
+        ac_table_cellf(&t, "%zu", c->losses);
+        ac_table_cellf(&t, "%zu", c->ties);
+        ac_table_cellf(&t, "%+.1f", c->net_points);
+        ac_table_cellf(&t, "%.4f", c->mid_p);
+        ac_table_cellf(&t, "%.4f", c->holm_p);
+        ac_table_cell(&t, ac_view_of(ac_outcome_name(c->outcome)));
+    }
+    ac_str_append_char(s, '\n');
+    const ac_status st = ac_table_render(&t, s, 0, ab->cli->color, err);
+    ac_table_release(&t);
+    return st;
+}
+
+ac_status ac_ab_show(const ac_ab *ab, ac_err *err)
+{
+    ac_str s = { 0 };
+    ac_jw w;
+    ac_status st = AC_OK;
+    if (ab->cli->json) {
+        ac_jw_init(&w, &s, true);
+        verdict_json(&w, ab);
+    } else {
+        st = arms_table(ab, &s, err);
+        if (!st) st = comparisons_table(ab, &s, err);
+        ac_str_appendf(&s, "\n%sVERDICT: %s%s\n", ab->cli->color ? "\x1b[1m" : "",
+                       ac_outcome_name(ab->verdict.outcome), ab->cli->color ? "\x1b[0m" : "");
+        for (size_t i = 0; i < ab->verdict.n_comparisons; i++)
+            ac_str_appendf(&s, "%s\n", ab->verdict.comparison[i].reason);
+        for (size_t i = 0; i < ab->verdict.n_sentences; i++) ac_str_appendf(&s, "%s\n", ab->verdict.sentence[i]);
+        ac_str_appendf(&s, "run %s, lock %.16s..., opening %llu of these cases\n", ab->id, ab->project.lock_hex,
+                       (unsigned long long)ab->openings);
+    }
+    if (!st) st = ac_cli_result(ab->cli, &s, err);
+    ac_str_release(&s);
+    return st;
+}

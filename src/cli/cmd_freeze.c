@@ -1,0 +1,126 @@
+#include "cli/commands.h"
+#include "cli/project.h"
+#include "ledger/ledger.h"
+
+static struct {
+    bool accept_small;
+    ac_opt_list accept_leak;
+    const char *reason;
+} a;
+
+static const ac_opt options[] = {
+    AC_OPT_GROUP("Exceptions, kept in the lock and in the audit log"),
+    AC_OPT_BOOL(0, "accept-small", &a.accept_small, "take fewer cases than a verdict should have; needs --reason"),
+    AC_OPT_LIST(0, "accept-leak", &a.accept_leak, "id", "take this finding of the leak check; needs --reason"),
+    AC_OPT_STR(0, "reason", &a.reason, "text", "why"),
+    AC_OPT_END
+};
+
+static ac_status check(ac_err *err)
+{
+    const bool wanted = a.accept_small || a.accept_leak.n;
+    const bool given = a.reason && ac_view_trim(ac_view_of(a.reason)).len;
+    if (wanted && !given)
+        return ac_fail(err, AC_EARG, "--accept-small and --accept-leak need --reason \"why\"; it stays in the lock");
+    if (!wanted && a.reason)
+        return ac_fail(err, AC_EARG, "--reason has no meaning without --accept-small or --accept-leak");
+    return AC_OK;
+}
+
+/* The inside of the audit record and of the --json answer. */
+static void fields(ac_str *s, const ac_lock *l, const char *hex)
+{
+    ac_str_appendf(s, "\"lock\":\"%s\",\"number\":%llu,\"cases\":%zu,\"success\":%zu,\"refusal\":%zu,\"edge\":%zu", hex,
+                   (unsigned long long)l->number, l->n_cases, l->n_class[0], l->n_class[1], l->n_class[2]);
+    char gain[32];
+    ac_format_f64(gain, l->smallest_gain_points);
+    ac_str_appendf(s, ",\"smallest_visible_gain_points\":%s", gain);
+    if (a.accept_small) ac_str_append_c(s, ",\"accept_small\":true");
+    if (a.accept_leak.n) {
+        ac_str_append_c(s, ",\"accept_leak\":[");
+        for (size_t i = 0; i < a.accept_leak.n; i++) {
+            if (i) ac_str_append_char(s, ',');
+            ac_json_quote(s, ac_view_of(a.accept_leak.item[i]));
+        }
+        ac_str_append_char(s, ']');
+    }
+    if (a.reason) {
+        ac_str_append_c(s, ",\"reason\":");
+        ac_json_quote(s, ac_view_of(a.reason));
+    }
+}
+
+static ac_status show(ac_cli *cli, const ac_lock *l, const char *hex, const ac_str *report, const ac_str *inside,
+                      ac_err *err)
+{
+    ac_str s = { 0 };
+    if (cli->json) {
+        ac_str_appendf(&s, "{%s,\"report\":", ac_str_c(inside));
+        ac_json_quote(&s, ac_str_view(report));
+        ac_str_append_c(&s, "}");
+    } else {
+        ac_cli_foreign(&s, cli, ac_str_view(report));
+        if (report->len && report->ptr[report->len - 1] != '\n') ac_str_append_char(&s, '\n');
+        ac_str_appendf(&s, "accord.lock written: %.16s..., %zu cases (%zu success, %zu refusal, %zu edge)\n", hex,
+                       l->n_cases, l->n_class[0], l->n_class[1], l->n_class[2]);
+        ac_str_appendf(&s, "the smallest net gain that so many cases can show: %.1f points\n",
+                       l->smallest_gain_points);
+    }
+    const ac_status st = ac_cli_result(cli, &s, err);
+    ac_str_release(&s);
+    return st;
+}
+
+static ac_status run(ac_cli *cli, ac_err *err)
+{
+    ac_contract c = { .dir = NULL };
+    ac_lock l = { .n_cases = 0 };
+    ac_str report = { 0 }, inside = { 0 };
+    char hex[AC_SHA256_HEX];
+    const ac_freeze_opts o = { .accept_small_reason = a.accept_small ? a.reason : NULL,
+                               .accept_leak = a.accept_leak.item, .n_accept_leak = a.accept_leak.n,
+                               .accept_leak_reason = a.accept_leak.n ? a.reason : NULL };
+    ac_status st = check(err);
+    if (!st) st = ac_contract_read(&c, ".", err);
+    if (!st) {
+        st = ac_freeze(&l, &c, &o, &report, err);
+        /* What was found is worth reading when it was refused, too. */
+        if (st && report.len && ac_str_ok(&report) && !cli->json) {
+            ac_str s = { 0 };
+            ac_cli_foreign(&s, cli, ac_str_view(&report));
+            (void)ac_cli_result(cli, &s, NULL);
+            ac_str_release(&s);
+        }
+        if (st) st = ac_project_refused("freeze", st, err);
+    }
+    if (!st) {
+        ac_sha256_hex(hex, &l.hash);
+        fields(&inside, &l, hex);
+        st = ac_str_ok(&inside) ? ac_audit_append(".", "freeze", ac_str_c(&inside), err)
+                                : ac_fail_nomem(err, inside.len);
+    }
+    if (!st) st = show(cli, &l, hex, &report, &inside, err);
+    ac_str_release(&inside);
+    ac_str_release(&report);
+    ac_lock_release(&l);
+    ac_contract_release(&c);
+    return st;
+}
+
+static const char *const examples[] = {
+    "accord freeze",
+    "accord freeze --accept-small --reason 'pilot: 20 cases until the interviews are done'",
+    NULL
+};
+
+const ac_cmd ac_cmd_freeze = {
+    .name = "freeze",
+    .group = "Tune",
+    .summary = "check everything that accord.yaml names, and seal it in accord.lock",
+    .text = "Rows, cases, references against their own graders, and leaks between them are checked; then the hashes of "
+            "model, rows, cases, documents and every resolved setting are written to accord.lock. Training needs it, and "
+            "stops when anything it seals has changed. A refusal leaves the old lock as it was.",
+    .examples = examples,
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,123 @@
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/project.h"
+#include "cli/table.h"
+#include "ledger/ledger.h"
+
+static struct {
+    const char *run;
+} a = { .run = "latest" };
+
+static const ac_opt options[] = {
+    AC_OPT_ARG_OPTIONAL("RUN", &a.run, "its id, the beginning of its id, its path, or \"latest\", which is the default"),
+    AC_OPT_END
+};
+
+#define VERDICT_MAX ((size_t)256 << 20)
+
+static ac_status read_if_there(const ac_json **out, ac_arena *arena, const char *dir, const char *name, ac_err *err)
+{
+    const ac_json_limits limits = { .max_bytes = VERDICT_MAX };
+    char *path = NULL;
+    const ac_status st = ac_run_path(&path, arena, dir, name, err);
+    if (st || !ac_path_exists(path)) return st;
+    return ac_json_parse_file(out, path, arena, &limits, err);
+}
+
+/* One line a value: arrays and objects in compact JSON. */
+static ac_status facts(ac_str *s, const ac_cli *cli, const ac_json *run, ac_err *err)
+{
+    static const char *const head[] = { "field", "value" };
+    ac_table t;
+    ac_str v = { 0 };
+    ac_table_init(&t, "ll", head);
+    for (const ac_json *c = run->child; c; c = c->next) {
+        ac_str_reset(&v);
+        if (c->type == AC_JSON_STRING) ac_str_append(&v, c->text);
+        else ac_json_write(&v, c);
+        ac_table_cell(&t, c->key);
+        ac_table_cell(&t, ac_str_view(&v));
+    }
+    ac_status st = ac_table_render(&t, s, cli->out_tty ? cli->width : 0, cli->color, err);
+    if (!st && !ac_str_ok(&v)) st = ac_fail_nomem(err, v.len);
+    ac_str_release(&v);
+    ac_table_release(&t);
+    return st;
+}
+
+static void text_of(ac_str *s, const ac_cli *cli, const ac_json *object, const char *key)
+{
+    const ac_json *v = ac_json_get(object, key);
+    if (v && v->type == AC_JSON_STRING) ac_cli_foreign(s, cli, v->text);
+    else if (v) ac_json_write(s, v);
+    else ac_str_append_char(s, '-');
+}
+
+static void verdict_text(ac_str *s, const ac_cli *cli, const ac_json *v)
+{
+    const ac_json *arms = ac_json_get(v, "arms"), *sentences = ac_json_get(v, "sentences");
+    ac_str_append_c(s, "\nVERDICT: ");
+    text_of(s, cli, v, "verdict");
+    ac_str_append_char(s, '\n');
+    for (const ac_json *arm = arms ? arms->child : NULL; arm; arm = arm->next) {
+        ac_str_append_c(s, "  ");
+        text_of(s, cli, arm, "arm");
+        ac_str_append_c(s, ": ");
+        text_of(s, cli, arm, "passed");
+        ac_str_append_c(s, " of ");
+        text_of(s, cli, arm, "cases");
+        ac_str_append_char(s, '\n');
+    }
+    for (const ac_json *e = sentences ? sentences->child : NULL; e; e = e->next) {
+        if (e->type != AC_JSON_STRING) continue;
+        ac_cli_foreign(s, cli, e->text);
+        ac_str_append_char(s, '\n');
+    }
+}
+
+static void member(ac_str *s, const char *key, const ac_json *v)
+{
+    ac_str_appendf(s, "\"%s\":", key);
+    if (v) ac_json_write(s, v);
+    else ac_str_append_c(s, "null");
+}
+
+static ac_status run(ac_cli *cli, ac_err *err)
+{
+    ac_arena arena = { 0 };
+    ac_str s = { 0 };
+    char *dir = NULL;
+    const ac_json *info = NULL, *verdict = NULL, *cost = NULL;
+    ac_status st = ac_run_find(&dir, &arena, ".", a.run, err);
+    if (!st) st = read_if_there(&info, &arena, dir, "run.json", err);
+    if (!st && !info) st = ac_fail(err, AC_ENOENT, "%s: has no run.json; it is no run folder", dir);
+    if (!st) st = read_if_there(&verdict, &arena, dir, "verdict.json", err);
+    if (!st) st = read_if_there(&cost, &arena, dir, "cost.json", err);
+    if (!st && cli->json) {
+        ac_str_append_c(&s, "{\"path\":");
+        ac_json_quote(&s, ac_view_of(dir));
+        ac_str_append_char(&s, ',');
+        member(&s, "run", info);
+        ac_str_append_char(&s, ',');
+        member(&s, "cost", cost);
+        ac_str_append_char(&s, ',');
+        member(&s, "verdict", verdict);
+        ac_str_append_char(&s, '}');
+    } else if (!st) {
+        st = facts(&s, cli, info, err);
+        if (!st && verdict) verdict_text(&s, cli, verdict);
+    }
+    if (!st) st = ac_cli_result(cli, &s, err);
+    ac_str_release(&s);
+    ac_arena_release(&arena);
+    return st;
+}
+
+const ac_cmd ac_cmd_show = {
+    .name = "show",
+    .group = "Look",
+    .summary = "what a run is, what it cost, and its verdict",
+    .text = "The values are those of the run's folder; with --json they come as they stand there.",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,42 @@
+#include "cli/commands.h"
+#include "cli/train_run.h"
+
+static struct {
+    ac_train_cli t;
+} a;
+
+static const ac_opt options[] = {
+    AC_OPT_GROUP("Run"),
+    AC_OPT_STR('r', "resume", &a.t.resume, "run",
+               "go on with this run: its id, the beginning of its id, its path, or \"latest\""),
+    AC_OPT_INT(0, "micro-batch", &a.t.micro_batch, 0, 1e6, "rows",
+               "rows computed at once: memory against speed, no bit changes; 0: as the contract says"),
+    AC_OPT_U64(0, "stop-after-step", &a.t.stop_after, "n",
+               "checkpoint after this step and stop with exit code 75; 0: go to the end"),
+    AC_OPT_BOOL(0, "dry-run", &a.t.dry_run, "check everything, say how many steps and how much memory, and stop"),
+    AC_OPT_END
+};
+
+static ac_status run(ac_cli *cli, ac_err *err)
+{
+    return ac_train_command(cli, &a.t, err);
+}
+
+static const char *const examples[] = {
+    "accord train",
+    "accord train --resume latest",
+    NULL
+};
+
+const ac_cmd ac_cmd_train = {
+    .name = "train",
+    .group = "Tune",
+    .summary = "train the adapter that the lock describes",
+    .text = "Refused without accord.lock (77), or when anything that it seals has changed (78). Everything that can change "
+            "a bit of the result stands in the contract; so the same lock gives the same adapter, byte for byte, on every "
+            "CPU, at any number of threads, and after any interruption.\n\n"
+            "Interrupt once (Ctrl-C, SIGTERM) to checkpoint and stop with exit code 75; go on with --resume.",
+    .examples = examples,
+    .options = options,
+    .run = run,
+};

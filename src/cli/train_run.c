@@ -1,0 +1,323 @@
+#include "cli/train_run.h"
+
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/time.h"
+#include "cli/human.h"
+#include "ledger/ledger.h"
+
+/* ---- from the contract to the engine ---- */
+
+static ac_status targets_of(uint32_t *bits, const char *list, ac_err *err)
+{
+    ac_view rest = ac_view_of(list);
+    *bits = 0;
+    while (rest.len) {
+        const size_t comma = ac_view_find(rest, AC_VIEW(","), 0);
+        const ac_view word = ac_view_trim(ac_view_slice(rest, 0, comma));
+        ac_target t;
+        if (!ac_target_parse(word, &t))
+            return ac_fail(err, AC_ECONTRACT, "targets: unknown module \"" AC_VIEW_FMT "\"", AC_VIEW_ARG(word));
+        *bits |= 1u << t;
+        rest = comma == SIZE_MAX ? (ac_view){ NULL, 0 } : ac_view_slice(rest, comma + 1, rest.len);
+    }
+    return AC_OK;
+}
+
+static ac_status name_index(int *out, const char *key, const char *value, const char *const *names, size_t n,
+                            ac_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(value, names[i]) == 0) {
+            *out = (int)i;
+            return AC_OK;
+        }
+    return ac_fail(err, AC_ECONTRACT, "%s: unknown value \"%s\"", key, value);
+}
+
+ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_err *err)
+{
+    static const char *const schedules[] = { "cosine", "linear", "constant" };        /* ac_schedule */
+    int schedule = 0;
+    ac_train_opts o = {
+        .lora = { .rank = (uint32_t)v->rank, .alpha = v->alpha, .rslora = v->rslora,
+                  .last_layers = (uint32_t)v->last_layers },
+        .dropout = v->dropout, .lr = v->lr, .min_lr_ratio = v->min_lr_ratio, .warmup_ratio = v->warmup_ratio,
+        .warmup_steps = (uint64_t)v->warmup_steps, .beta1 = v->beta1, .beta2 = v->beta2, .eps = v->eps,
+        .weight_decay = v->weight_decay, .clip = v->clip, .epochs = (uint64_t)v->epochs,
+        .max_steps = (uint64_t)v->max_steps, .batch_rows = (size_t)v->batch_rows,
+        .micro_batch = (size_t)v->micro_batch, .packing = v->packing, .pack_len = (size_t)v->pack_len,
+        .seed = (uint64_t)v->seed, .eval_every = (uint64_t)v->eval_every, .save_every = (uint64_t)v->save_every,
+        .keep_checkpoints = (size_t)v->keep_checkpoints, .patience = (uint64_t)v->patience,
+    };
+    ac_status st = targets_of(&o.lora.targets, v->targets, err);
+    if (!st) st = name_index(&schedule, "schedule", v->schedule, schedules, AC_COUNTOF(schedules), err);
+    o.schedule = (ac_schedule)schedule;
+    if (!st) *out = o;
+    return st;
+}
+
+ac_status ac_train_data(ac_dataset *out, ac_row_file *rows, ac_loaded *l, ac_contract *c, const char *path,
+                        const ac_sink *sink, ac_err *err)
+{
+    static const char *const masks[] = { "assistant", "last", "none" };               /* ac_mask */
+    static const char *const longs[] = { "refuse", "truncate", "drop" };              /* ac_on_long */
+    int mask = 0, on_long = 0;
+    const char *full = ac_contract_path(c, path);
+    if (!full) return ac_fail_nomem(err, strlen(path));
+    ac_status st = name_index(&mask, "mask", c->v.mask, masks, AC_COUNTOF(masks), err);
+    if (!st) st = name_index(&on_long, "on_long", c->v.on_long, longs, AC_COUNTOF(longs), err);
+    if (!st) st = ac_rows_read(rows, full, AC_FORMAT_AUTO, err);
+    if (!st && rows->format != AC_FORMAT_TEXT && !l->chat) st = ac_load_chat(l, c->v.chat_format, err);
+    const ac_data_opts o = { .mask = (ac_mask)mask, .on_long = (ac_on_long)on_long, .max_len = (size_t)c->v.max_len };
+    return st ? st : ac_dataset_build(out, rows, l->tokenizer, l->chat, &o, sink, err);
+}
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t stop_asked;
+
+static void on_stop(int sig)
+{
+    (void)sig;
+    stop_asked = 1;
+}
+
+static bool stop(void *ctx)
+{
+    (void)ctx;
+    return stop_asked != 0;
+}
+
+/* The second signal of a kind does what it does everywhere: it ends the process. */
+static void catch_signals(void)
+{
+    static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+    struct sigaction sa = { .sa_handler = on_stop, .sa_flags = (int)(SA_RESETHAND | SA_RESTART) };
+    (void)sigemptyset(&sa.sa_mask);
+    for (size_t i = 0; i < AC_COUNTOF(signals); i++) (void)sigaction(signals[i], &sa, NULL);
+}
+
+/* ---- the run ---- */
+
+typedef struct {
+    ac_cli *cli;
+    const ac_train_cli *o;
+    ac_project project;
+    ac_loaded l;
+    ac_arena arena;
+    ac_row_file train_rows, valid_rows;
+    ac_dataset train, valid;
+    ac_train_opts opts;
+    char *dir;
+    ac_run_record rec;
+    ac_recorder events;
+} work;
+
+static ac_status prepare(work *w, ac_err *err)
+{
+    const ac_contract_values *v = &w->project.contract.v;
+    const char *model = NULL;
+    ac_status st = ac_contract_model_path(&w->project.contract, &model, err);
+    if (!st) st = ac_load_model(&w->l, w->cli, model, NULL, err);
+    if (!st) st = ac_load_tokenizer(&w->l, model, err);
+    if (!st) st = ac_train_opts_of(&w->opts, v, err);
+    if (!st && w->o->micro_batch) w->opts.micro_batch = (size_t)w->o->micro_batch;
+    if (!st) st = ac_train_data(&w->train, &w->train_rows, &w->l, &w->project.contract, v->train, &w->cli->sink, err);
+    if (!st && v->valid)
+        st = ac_train_data(&w->valid, &w->valid_rows, &w->l, &w->project.contract, v->valid, &w->cli->sink, err);
+    if (!st) {
+        const uint64_t per_epoch = ac_train_steps_per_epoch(&w->opts, w->train.n);
+        w->rec.total_steps = ac_train_total_steps(&w->opts, w->train.n);
+        w->rec.epochs = per_epoch ? (w->rec.total_steps + per_epoch - 1) / per_epoch : 0;
+    }
+    return st;
+}
+
+static ac_status dry_run(work *w, ac_err *err)
+{
+    ac_adapter *ad = NULL;
+    ac_str s = { 0 };
+    ac_status st = ac_train_opts_check(&w->opts, err);
+    if (!st) st = ac_adapter_open(&ad, w->l.model, &w->opts.lora, err);
+    if (st) return st;
+    const size_t longest = w->opts.packing && w->opts.pack_len > w->train.max_len ? w->opts.pack_len : w->train.max_len;
+    const size_t at_once = longest * (w->opts.micro_batch ? w->opts.micro_batch : 1);
+    const uint64_t state = (uint64_t)ad->n_params * sizeof(float) * 5;   /* parameters, gradient, m, v, best */
+    const uint64_t bytes = ac_model_grad_bytes(w->l.model, ad, at_once) + state;
+    char tokens[32], params[32], memory[32];
+    ac_human_count(tokens, w->train.n_tokens);
+    ac_human_count(params, ad->n_params);
+    ac_human_bytes(memory, bytes);
+    if (w->cli->json) {
+        ac_str_appendf(&s, "{\"rows\":%zu,\"valid_rows\":%zu,\"tokens\":%zu,\"supervised_tokens\":%zu,\"steps\":%llu,"
+                       "\"parameters\":%zu,\"bytes_beside_weights\":%llu}", w->train.n, w->valid.n, w->train.n_tokens,
+                       w->train.n_targets, (unsigned long long)w->rec.total_steps, ad->n_params,
+                       (unsigned long long)bytes);
+    } else {
+        ac_str_appendf(&s, "%zu rows, %s tokens; %zu validation rows\n%llu steps, %s parameters to train\n"
+                       "about %s of memory beside the mapped weights\n", w->train.n, tokens, w->valid.n,
+                       (unsigned long long)w->rec.total_steps, params, memory);
+    }
+    st = ac_cli_result(w->cli, &s, err);
+    ac_str_release(&s);
+    ac_adapter_close(&ad);
+    return st;
+}
+
+/* What the audit log and the engine's checkpoints hold of each other. */
+static ac_status record_begin(const work *w, ac_audit_head *head, ac_err *err)
+{
+    char fields[256];
+    (void)snprintf(fields, sizeof fields, "\"run\":\"%s\",\"lock\":\"%s\",\"resumed\":%s", w->rec.id, w->project.lock_hex,
+                   w->o->resume ? "true" : "false");
+    ac_status st = ac_audit_append(".", "train", fields, err);
+    if (!st) st = ac_audit_verify(".", head, err);
+    return st;
+}
+
+static ac_status record_end(const work *w, const ac_train_result *r, ac_err *err)
+{
+    char fields[512], adapter[AC_SHA256_HEX], trace[AC_SHA256_HEX];
+    ac_sha256_hex(adapter, &r->adapter_hash);
+    ac_sha256_hex(trace, &r->trace_hash);
+    (void)snprintf(fields, sizeof fields,
+                   "\"run\":\"%s\",\"lock\":\"%s\",\"steps\":%llu,\"adapter_sha256\":\"%s\",\"trace_sha256\":\"%s\"",
+                   w->rec.id, w->project.lock_hex, (unsigned long long)r->steps, adapter, trace);
+    return ac_audit_append(".", "trained", fields, err);
+}
+
+static ac_status open_run(work *w, ac_err *err)
+{
+    w->rec.cli = w->cli;
+    w->rec.lock_hex = w->project.lock_hex;
+    w->rec.v = &w->project.contract.v;
+    w->rec.tier = ac_device_name(w->l.device);
+    w->rec.threads = w->cli->threads ? (size_t)w->cli->threads : ac_cpu_count();
+    ac_status st = w->o->resume ? ac_run_find(&w->dir, &w->arena, ".", w->o->resume, err)
+                                : ac_run_create(&w->dir, &w->arena, ".", err);
+    if (st) return st;
+    w->rec.dir = w->dir;
+    w->rec.id = ac_run_id(w->dir);
+    if (w->o->resume) st = ac_run_read_state(&w->rec, err);
+    else ac_utc_iso(w->rec.started, ac_utc_ns());
+    return st;
+}
+
+static ac_status train(work *w, ac_train_result *r, ac_err *err)
+{
+    char *metrics = NULL;
+    ac_audit_head head = { .count = 0 };
+    ac_status st = ac_run_path(&metrics, &w->arena, w->dir, "metrics.jsonl", err);
+    if (!st) st = record_begin(w, &head, err);
+    if (st) return st;
+    w->events.next = w->cli->sink;
+    w->events.path = metrics;
+    const ac_sink sink = ac_recorder_sink(&w->events);
+    const ac_train_job job = {
+        .opts = &w->opts, .model = w->l.model, .train = &w->train, .valid = w->valid.n ? &w->valid : NULL,
+        .run_dir = w->dir, .base_name = w->rec.v->base_model, .lock_hash = w->project.lock.hash,
+        .resume = w->o->resume != NULL, .sink = &sink, .stop = stop, .stop_after_step = w->o->stop_after,
+        .audit_count = head.count, .audit_head = head.head,
+    };
+    catch_signals();
+    return ac_train_run(&job, r, err);
+}
+
+static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
+{
+    ac_str s = { 0 };
+    char hex[AC_SHA256_HEX], took[32], tokens[32], rss[32];
+    ac_sha256_hex(hex, &r->adapter_hash);
+    if (w->cli->json) {
+        ac_jw j;
+        ac_jw_init(&j, &s, true);
+        ac_jw_object(&j, NULL);
+        ac_jw_cstr(&j, "run", w->rec.id);
+        ac_jw_cstr(&j, "path", w->dir);
+        ac_jw_cstr(&j, "lock", w->project.lock_hex);
+        ac_jw_u64(&j, "steps", r->steps);
+        ac_jw_u64(&j, "best_step", r->best_step);
+        ac_jw_f64(&j, "first_loss", r->first_loss);
+        ac_jw_f64(&j, "last_loss", r->last_loss);
+        ac_jw_f64(&j, "best_valid_loss", r->best_valid_loss);
+        ac_jw_f64(&j, "seconds", r->train_seconds + r->eval_seconds);
+        ac_jw_u64(&j, "tokens", r->tokens);
+        ac_jw_cstr(&j, "adapter_sha256", hex);
+        ac_sha256_hex(hex, &r->trace_hash);
+        ac_jw_cstr(&j, "trace_sha256", hex);
+        ac_jw_i64(&j, "peak_rss_bytes", ac_peak_rss_bytes());
+        ac_jw_end_object(&j);
+    } else {
+        ac_human_time(took, r->train_seconds + r->eval_seconds);
+        ac_human_count(tokens, r->tokens);
+        ac_human_bytes(rss, (uint64_t)ac_peak_rss_bytes());
+        ac_str_appendf(&s, "run        %s\n", w->rec.id);
+        ac_str_appendf(&s, "loss       %.4f at first, %.4f at last", r->first_loss, r->last_loss);
+        if (!isnan(r->best_valid_loss))
+            ac_str_appendf(&s, "; validation %.4f at step %llu", r->best_valid_loss, (unsigned long long)r->best_step);
+        ac_str_appendf(&s, "\nsteps      %llu of %llu%s, %s tokens in %s (%.0f tokens/s)\n",
+                       (unsigned long long)r->steps, (unsigned long long)w->rec.total_steps,
+                       r->stopped_early ? ", stopped early" : "", tokens, took,
+                       r->train_seconds > 0 ? (double)r->tokens / r->train_seconds : 0);
+        if (r->undone_steps) ac_str_appendf(&s, "undone     %llu steps\n", (unsigned long long)r->undone_steps);
+        const uint64_t all = r->tokens + r->padding_tokens;
+        ac_str_appendf(&s, "padding    %.1f %% of the computed positions\n",
+                       all ? 100.0 * (double)r->padding_tokens / (double)all : 0.0);
+        ac_str_appendf(&s, "memory     %s at most\nadapter    %s/adapter\nsha-256    %s\n", rss, w->dir, hex);
+        ac_str_append_c(&s, "next       accord ab\n");
+    }
+    const ac_status st = ac_cli_result(w->cli, &s, err);
+    ac_str_release(&s);
+    return st;
+}
+
+/* The state on disk says how it ended, whatever that was; the first failure is the one that is told. */
+static ac_status settle(work *w, ac_status st, const ac_train_result *r, ac_err *err)
+{
+    ac_status kept = AC_OK;
+    if (st == AC_ECANCEL) {
+        kept = ac_run_write_state(&w->rec, "stopped", NULL, NULL, NULL);
+        (void)ac_fail(err, st, "checkpointed after step %llu of %llu; go on with: accord train --resume %s",
+                      (unsigned long long)w->events.last_step, (unsigned long long)w->rec.total_steps, w->rec.id);
+    } else if (st) {
+        kept = ac_run_write_state(&w->rec, "failed", NULL, err ? err->text : NULL, NULL);
+        (void)ac_err_prefix(err, st, "run %s", w->rec.id);
+    } else {
+        st = ac_run_write_cost(&w->rec, r, err);
+        if (!st) st = record_end(w, r, err);
+        if (!st) st = ac_run_write_state(&w->rec, "trained", r, NULL, err);
+    }
+    return st ? st : kept;
+}
+
+static ac_status run_it(work *w, ac_err *err)
+{
+    ac_train_result r = { .steps = 0 };
+    ac_status st = open_run(w, err);
+    if (!st) st = ac_run_write_start(&w->rec, &w->project, err);
+    if (st) return st;
+    st = train(w, &r, err);
+    st = settle(w, st, &r, err);
+    return st ? st : say_done(w, &r, err);
+}
+
+ac_status ac_train_command(ac_cli *cli, const ac_train_cli *o, ac_err *err)
+{
+    work w = { .cli = cli, .o = o };
+    ac_status st = ac_project_open(&w.project, "train", err);
+    if (!st) st = prepare(&w, err);
+    if (!st) st = o->dry_run ? dry_run(&w, err) : run_it(&w, err);
+    ac_recorder_close(&w.events);
+    ac_dataset_release(&w.train);
+    ac_dataset_release(&w.valid);
+    ac_rows_release(&w.train_rows);
+    ac_rows_release(&w.valid_rows);
+    ac_loaded_release(&w.l);
+    ac_arena_release(&w.arena);
+    ac_project_release(&w.project);
+    return st;
+}

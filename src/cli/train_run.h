@@ -1,0 +1,55 @@
+/* cli/train_run.h - one training from contract to run folder: wires contract, engine and ledger together. */
+#ifndef AC_CLI_TRAIN_RUN_H
+#define AC_CLI_TRAIN_RUN_H
+
+#include "base/file.h"
+#include "cli/load.h"
+#include "cli/project.h"
+#include "data/data.h"
+#include "train/train.h"
+
+typedef struct {
+    const char *resume;
+    int64_t micro_batch;
+    uint64_t stop_after;
+    bool dry_run;
+} ac_train_cli;
+
+ac_status ac_train_command(ac_cli *cli, const ac_train_cli *o, ac_err *err);
+
+/* The engine's options from the contract's values. */
+ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_err *err);
+/* Rows, masks and limits from the contract's values; opens the chat format where rows need one. */
+ac_status ac_train_data(ac_dataset *out, ac_row_file *rows, ac_loaded *l, ac_contract *c, const char *path,
+                        const ac_sink *sink, ac_err *err);
+
+/* ---- run.json and its neighbours (train_files.c) ---- */
+typedef struct {
+    const ac_cli *cli;
+    const ac_contract_values *v;
+    const char *dir, *id, *lock_hex, *tier;
+    size_t threads;
+    char started[32];
+    uint64_t resumed, total_steps, epochs;
+} ac_run_record;
+/* error and r may be NULL. */
+ac_status ac_run_write_state(const ac_run_record *rec, const char *state, const ac_train_result *r,
+                             const char *error, ac_err *err);
+/* env.json, lock.json, README.md, run.json. */
+ac_status ac_run_write_start(const ac_run_record *rec, const ac_project *p, ac_err *err);
+ac_status ac_run_write_cost(const ac_run_record *rec, const ac_train_result *r, ac_err *err);
+/* Reads what a resume needs from run.json: when it began and how often it was resumed. */
+ac_status ac_run_read_state(ac_run_record *rec, ac_err *err);
+
+/* ---- metrics.jsonl (train_events.c) ---- */
+typedef struct {
+    ac_sink next;                /* gets every event too */
+    const char *path;
+    ac_appender *metrics;        /* opened when training begins */
+    ac_str line;
+    uint64_t last_step;
+} ac_recorder;
+ac_sink ac_recorder_sink(ac_recorder *r);
+void    ac_recorder_close(ac_recorder *r);
+
+#endif
