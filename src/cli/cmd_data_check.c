@@ -86,7 +86,8 @@ static ac_status check_file(check *k, const char *path, ac_err *err)
 {
     ac_row_file rows = { .n = 0 };
     ac_dataset d = { .n = 0 };
-    const ac_data_opts o = { .mask = (ac_mask)a.mask, .max_len = a.max_len ? (size_t)a.max_len : SIZE_MAX / 2 };
+    const ac_data_opts o = { .mask = (ac_mask)a.mask, .max_len = a.max_len ? (size_t)a.max_len : SIZE_MAX / 2,
+                             .text_eos = true };
     ac_status st = ac_rows_read(&rows, path, AC_FORMAT_AUTO, err);
     if (!st) st = ac_rows_check(next_findings(k, path), &rows, err);
     if (!st) k->n_rows += rows.n;

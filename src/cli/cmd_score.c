@@ -18,7 +18,7 @@ static struct {
     const char *model, *adapter, *data, *chat_format;
     int mask, on_long, format;
     int64_t max_len, limit;
-    bool rows;
+    bool rows, eos;
 } a;
 
 static const ac_opt options[] = {
@@ -32,6 +32,7 @@ static const ac_opt options[] = {
     AC_OPT_STR(0, "chat-format", &a.chat_format, "name", "instead of the one recognised from the model"),
     AC_OPT_INT(0, "max-len", &a.max_len, 0, 1e9, "tokens", "longest row; 0: the model's context"),
     AC_OPT_ENUM(0, "on-long", &a.on_long, longs, "what to do with a longer row"),
+    AC_OPT_BOOL(0, "eos", &a.eos, "end plain text rows with the end-of-text token, as training does"),
     AC_OPT_INT(0, "limit", &a.limit, 0, 1e9, "n", "score only the first n rows; 0: all"),
     AC_OPT_GROUP("Output"),
     AC_OPT_BOOL(0, "rows", &a.rows, "a line for each row in the text too; --json always has them"),
@@ -42,7 +43,7 @@ static ac_status load_rows(ac_loaded *l, ac_row_file *rows, ac_dataset *set, con
 {
     const size_t context = ac_model_get_config(l->model)->context;
     const ac_data_opts o = { .mask = (ac_mask)a.mask, .on_long = (ac_on_long)a.on_long,
-                             .max_len = a.max_len ? (size_t)a.max_len : context };
+                             .text_eos = a.eos, .max_len = a.max_len ? (size_t)a.max_len : context };
     if (o.max_len > context)
         return ac_fail(err, AC_EARG, "--max-len %lld is more than the model's context of %zu",
                        (long long)a.max_len, context);

@@ -72,7 +72,8 @@ ac_status ac_train_data(ac_dataset *out, ac_row_file *rows, ac_loaded *l, ac_con
     if (!st) st = name_index(&on_long, "on_long", c->v.on_long, longs, AC_COUNTOF(longs), err);
     if (!st) st = ac_rows_read(rows, full, AC_FORMAT_AUTO, err);
     if (!st && rows->format != AC_FORMAT_TEXT && !l->chat) st = ac_load_chat(l, c->v.chat_format, err);
-    const ac_data_opts o = { .mask = (ac_mask)mask, .on_long = (ac_on_long)on_long, .max_len = (size_t)c->v.max_len };
+    const ac_data_opts o = { .mask = (ac_mask)mask, .on_long = (ac_on_long)on_long, .max_len = (size_t)c->v.max_len,
+                             .text_eos = true };
     return st ? st : ac_dataset_build(out, rows, l->tokenizer, l->chat, &o, sink, err);
 }
 

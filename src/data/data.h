@@ -64,6 +64,8 @@ typedef struct {
     ac_mask mask;
     size_t max_len;            /* tokens */
     ac_on_long on_long;
+    bool text_eos;             /* end plain text rows with the end-of-text token, as training wants; without it a
+                                  text row is exactly the tokenizer's own encoding */
 } ac_data_opts;
 /* chat may be NULL for text rows only. */
 ac_status ac_dataset_build(ac_dataset *out, const ac_row_file *rows, const ac_tokenizer *tok,

@@ -26,12 +26,12 @@ static ac_status room_for_targets(build *b, size_t n, ac_err *err)
     return AC_OK;
 }
 
-/* A plain text: every token but the first is learnt, the end-of-text token too. */
+/* A plain text: every token but the first counts, the end-of-text token too where it is asked for. */
 static ac_status encode_text(build *b, const ac_row *r, ac_err *err)
 {
     ac_ids_reset(&b->text.ids);
-    ac_status st = ac_tokenizer_encode(b->tok, r->message[0].content, AC_ENCODE_BOS | AC_ENCODE_EOS,
-                                       &b->text.ids, err);
+    const unsigned flags = AC_ENCODE_BOS | (b->opts->text_eos ? AC_ENCODE_EOS : 0);
+    ac_status st = ac_tokenizer_encode(b->tok, r->message[0].content, flags, &b->text.ids, err);
     if (!st) st = room_for_targets(b, b->text.ids.n, err);
     if (!st && b->text.ids.n) memset(b->target, 1, b->text.ids.n);
     return st;
