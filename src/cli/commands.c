@@ -3,6 +3,10 @@
 const ac_cmd *const ac_cmds[] = {
     &ac_cmd_model_pull,
     &ac_cmd_model_inspect,
+    &ac_cmd_runs,
+    &ac_cmd_show,
+    &ac_cmd_report,
+    &ac_cmd_audit,
     &ac_cmd_generate,
     &ac_cmd_chat,
     &ac_cmd_score,

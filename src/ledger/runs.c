@@ -159,9 +159,9 @@ static ac_status run_info(ac_run_info *r, const char *dir, const char *name, ac_
     if (!r->state) r->state = "unknown";
     r->started = run ? text_of(run, "started", a) : NULL;
     r->verdict = verdict ? text_of(verdict, "verdict", a) : NULL;
-    r->train_loss = number_of(run, "train_loss");
-    r->valid_loss = number_of(run, "valid_loss");
-    r->seconds = number_of(run, "seconds");
+    r->train_loss = number_of(run, "last_loss");
+    r->valid_loss = number_of(run, "best_valid_loss");
+    r->seconds = number_of(run, "train_seconds");
     const ac_json *n = ac_json_get(run, "steps");
     if (n && ac_json_as_i64(n, &steps) && steps > 0) r->steps = (uint64_t)steps;
     return AC_OK;

@@ -51,3 +51,12 @@ finish() {
     echo "$checks checks passed"
     exit 0
 }
+
+# The data that tests share; a clone without it runs the rest.
+need_data() {
+    data=${ACCORD_SHARED_DATA:-$source_dir/../shared/data}
+    if [ ! -d "$data" ]; then
+        echo "not run: no ../shared/data"
+        exit 77
+    fi
+}

@@ -212,7 +212,7 @@ static void runs_are_made_found_and_listed(void **state)
     }
     assert_string_not_equal(run[0], run[1]);
     put(run[0], "run.json", "{\"state\":\"trained\",\"started\":\"2026-01-01T00:00:00Z\",\"steps\":12,"
-        "\"train_loss\":0.5,\"valid_loss\":0.75,\"seconds\":3}");
+        "\"last_loss\":0.5,\"best_valid_loss\":0.75,\"train_seconds\":3}");
     put(run[0], "verdict.json", "{\"verdict\":\"WIN\"}");
     put(run[1], "run.json", "{\"state\":");
     assert_int_equal(ac_runs_list(&list, &n, &a, p->dir, &err), AC_OK);
