@@ -114,7 +114,7 @@ static void hostile_questions(void **state)
     static const char *const q[] = {
         "\"", "NEAR(", "*", "a*", "heading : x", "body:alpha", "-alpha", "NOT", "AND", "alpha AND", "alpha OR NOT (",
         "{heading body}: x", "^alpha", "'; DROP TABLE passages; --", "alpha + beta", "\\", "", " ", "\xff\xfe", "a\"b",
-        "\xe2\x80\x94 ?!", "NEAR(alpha beta, 2)", "\xcc\x81", "\xe2\x80\xae" "ahpla",
+        "\xe2\x80\x94 ?!", "NEAR(alpha beta, 2)", "\xcc\x81", "\xe2\x80\xae!ahpla",
     };
     put("a.txt", "alpha beta");
     ac_rag *r = open_docs(300, 0, 5);
