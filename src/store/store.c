@@ -287,6 +287,7 @@ static ac_status run_query(ac_store *s, sqlite3_stmt *q, guard *g, ac_arena *a, 
     }
     if (st) return st;
     if (g->hit) return ac_fail(err, AC_EREFUSED, "the query was stopped: %s", g->hit);
+    if ((rc & 0xff) == SQLITE_TOOBIG) return ac_fail(err, AC_EREFUSED, "the query was stopped: too many bytes");
     return rc == SQLITE_DONE ? AC_OK : failed(s->db, rc, "query", err);
 }
 
@@ -304,6 +305,17 @@ static ac_status prepare(ac_store *s, ac_view sql, guard *g, sqlite3_stmt **q, a
     return AC_OK;
 }
 
+/* One instruction of the virtual machine may build a string of any length (printf, replace, group_concat) or match a
+ * long pattern: the limits above are looked at only between instructions, so these hold inside them. */
+#define VALUE_BYTES_LEAST (1 << 16)
+#define PATTERN_BYTES     1000
+
+static int value_bytes(const ac_query_limits *lim)
+{
+    if (lim->max_bytes && lim->max_bytes < VALUE_BYTES_LEAST) return VALUE_BYTES_LEAST;
+    return lim->max_bytes && lim->max_bytes < 1 << 24 ? (int)lim->max_bytes : 1 << 24;
+}
+
 ac_status ac_store_query(ac_store *s, ac_view sql, const ac_query_limits *lim, ac_arena *a, ac_rows *out, ac_err *err)
 {
     guard g = { .lim = lim, .deadline_ns = ac_mono_ns() + lim->max_ms * 1000000 };
@@ -311,9 +323,13 @@ ac_status ac_store_query(ac_store *s, ac_view sql, const ac_query_limits *lim, a
     ac_rows rows = { 0 };
     sqlite3_set_authorizer(s->db, authorize, &g);
     sqlite3_progress_handler(s->db, STEPS_A_CALL, on_progress, &g);
+    const int length_before = sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, value_bytes(lim));
+    const int like_before = sqlite3_limit(s->db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES);
     ac_status st = prepare(s, sql, &g, &q, err);
     if (!st) st = run_query(s, q, &g, a, &rows, err);
     sqlite3_finalize(q);
+    sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, length_before);
+    sqlite3_limit(s->db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, like_before);
     sqlite3_progress_handler(s->db, 0, NULL, NULL);
     sqlite3_set_authorizer(s->db, NULL, NULL);
     if (!st) *out = rows;

@@ -86,6 +86,9 @@ static void test_refused(void **state)
         { "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM r) SELECT count(*) FROM r", AC_EREFUSED, "too much work" },
         { "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM r LIMIT 500) SELECT i FROM r", AC_EREFUSED, "too many rows" },
         { "SELECT printf('%20000d', 1)", AC_EREFUSED, "too many bytes" },
+        { "SELECT length(replace(hex(printf('%60000d', 1)), '2', printf('%60000d', 1)))", AC_EREFUSED, "too many bytes" },
+        { "SELECT length(group_concat(printf('%60000d', a))) FROM t", AC_EREFUSED, "too many bytes" },
+        { "SELECT 'aaaa' LIKE printf('%.*c', 2000, '%')", AC_EFORMAT, "pattern too complex" },
     };
     ac_store *s = open_filled();
     for (size_t i = 0; i < AC_COUNTOF(rows); i++) {
@@ -102,6 +105,12 @@ static void test_refused(void **state)
     ac_rows r = { 0 };
     assert_int_equal(ac_store_query(s, AC_VIEW("SELECT count(*) FROM t"), &lim, &a, &r, &err), AC_OK);
     assert_true(r.cell[0].i == 3);
+    ac_stmt *q = NULL;                       /* our own statements are not held to a stranger's limits */
+    bool row = false;
+    assert_int_equal(ac_stmt_open(&q, s, "SELECT length(printf('%.*c', 1000000, 'x'))", &err), AC_OK);
+    assert_int_equal(ac_stmt_step(q, &row, &err), AC_OK);
+    assert_true(row && ac_stmt_i64(q, 0) == 1000000);
+    ac_stmt_close(&q);
     ac_arena_release(&a);
     ac_store_close(&s);
 }
