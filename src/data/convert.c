@@ -148,6 +148,13 @@ static ac_status take_content(const builder *b, const ac_json *m, const ac_json 
     return take_text(b, v, "\"content\"", out);
 }
 
+static ac_status only_answers(const builder *b, const ac_json *m, ac_role role, int train)
+{
+    if (train <= 0 || role == AC_ROLE_ASSISTANT) return AC_OK;
+    return ac_row_bad(b->p, m, b->err, "a %s turn is marked to be learnt; only assistant turns can be; remove the "
+                      "mark, or set data.mask to none to learn all text", ac_role_name(role));
+}
+
 /* OpenAI's weight, axolotl's train, LLaMA-Factory's loss_weight: the row's own word on what to learn. */
 static ac_status take_train(const builder *b, const ac_json *m, int *out)
 {
@@ -202,6 +209,7 @@ static ac_status add_message(builder *b, const ac_json *m)
     if (!st && calls) st = as_json(b, "", calls, "", &call_text);
     if (!st && name && name->type != AC_JSON_NULL) st = take_text(b, name, "\"name\"", &name_text);
     if (!st) st = take_train(b, m, &train);
+    if (!st) st = only_answers(b, m, r, train);
     if (st) return st;
     ac_message *out = add(b, r, content);
     if (!out) return nomem(b, sizeof *out);
@@ -357,6 +365,7 @@ static ac_status sharegpt_turn(builder *b, const ac_json *turn)
                           "function_call, observation or tool", AC_VIEW_ARG(from->text));
     int train = -1;
     st = take_train(b, turn, &train);
+    if (!st) st = only_answers(b, turn, role, train);
     return st ? st : add_text(b, role, value, "\"value\"", train);
 }
 

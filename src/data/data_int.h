@@ -23,6 +23,8 @@ uint64_t ac_hash_bytes(uint64_t h, ac_view v);                    /* stable acro
 uint64_t ac_words_hash(const uint64_t *w, size_t from, size_t to);
 /* Distinct hashes of runs of n words, sorted; room must hold count words. Returns how many. */
 size_t   ac_words_grams(uint64_t *room, const uint64_t *w, size_t count, size_t n);
+/* Distinct words themselves (their digit bits kept), sorted; room as above. */
+size_t   ac_words_set(uint64_t *room, const uint64_t *w, size_t count);
 void     ac_sort_u64(uint64_t *v, size_t n);
 bool     ac_sorted_has(const uint64_t *v, size_t n, uint64_t x);
 

@@ -14,7 +14,7 @@ static ac_status words_of(leak_text *t, ac_arena *a, ac_words *w, size_t n_head,
     if (!(t->w = ac_arena_alloc_array(a, w->n, sizeof *t->w))) return ac_fail_nomem(err, w->n * 8);
     if (!(t->set = ac_arena_alloc_array(a, w->n, sizeof *t->set))) return ac_fail_nomem(err, w->n * 8);
     if (w->n) memcpy(t->w, w->word, w->n * sizeof *t->w);
-    t->n_set = ac_words_grams(t->set, t->w, t->n, 1);
+    t->n_set = ac_words_set(t->set, t->w, t->n);
     return AC_OK;
 }
 
@@ -187,9 +187,9 @@ static ac_status is_sibling(leak *k, const leak_case *c, const leak_exchange *x,
     const ac_status st = scratch(k, n_ask + n_answer, err);
     if (st) return st;
     uint64_t *ask = k->room;
-    const size_t na = ac_words_grams(ask, x->w, n_ask, 1);
+    const size_t na = ac_words_set(ask, x->w, n_ask);
     uint64_t *answer = k->room + na;
-    const size_t nb = ac_words_grams(answer, x->w + x->answer_from, n_answer, 1);
+    const size_t nb = ac_words_set(answer, x->w + x->answer_from, n_answer);
     *sibling = digit_differs(c->ask.set, c->ask.n_set, ask, na);
     if (x->is_text || *sibling) return AC_OK;
     *sibling = digit_differs(ask, na, c->ask.set, c->ask.n_set)
@@ -269,10 +269,13 @@ static ac_status similar(leak *k, const leak_exchange *x, ac_err *err)
         if (st || is_whole(c, x)) continue;
         const double all = x->is_text ? (double)c->n_grams : (double)c->n_grams + (double)n_row - both;
         const double score = all > 0 ? both / all : 0;
-        if (score >= LEAK_WARN) st = judge(k, c, x, LEAK_SIMILAR, score, score >= LEAK_FAIL, err);
         const double covered = (span + LEAK_SPAN - 1) / (double)(c->ask.n ? c->ask.n : 1);
-        if (!st && span > 0)
-            st = judge(k, c, x, LEAK_NGRAM, covered < 1 ? covered : 1, covered >= LEAK_FAIL, err);
+        /* One judgement a pair: the rule that may fail goes before the one that can only warn. */
+        if (score >= LEAK_FAIL) st = judge(k, c, x, LEAK_SIMILAR, score, true, err);
+        else if (span > 0 && covered >= LEAK_FAIL)
+            st = judge(k, c, x, LEAK_NGRAM, covered < 1 ? covered : 1, true, err);
+        else if (score >= LEAK_WARN) st = judge(k, c, x, LEAK_SIMILAR, score, false, err);
+        else if (span > 0) st = judge(k, c, x, LEAK_NGRAM, covered, false, err);
     }
     k->n_touched = 0;
     return st;

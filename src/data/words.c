@@ -201,16 +201,27 @@ bool ac_sorted_has(const uint64_t *v, size_t n, uint64_t x)
     return lo < n && v[lo] == x;
 }
 
+static size_t sort_distinct(uint64_t *v, size_t n)
+{
+    size_t kept = 0;
+    ac_sort_u64(v, n);
+    for (size_t i = 0; i < n; i++)
+        if (kept == 0 || v[kept - 1] != v[i]) v[kept++] = v[i];
+    return kept;
+}
+
 size_t ac_words_grams(uint64_t *room, const uint64_t *w, size_t count, size_t n)
 {
     if (n == 0 || count < n) return 0;
     const size_t all = count - n + 1;
     for (size_t i = 0; i < all; i++) room[i] = ac_words_hash(w, i, i + n);
-    ac_sort_u64(room, all);
-    size_t kept = 0;
-    for (size_t i = 0; i < all; i++)
-        if (kept == 0 || room[kept - 1] != room[i]) room[kept++] = room[i];
-    return kept;
+    return sort_distinct(room, all);
+}
+
+size_t ac_words_set(uint64_t *room, const uint64_t *w, size_t count)
+{
+    if (count) memcpy(room, w, count * sizeof *room);
+    return sort_distinct(room, count);
 }
 
 /* ---- index ---- */

@@ -1,0 +1,164 @@
+/* The public sets that lie beside the project: what is known about them is what we find. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "data_fixture.h"
+
+static const char *shared;
+
+static const char *in(const char *name)
+{
+    static char path[2][512];
+    static int turn;
+    char *p = path[turn++ & 1];
+    (void)snprintf(p, sizeof path[0], "%s/%s", shared, name);
+    return p;
+}
+
+/* Which files are rows of which format, and which are not rows that can be learnt. */
+static void formats(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        ac_row_format format;       /* AUTO: refused */
+        size_t n;
+        const char *says;
+    } known[] = {
+        { "mlx-wikisql/train.jsonl", AC_FORMAT_TEXT, 1000, "" },
+        { "mlx-wikisql/valid.jsonl", AC_FORMAT_TEXT, 100, "" },
+        { "mlx-wwdc25/train.jsonl", AC_FORMAT_PROMPT_COMPLETION, 1800, "" },
+        { "mlx-wwdc25/valid.jsonl", AC_FORMAT_PROMPT_COMPLETION, 144, "" },
+        { "instruct-1100/instruction-data.json", AC_FORMAT_ALPACA, 1100, "" },
+        { "instruct-1100/instruction-data-with-preference.json", AC_FORMAT_AUTO, 0, "preference" },
+        { "gsm8k/train.jsonl", AC_FORMAT_AUTO, 0, "found the keys \"question\", \"answer\"" },
+        { "fastchat-sharegpt/dummy_conversation.json", AC_FORMAT_SHAREGPT, 500, "" },
+        { "llamafactory-demo/alpaca_en_demo.json", AC_FORMAT_ALPACA, 999, "" },
+        { "llamafactory-demo/c4_demo.jsonl", AC_FORMAT_TEXT, 300, "" },
+        { "llamafactory-demo/dpo_en_demo.json", AC_FORMAT_AUTO, 0, "preference" },
+        { "llamafactory-demo/glaive_toolcall_en_demo.json", AC_FORMAT_SHAREGPT, 300, "" },
+        { "llamafactory-demo/identity.json", AC_FORMAT_ALPACA, 91, "" },
+        { "llamafactory-demo/kto_en_demo.json", AC_FORMAT_AUTO, 0, "KTO" },
+        { "llamafactory-demo/reason_tool_use_demo_50.jsonl", AC_FORMAT_AUTO, 0, "content part of type reasoning" },
+        { "llamafactory-demo/v1_dpo_demo.jsonl", AC_FORMAT_AUTO, 0, "chosen_messages" },
+        { "llamafactory-demo/v1_sft_demo.jsonl", AC_FORMAT_MESSAGES, 500, "" },
+        { "axolotl-fixtures/alpaca.json", AC_FORMAT_ALPACA, 2, "" },
+        { "axolotl-fixtures/conversation.json", AC_FORMAT_AUTO, 0, "one JSON object a line" },
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        ac_row_file f = { 0 };
+        ac_err err = { 0 };
+        const ac_status st = ac_rows_read(&f, in(known[i].file), AC_FORMAT_AUTO, &err);
+        const bool rows = known[i].format != AC_FORMAT_AUTO;
+        if (st != (rows ? AC_OK : AC_EFORMAT)) fail_msg("%s: %s", known[i].file, err.text);
+        if (!strstr(err.text, known[i].says)) fail_msg("%s: \"%s\"", known[i].file, err.text);
+        if (rows && (f.format != known[i].format || f.n != known[i].n))
+            fail_msg("%s: %zu rows of %s", known[i].file, f.n, ac_row_format_name(f.format));
+        ac_rows_release(&f);
+    }
+    assert_int_equal(ac_live_bytes(), 0);
+}
+
+/* Copies beyond the first of each row. */
+static size_t copies(const char *file)
+{
+    ac_row_file f = { 0 };
+    ac_findings g = { 0 };
+    double n = 0;
+    assert_int_equal(ac_rows_read(&f, in(file), AC_FORMAT_AUTO, NULL), AC_OK);
+    assert_int_equal(ac_rows_check(&g, &f, NULL), AC_OK);
+    for (size_t i = 0; i < g.n; i++)
+        if (strcmp(g.finding[i].kind, "duplicate") == 0) n += g.finding[i].score;
+    ac_findings_release(&g);
+    ac_rows_release(&f);
+    return (size_t)n;
+}
+
+static void duplicates(void **state)
+{
+    (void)state;
+    assert_int_equal(copies("mlx-wikisql/train.jsonl"), 1);
+    assert_int_equal(copies("mlx-wwdc25/train.jsonl"), 1800 - 1363);
+    assert_int_equal(copies("instruct-1100/instruction-data.json"), 0);
+}
+
+/* 1,100 rows hold 25 repeated inputs byte for byte, and 6 more whose words are the same: all answered otherwise. */
+static void repeated_inputs(void **state)
+{
+    (void)state;
+    ac_row_file f = { 0 };
+    ac_findings g = { 0 };
+    size_t others = 0;
+    assert_int_equal(ac_rows_read(&f, in("instruct-1100/instruction-data.json"), AC_FORMAT_AUTO, NULL), AC_OK);
+    assert_int_equal(ac_rows_check(&g, &f, NULL), AC_OK);
+    for (size_t i = 0; i < g.n; i++)
+        if (strcmp(g.finding[i].kind, "conflict") == 0) others += (size_t)g.finding[i].score;
+    assert_int_equal(others, 31);
+    ac_findings_release(&g);
+    ac_rows_release(&f);
+}
+
+static void validation_in_training(void **state)
+{
+    (void)state;
+    ac_row_file t = { 0 }, v = { 0 };
+    ac_findings g = { 0 };
+    assert_int_equal(ac_rows_read(&t, in("mlx-wwdc25/train.jsonl"), AC_FORMAT_AUTO, NULL), AC_OK);
+    assert_int_equal(ac_rows_read(&v, in("mlx-wwdc25/valid.jsonl"), AC_FORMAT_AUTO, NULL), AC_OK);
+    assert_int_equal(ac_rows_overlap(&g, &t, &v, NULL), AC_OK);
+    assert_int_equal(g.n, 2);
+    /* Byte for byte: 16 rows with 11 distinct pairs. By words all 144 questions stand in train, 50 with their
+     * answer: the set repeats its questions in other letters. */
+    assert_int_equal(g.finding[0].score, 50);
+    assert_int_equal(g.finding[1].score, 94);
+    if (!strstr(g.finding[0].text, "(16 byte for byte)")) fail_msg("%s", g.finding[0].text);
+    ac_findings_release(&g);
+    ac_rows_release(&t);
+    ac_rows_release(&v);
+    assert_int_equal(ac_rows_read(&t, in("mlx-wikisql/train.jsonl"), AC_FORMAT_AUTO, NULL), AC_OK);
+    assert_int_equal(ac_rows_read(&v, in("mlx-wikisql/valid.jsonl"), AC_FORMAT_AUTO, NULL), AC_OK);
+    assert_int_equal(ac_rows_overlap(&g, &t, &v, NULL), AC_OK);
+    assert_int_equal(g.n, 0);
+    ac_findings_release(&g);
+    ac_rows_release(&t);
+    ac_rows_release(&v);
+}
+
+/* Each of 100 training prompts, taken as a case, is found; none of the 100 wikisql questions is. */
+static void planted_cases(void **state)
+{
+    (void)state;
+    ac_row_file t = { 0 }, w = { 0 };
+    ac_findings g = { 0 };
+    ac_leak_text c[100];
+    size_t exact = 0;
+    assert_int_equal(ac_rows_read(&t, in("mlx-wwdc25/train.jsonl"), AC_FORMAT_AUTO, NULL), AC_OK);
+    assert_int_equal(ac_rows_read(&w, in("mlx-wikisql/valid.jsonl"), AC_FORMAT_AUTO, NULL), AC_OK);
+    for (size_t i = 0; i < 100; i++) c[i] = (ac_leak_text){ .id = "x", .prompt = t.row[i * 18].message[0].content };
+    assert_int_equal(ac_leak_check(&g, c, 100, &t, NULL, NULL), AC_OK);
+    for (size_t i = 0; i < g.n; i++) exact += strcmp(g.finding[i].kind, "leak-exact") == 0;
+    assert_int_equal(exact, 100);
+    ac_findings_release(&g);
+    for (size_t i = 0; i < 100; i++) c[i].prompt = w.row[i].message[0].content;
+    assert_int_equal(ac_leak_check(&g, c, 100, &t, NULL, NULL), AC_OK);
+    for (size_t i = 0; i < g.n; i++) assert_int_not_equal(strncmp(g.finding[i].kind, "leak", 4), 0);
+    ac_findings_release(&g);
+    ac_rows_release(&t);
+    ac_rows_release(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(formats), cmocka_unit_test(duplicates), cmocka_unit_test(repeated_inputs),
+        cmocka_unit_test(validation_in_training), cmocka_unit_test(planted_cases),
+    };
+    if (!(shared = df_shared())) {
+        (void)printf("not run: no ../shared/data\n");
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
