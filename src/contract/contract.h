@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include "base/err.h"
+#include "base/event.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -64,10 +65,20 @@ const char *ac_contract_path(ac_contract *c, const char *path);
 ac_status ac_contract_model_path(ac_contract *c, const char **out, ac_err *err);
 /* The commented file that `accord init` writes. */
 ac_status ac_contract_template(ac_str *out, ac_err *err);
+/* docs/contract.md. */
+ac_status ac_contract_docs(ac_str *out, ac_err *err);
 
 /* ---- lock -------------------------------------------------------------------------------------------- */
 
+/* What a reference answer of a case is worth by the case's own graders: pass false and a reason refuse it. Given
+ * by cli, which may include the graders' room together with everything they need. */
+typedef ac_status ac_check_reference(void *ctx, const char *database, const char *refusal, const char *cases_path,
+                                     ac_str *problems, size_t *n_problems, ac_err *err);
+
 typedef struct {
+    ac_check_reference *check_reference;  /* NULL: references are not tried */
+    void *check_ctx;
+    const ac_sink *sink;                  /* progress of reading and hashing; NULL: none */
     const char *accept_small_reason;     /* V1: fewer cases than asked for, with a reason; NULL: refuse */
     const char *const *accept_leak;      /* finding ids, with one reason */
     size_t n_accept_leak;
@@ -82,6 +93,7 @@ typedef struct {
     size_t n_cases, n_class[3];
     double smallest_gain_points;         /* V4: at 80 % power */
     uint64_t number;                     /* which lock of this contract it is, from 1 */
+    bool unchanged;                      /* ac_freeze found that the lock there already seals all this */
 } ac_lock;
 
 /* Checks everything (rows, cases, leaks, references against their own graders) and writes accord.lock

@@ -1,0 +1,111 @@
+/* Every key of accord.yaml: type, default, range and help. Template, docs, messages and lock come from here. */
+#include "contract/schema_int.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define BIG 1e15
+#define KEY(sec, key, ty, field, def, lo, hi, text) \
+    { .section = sec, .name = key, .type = ty, .at = offsetof(ac_contract_values, field), .preset = def, \
+      .min = lo, .max = hi, .help = text }
+#define STR(sec, key, field, def, text) KEY(sec, key, AC_KEY_STR, field, def, 0, 0, text)
+#define INT(sec, key, field, def, lo, hi, text) KEY(sec, key, AC_KEY_INT, field, def, lo, hi, text)
+#define F64(sec, key, field, def, lo, hi, text) KEY(sec, key, AC_KEY_F64, field, def, lo, hi, text)
+#define BOOL(sec, key, field, def, text) KEY(sec, key, AC_KEY_BOOL, field, def, 0, 0, text)
+#define ENUM(sec, key, field, def, list, text) \
+    { .section = sec, .name = key, .type = AC_KEY_ENUM, .at = offsetof(ac_contract_values, field), .preset = def, \
+      .choices = list, .help = text }
+#define NEEDED(sec, key, field, text) \
+    { .section = sec, .name = key, .type = AC_KEY_STR, .at = offsetof(ac_contract_values, field), .required = true, \
+      .help = text }
+
+const ac_section ac_sections[] = {
+    { "base", "the model that is adapted" },
+    { "data", "what it learns from" },
+    { "eval", "how it is judged; sealed before training" },
+    { "method", "how it is trained" },
+};
+const size_t ac_n_sections = AC_COUNTOF(ac_sections);
+
+const ac_key ac_keys[] = {
+    NEEDED("base", "model", base_model, "a GGUF file, a Hugging Face folder, or a name from `accord model pull`"),
+    STR("base", "chat_format", chat_format, NULL, "recognised from the model's template unless given here"),
+    STR("base", "system", system, NULL, "system turn for cases that have none"),
+
+    NEEDED("data", "train", train, "training rows, JSON lines"),
+    STR("data", "valid", valid, NULL, "validation rows; without them the last adapter is kept, not the best"),
+    ENUM("data", "mask", mask, "assistant", "assistant|last|none",
+         "which tokens are learnt: all assistant turns, the last one, or all text"),
+    INT("data", "max_len", max_len, "2048", 2, 1048576, "longest row in tokens"),
+    ENUM("data", "on_long", on_long, "refuse", "refuse|truncate|drop", "what to do with a longer row"),
+
+    NEEDED("eval", "cases", cases, "evaluation cases, JSON lines"),
+    STR("eval", "docs", docs, NULL, "folder with documents for the rag arms; without it there are none"),
+    STR("eval", "database", database, NULL, "SQLite file on which sql-equal runs queries"),
+    STR("eval", "refusal", refusal, NULL, "the sentence that counts as a refusal where a case gives none"),
+    INT("eval", "max_tokens", max_tokens, "256", 1, 65536, "longest answer in tokens"),
+    INT("eval", "rag_top", rag_top, "5", 1, 50, "passages a question"),
+    INT("eval", "rag_chunk_tokens", rag_chunk_tokens, "300", 20, 4096, "size of a passage in tokens"),
+    INT("eval", "rag_overlap_tokens", rag_overlap_tokens, "40", 0, 2048, "tokens that neighbouring passages share"),
+    F64("eval", "margin", margin, "10", 0, 100, "net gain, in points of 100, that a WIN needs"),
+    INT("eval", "guard_success", guard_success, "3", 0, 100000, "success cases that tuned may lose and still win"),
+    INT("eval", "guard_refusal", guard_refusal, "0", 0, 100000, "refusal cases that tuned may lose and still win"),
+    INT("eval", "guard_edge", guard_edge, "2", 0, 100000, "edge cases that tuned may lose and still win"),
+
+    INT("method", "rank", rank, "16", 1, 1024, "rank of the LoRA adapter"),
+    F64("method", "alpha", alpha, "32", 1e-6, 1e6, "its scale is alpha / rank"),
+    BOOL("method", "rslora", rslora, "false", "scale alpha / sqrt(rank) instead"),
+    F64("method", "dropout", dropout, "0", 0, 0.95, "dropout in front of the adapter"),
+    KEY("method", "targets", AC_KEY_TARGETS, targets, "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj", 0, 0,
+        "linear layers that get an adapter"),
+    INT("method", "last_layers", last_layers, "0", 0, 100000, "adapt only so many last layers; 0: all"),
+    F64("method", "lr", lr, "2e-4", 1e-9, 10, "peak learning rate"),
+    ENUM("method", "schedule", schedule, "cosine", "cosine|linear|constant", "how it falls after the warm-up"),
+    F64("method", "min_lr_ratio", min_lr_ratio, "0", 0, 1, "share of lr at the schedule's end"),
+    F64("method", "warmup_ratio", warmup_ratio, "0.03", 0, 1, "share of all steps in which lr rises"),
+    INT("method", "warmup_steps", warmup_steps, "0", 0, BIG, "the same in steps; instead of warmup_ratio"),
+    F64("method", "beta1", beta1, "0.9", 0, 0.999999, "AdamW's first decay"),
+    F64("method", "beta2", beta2, "0.999", 0, 0.9999999, "AdamW's second decay"),
+    F64("method", "eps", eps, "1e-8", 1e-15, 1, "AdamW's epsilon"),
+    F64("method", "weight_decay", weight_decay, "0", 0, 10, "decoupled weight decay"),
+    F64("method", "clip", clip, "1", 0, BIG, "largest gradient norm; 0: no clipping"),
+    INT("method", "epochs", epochs, "1", 1, 10000, "times that every row is seen"),
+    INT("method", "max_steps", max_steps, "0", 0, BIG, "stop after so many steps; instead of epochs; 0: epochs decide"),
+    INT("method", "batch_rows", batch_rows, "8", 1, 65536, "rows a step"),
+    INT("method", "micro_batch", micro_batch, "8", 1, 65536, "units computed at once; memory only, changes no bit"),
+    BOOL("method", "packing", packing, "false", "put several rows into one unit; each still sees only itself"),
+    INT("method", "pack_len", pack_len, "2048", 2, 1048576, "tokens a packed unit holds"),
+    INT("method", "seed", seed, "0", 0, 9007199254740991.0, "of initialisation, order and dropout"),
+    INT("method", "eval_every", eval_every, "0", 0, BIG, "steps between validations; 0: each epoch's end"),
+    INT("method", "save_every", save_every, "0", 0, BIG, "steps between checkpoints; 0: each epoch's end"),
+    INT("method", "keep_checkpoints", keep_checkpoints, "2", 1, 1000, "checkpoints kept"),
+    INT("method", "patience", patience, "0", 0, 1e6, "validations without improvement before stopping; 0: never"),
+    ENUM("method", "numerics", numerics, "fp32", "fp32", "the bit contract's arithmetic, see docs/numerics.md"),
+};
+const size_t ac_n_keys = AC_COUNTOF(ac_keys);
+
+size_t ac_key_find(ac_view section, ac_view name)
+{
+    size_t i = 0;
+    while (i < ac_n_keys && !(ac_view_eq_str(section, ac_keys[i].section) && ac_view_eq_str(name, ac_keys[i].name))) i++;
+    return i;
+}
+
+const char *ac_key_near(ac_view section, ac_view name, char *buf, size_t size)
+{
+    unsigned best = 4;                     /* further away is no likely slip */
+    const ac_key *near = NULL;
+    for (size_t i = 0; i < ac_n_keys; i++) {
+        const unsigned d = ac_edit_distance(name, ac_view_of(ac_keys[i].name), best);
+        /* The same name in another section beats a slip of one letter here. */
+        const unsigned away = d + !ac_view_eq_str(section, ac_keys[i].section);
+        if (away < best) {
+            best = away;
+            near = &ac_keys[i];
+        }
+    }
+    if (!near) return NULL;
+    snprintf(buf, size, "%s.%s", near->section, near->name);
+    return buf;
+}
