@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/project.h"
+#include "eval/grade.h"
 #include "ledger/ledger.h"
 
 static struct {
@@ -61,7 +62,8 @@ static ac_status show(ac_cli *cli, const ac_lock *l, const char *hex, const ac_s
     } else {
         ac_cli_foreign(&s, cli, ac_str_view(report));
         if (report->len && report->ptr[report->len - 1] != '\n') ac_str_append_char(&s, '\n');
-        ac_str_appendf(&s, "accord.lock written: %.16s..., %zu cases (%zu success, %zu refusal, %zu edge)\n", hex,
+        ac_str_appendf(&s, "accord.lock %s: %.16s..., %zu cases (%zu success, %zu refusal, %zu edge)\n",
+                       l->unchanged ? "unchanged" : "written", hex,
                        l->n_cases, l->n_class[0], l->n_class[1], l->n_class[2]);
         ac_str_appendf(&s, "the smallest net gain that so many cases can show: %.1f points\n",
                        l->smallest_gain_points);
@@ -71,13 +73,39 @@ static ac_status show(ac_cli *cli, const ac_lock *l, const char *hex, const ac_s
     return st;
 }
 
+/* Tries each reference answer on its own case's graders (contract.h, ac_check_reference). */
+static ac_status check_references(void *ctx, const char *database, const char *refusal, const char *cases_path,
+                                  ac_str *problems, size_t *n_problems, ac_err *err)
+{
+    ac_cases cases = { .n = 0 };
+    ac_grade_ctx *g = NULL;
+    ac_arena arena = { 0 };
+    AC_UNUSED(ctx);
+    ac_status st = ac_cases_read(&cases, cases_path, err);
+    if (!st) st = ac_grade_open(&g, database, refusal, err);
+    for (size_t i = 0; i < cases.n && !st; i++) {
+        ac_grade grade = { 0 };
+        st = ac_grade_reference(g, &cases.item[i], &arena, &grade, err);
+        if (st || grade.pass) continue;
+        ++*n_problems;
+        ac_str_appendf(problems, "BLOCKS   %s:%zu: the reference of case \"" AC_VIEW_FMT "\" fails: " AC_VIEW_FMT "\n",
+                       cases_path, cases.item[i].line, AC_VIEW_ARG(cases.item[i].id), AC_VIEW_ARG(grade.why));
+    }
+    if (!st && !ac_str_ok(problems)) st = ac_fail_nomem(err, problems->len);
+    ac_grade_close(&g);
+    ac_cases_release(&cases);
+    ac_arena_release(&arena);
+    return st;
+}
+
 static ac_status run(ac_cli *cli, ac_err *err)
 {
     ac_contract c = { .dir = NULL };
     ac_lock l = { .n_cases = 0 };
     ac_str report = { 0 }, inside = { 0 };
     char hex[AC_SHA256_HEX];
-    const ac_freeze_opts o = { .accept_small_reason = a.accept_small ? a.reason : NULL,
+    const ac_freeze_opts o = { .check_reference = check_references, .sink = &cli->sink,
+                               .accept_small_reason = a.accept_small ? a.reason : NULL,
                                .accept_leak = a.accept_leak.item, .n_accept_leak = a.accept_leak.n,
                                .accept_leak_reason = a.accept_leak.n ? a.reason : NULL };
     ac_status st = check(err);
@@ -96,8 +124,9 @@ static ac_status run(ac_cli *cli, ac_err *err)
     if (!st) {
         ac_sha256_hex(hex, &l.hash);
         fields(&inside, &l, hex);
-        st = ac_str_ok(&inside) ? ac_audit_append(".", "freeze", ac_str_c(&inside), err)
-                                : ac_fail_nomem(err, inside.len);
+        if (l.unchanged) ac_str_append_c(&report, "the lock that is there seals exactly this already; it stays\n");
+        else st = ac_str_ok(&inside) ? ac_audit_append(".", "freeze", ac_str_c(&inside), err)
+                                     : ac_fail_nomem(err, inside.len);
     }
     if (!st) st = show(cli, &l, hex, &report, &inside, err);
     ac_str_release(&inside);

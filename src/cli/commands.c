@@ -1,8 +1,13 @@
 #include "cli/commands.h"
 
 const ac_cmd *const ac_cmds[] = {
+    &ac_cmd_init,
     &ac_cmd_model_pull,
     &ac_cmd_model_inspect,
+    &ac_cmd_data_check,
+    &ac_cmd_freeze,
+    &ac_cmd_train,
+    &ac_cmd_ab,
     &ac_cmd_runs,
     &ac_cmd_show,
     &ac_cmd_report,
