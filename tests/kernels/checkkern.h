@@ -6,6 +6,8 @@
  * K2  Inputs (ck_f32, ck_input) must come out of a case unchanged; the 64 bytes before any buffer too.
  * K3  Everything a case got lives until the next case opens. Data depends on the seed and the case's name
  *     alone, so that a name filter changes nothing.
+ * K4  The summary line of a tier ends in a digest of ref's outputs over all cases: the same on every compiler and
+ *     machine, for one seed and one list of cases. So inputs never come from libm.
  * To add a file: define `const ck_test ck_x_tests[]` ending in { 0 }, declare it below, list it in checkkern.c. */
 #ifndef AC_TESTS_CHECKKERN_H
 #define AC_TESTS_CHECKKERN_H

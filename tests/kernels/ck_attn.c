@@ -215,7 +215,8 @@ static double value_of(const objective *o)
     double sum = 0;
     for (size_t i = 0; i < o->s->n_q; i++) {
         for (size_t h = 0; h < o->s->group; h++) {
-            (void)attend_double(o->out, o->q + i * wide + h * dim, o->k, o->v, i, dim, o->s->window, o->scale);
+            const double *q = o->q + i * wide + h * dim;
+            (void)attend_double(o->out, q, o->k, o->v, i, dim, o->s->window, o->scale);
             for (size_t d = 0; d < dim; d++) sum += o->dout[i * wide + h * dim + d] * o->out[d];
         }
     }
@@ -233,7 +234,8 @@ static void check_part(ck *t, const objective *o, double *x, const float *grad, 
         x[at] = keep - h;
         const double down = value_of(o);
         x[at] = keep;
-        ck_near_relative(t, (double)grad[at / row * stride + at % row], (up - down) / (2 * h), 0.1, 2e-5, what);
+        const double got = (double)grad[at / row * stride + at % row];
+        ck_near_relative(t, got, (up - down) / (2 * h), 0.1, 2e-5, what);
     }
 }
 

@@ -8,9 +8,11 @@
 static const size_t sizes[] = { 0, 1, 2, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 255, 576, 1000 };
 static const ck_data all_data[] = { CK_UNIT, CK_WIDE, CK_TINY, CK_DENORMAL, CK_SIGNED_ZERO };
 
-#define FOR_SIZES(n)  for (size_t i_##n = 0, n; i_##n < AC_COUNTOF(sizes) && (n = sizes[i_##n], 1); i_##n++)
-#define FOR_DATA(d)   for (size_t i_##d = 0, d##_once; i_##d < AC_COUNTOF(all_data) && (d##_once = 1); i_##d++) \
-                          for (const ck_data d = all_data[i_##d]; d##_once; d##_once = 0)
+/* `n` and `d` are declared by the loop. */
+#define FOR_SIZES(n) for (size_t n##_at = 0, n = sizes[0]; n##_at < AC_COUNTOF(sizes); \
+                          n##_at++, n = sizes[n##_at < AC_COUNTOF(sizes) ? n##_at : 0])
+#define FOR_DATA(d)  for (ck_data d##_at = 0, d = all_data[0]; d##_at < AC_COUNTOF(all_data); \
+                          d##_at++, d = all_data[d##_at < AC_COUNTOF(all_data) ? d##_at : 0])
 
 /* ---- exp and log --------------------------------------------------------------------------------- */
 
@@ -159,7 +161,8 @@ static void ck_rmsnorm_grad(ck *t)
     }
     if (ck_case(t, "rmsnorm_grad_differences")) {
         enum { COLS = 37 };
-        const float *x = ck_f32(t, COLS, CK_UNIT), *w = ck_f32(t, COLS, CK_UNIT), *dy = ck_f32(t, COLS, CK_UNIT);
+        const float *x = ck_f32(t, COLS, CK_UNIT), *w = ck_f32(t, COLS, CK_UNIT);
+        const float *dy = ck_f32(t, COLS, CK_UNIT);
         float *dx = ck_out(t, COLS);
         CK_CALL(t, t->tier.rmsnorm_grad(dx, dy, x, w, 1, COLS, 1e-5f, false));
         double wide[COLS];
@@ -195,8 +198,10 @@ static void ck_rope(ck *t)
         const uint32_t places[] = { 0, 1, 6, 2, 6 };
         const uint32_t *pos = ck_input(t, places, sizeof places);
         float *cosine = ck_bytes(t, 7 * half * sizeof *cosine), *sine = ck_bytes(t, 7 * half * sizeof *sine);
-        for (size_t i = 0; i < 7 * half; i++)
-            ac_sincos((double)(i / half) * pow(100.0, -(double)(i % half) / (double)half), &sine[i], &cosine[i]);
+        for (size_t i = 0; i < 7 * half; i++) {
+            const double frequency = ac_pow_f64(100.0, -(double)(i % half) / (double)half);
+            ac_sincos((double)(i / half) * frequency, &sine[i], &cosine[i]);
+        }
         const float *x = ck_f32(t, n, k % 4 < 2 ? CK_UNIT : CK_WIDE);
         float *want = ck_copy(t, x, n), *got = ck_copy(t, x, n);
         t->ref.rope(want, stride, rows, heads, dim, pos, cosine, sine, inverse);
@@ -245,7 +250,8 @@ static void ck_swiglu(ck *t)
             exact[i] = (double)g[i] / (1.0 + exp(-(double)g[i])) * (double)u[i];
         if (d != CK_WIDE) ck_near_double(t, got, exact, n, (ck_tol){ .ulp = 4 });
 
-        float *want_dg = ck_out(t, n), *want_du = ck_out(t, n), *dg = ck_copy(t, g, n), *du = ck_copy(t, u, n);
+        float *want_dg = ck_out(t, n), *want_du = ck_out(t, n);
+        float *dg = ck_copy(t, g, n), *du = ck_copy(t, u, n);
         t->ref.swiglu_grad(want_dg, want_du, dy, g, u, n);
         CK_CALL(t, t->tier.swiglu_grad(dg, du, dy, dg, du, n));
         ck_same_floats(t, dg, want_dg, n);
@@ -271,7 +277,8 @@ static void ck_swiglu(ck *t)
         CK_BENCH(t, 8192, "elem", t->tier.swiglu(y, g, u, 8192));
     }
     if (ck_bench_case(t, "swiglu_grad")) {
-        const float *g = ck_f32(t, 8192, CK_UNIT), *u = ck_f32(t, 8192, CK_UNIT), *dy = ck_f32(t, 8192, CK_UNIT);
+        const float *g = ck_f32(t, 8192, CK_UNIT), *u = ck_f32(t, 8192, CK_UNIT);
+        const float *dy = ck_f32(t, 8192, CK_UNIT);
         float *dg = ck_out(t, 8192), *du = ck_out(t, 8192);
         CK_BENCH(t, 8192, "elem", t->tier.swiglu_grad(dg, du, dy, g, u, 8192));
     }
@@ -348,8 +355,10 @@ static void ck_dropout(ck *t)
             const uint32_t threshold = k == 3 ? 0u : k == 4 ? 0x80000000u : 0x1999999au;
             const uint64_t seed = 0x1234567800000000ull | ck_u32(t), step = ck_u32(t);
             float *want = ck_out(t, n), *got = ck_out(t, n), *in_place = ck_copy(t, x, n);
-            for (size_t i = 0; i < n; i++)
-                want[i] = ac_rng_u32(seed, AC_RNG_DROPOUT, step, index[k] + i) >= threshold ? x[i] * 1.25f : 0.0f;
+            for (size_t i = 0; i < n; i++) {
+                const uint32_t word = ac_rng_u32(seed, AC_RNG_DROPOUT, step, index[k] + i);
+                want[i] = word >= threshold ? x[i] * 1.25f : 0.0f;
+            }
             CK_CALL(t, t->tier.dropout(got, x, n, seed, step, index[k], threshold, 1.25f));
             ck_same_floats(t, got, want, n);
             CK_CALL(t, t->tier.dropout(in_place, in_place, n, seed, step, index[k], threshold, 1.25f));
@@ -378,7 +387,7 @@ static void ck_adamw(ck *t)
             m[k] = ck_copy(t, m0, n);
             v[k] = ck_copy(t, v0, n);
         }
-        const float bc1 = 1 - powf(b1, 3), bc2 = 1 - powf(b2, 3);
+        const float bc1 = 1 - b1 * b1 * b1, bc2 = 1 - b2 * b2 * b2;
         t->ref.adamw(p[0], m[0], v[0], g, n, 0.5f, 1 - lr * wd, b1, 1 - b1, b2, 1 - b2, lr / bc1,
                      1 / sqrtf(bc2), eps);
         CK_CALL(t, t->tier.adamw(p[1], m[1], v[1], g, n, 0.5f, 1 - lr * wd, b1, 1 - b1, b2, 1 - b2, lr / bc1,
