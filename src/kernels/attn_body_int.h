@@ -134,7 +134,7 @@ static void tile_ragged(const tile *t, size_t rows, size_t cols, const size_t *f
         one.c += r * t->c_row;
         one.a += r * t->a_row;
         one.factor = NULL;
-        tile_range(one, 1, cols, first[r] > hi ? first[r] : hi, end[r]);
+        tile_range(one, 1, cols, hi, end[r]);
     }
 }
 
