@@ -1,0 +1,203 @@
+/* LoRA gradients against finite differences in binary64, and that grouping units changes no bit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "model_ref.h"
+
+static void must(ac_status st, const ac_err *err)
+{
+    if (st) fail_msg("%s: %s", ac_status_name(st), err->text);
+}
+
+static double total_loss(const ref_model *m, const ref_lora *lo, const ref_units *u)
+{
+    double sum = 0;
+    for (size_t i = 0; i < u->n; i++) sum += ref_unit_loss(m, *lo, &u->unit[i]);
+    return sum * lo->pass.inv_n;
+}
+
+/* Every element of every A and B; relative to the largest of its module. */
+static void check_gradients(ref_spec s, ac_lora_spec spec, double dropout, size_t n_units)
+{
+    ac_err err = { 0 };
+    ref_open o;
+    ac_adapter *a = NULL;
+    ref_units u;
+    double loss[REF_UNITS], *params, worst = 0;
+    assert_true(ref_open_spec(&o, s, AC_CPU_AUTO, 2));
+    must(ac_adapter_open(&a, o.model, &spec, &err), &err);
+    ref_fill_adapter(a, 21);
+    ref_make_units(&u, n_units, 4, s.vocab, 6);
+    const ac_pass pass = { 1.0 / (double)u.supervised, 9, 4, dropout };
+    float *grad = test_calloc(a->n_params, sizeof *grad);
+    must(ac_model_grad(o.model, a, u.unit, u.n, &pass, grad, loss, &err), &err);
+    params = test_calloc(a->n_params, sizeof *params);
+    for (size_t i = 0; i < a->n_params; i++) params[i] = (double)a->params[i];
+    const ref_lora lo = { .ad = a, .params = params, .pass = pass };
+    double sum = 0;
+    for (size_t i = 0; i < u.n; i++) sum += loss[i] * pass.inv_n;
+    assert_true(fabs(sum - total_loss(&o.ref, &lo, &u)) < 1e-5);
+    for (size_t k = 0; k < a->n_modules; k++) {
+        const ac_lora_module *mod = &a->module[k];
+        const size_t from = mod->a_at, to = mod->b_at + mod->out * spec.rank;
+        double top = 0, diff = 0;
+        for (size_t i = from; i < to; i++) {
+            const double at = params[i], h = 2e-4;
+            params[i] = at + h;
+            const double up = total_loss(&o.ref, &lo, &u);
+            params[i] = at - h;
+            const double want = (up - total_loss(&o.ref, &lo, &u)) / (2 * h);
+            params[i] = at;
+            top = fmax(top, fabs(want));
+            diff = fmax(diff, fabs((double)grad[i] - want));
+        }
+        assert_true(top > 0);
+        worst = fmax(worst, diff / top);
+    }
+    print_message("%s rank %u targets %02x last %u dropout %g: %zu parameters, worst %.1e\n", s.family,
+                  (unsigned)spec.rank, (unsigned)spec.targets, (unsigned)spec.last_layers, dropout, a->n_params, worst);
+    assert_true(worst < 1e-4);
+    test_free(params);
+    test_free(grad);
+    ac_adapter_close(&a);
+    ref_close(&o);
+}
+
+static ref_spec small(const char *family)
+{
+    ref_spec s = ref_spec_of(family);
+    s.hidden = 12;
+    s.ffn = 10;
+    s.head_dim = 4;
+    s.vocab = 17;
+    return s;
+}
+
+static void test_families(void **state)
+{
+    (void)state;
+    static const char *const families[] = { "llama", "mistral", "qwen2", "qwen3" };
+    const ac_lora_spec all = { .rank = 2, .alpha = 3, .targets = 127 };
+    for (size_t i = 0; i < AC_COUNTOF(families); i++) check_gradients(small(families[i]), all, 0.0, 2);
+}
+
+/* Backward stops below the lowest adapted module: each place where it can stop. */
+static void test_subsets(void **state)
+{
+    (void)state;
+    for (uint32_t t = 0; t < AC_TARGET_COUNT; t++)
+        check_gradients(small("qwen3"), (ac_lora_spec){ .rank = 1, .alpha = 1, .targets = 1u << t }, 0.0, 1);
+    check_gradients(small("llama"), (ac_lora_spec){ .rank = 3, .alpha = 1, .rslora = true, .targets = 0x52,
+                                                    .last_layers = 1 }, 0.0, 2);
+}
+
+static void test_dropout(void **state)
+{
+    (void)state;
+    check_gradients(small("qwen2"), (ac_lora_spec){ .rank = 2, .alpha = 3, .targets = 127 }, 0.3, 2);
+}
+
+/* B6: the same bytes whether units go in one call, one by one, or otherwise grouped; with dropout as well. */
+static void check_grouping(const char *family, double dropout)
+{
+    ac_err err = { 0 };
+    ref_open o;
+    ac_adapter *a = NULL;
+    ref_units u;
+    const ac_lora_spec spec = { .rank = 3, .alpha = 3, .targets = 127 };
+    assert_true(ref_open_spec(&o, ref_spec_of(family), AC_CPU_AUTO, 2));
+    must(ac_adapter_open(&a, o.model, &spec, &err), &err);
+    ref_fill_adapter(a, 2);
+    ref_make_units(&u, 6, 25, 37, 8);
+    const ac_pass pass = { 1.0 / (double)u.supervised, 9, 4, dropout };
+    static const size_t groups[][7] = { { 6 }, { 1, 1, 1, 1, 1, 1 }, { 4, 2 }, { 2, 3, 1 } };
+    float *first = test_calloc(a->n_params, sizeof *first), *grad = test_calloc(a->n_params, sizeof *grad);
+    double loss0[6], loss[6];
+    for (size_t g = 0; g < AC_COUNTOF(groups); g++) {
+        float *to = g ? grad : first;
+        memset(to, 0, a->n_params * sizeof *to);
+        for (size_t k = 0, at = 0; groups[g][k]; at += groups[g][k++])
+            must(ac_model_grad(o.model, a, u.unit + at, groups[g][k], &pass, to, (g ? loss : loss0) + at, &err), &err);
+        if (!g) continue;
+        assert_memory_equal(first, grad, a->n_params * sizeof *grad);
+        assert_memory_equal(loss0, loss, sizeof loss);
+    }
+    test_free(first);
+    test_free(grad);
+    ac_adapter_close(&a);
+    ref_close(&o);
+}
+
+static void test_grouping(void **state)
+{
+    (void)state;
+    check_grouping("llama", 0.0);
+    check_grouping("qwen2", 0.25);
+    check_grouping("qwen3", 0.0);
+}
+
+/* Memory: what a call takes is what was promised, and trim gives it back. */
+static void test_memory(void **state)
+{
+    (void)state;
+    ac_err err = { 0 };
+    ref_open o;
+    ac_adapter *a = NULL;
+    ref_units u;
+    double loss[REF_UNITS];
+    const ac_lora_spec spec = { .rank = 3, .alpha = 3, .targets = 127 };
+    assert_true(ref_open_spec(&o, ref_spec_of("llama"), AC_CPU_AUTO, 1));
+    must(ac_adapter_open(&a, o.model, &spec, &err), &err);
+    ref_make_units(&u, 5, 25, 37, 8);
+    size_t tokens = 0;
+    for (size_t i = 0; i < u.n; i++) tokens += u.unit[i].n;
+    const ac_pass pass = { 1, 1, 1, 0.5 };
+    float *grad = test_calloc(a->n_params, sizeof *grad);
+    must(ac_model_grad(o.model, a, u.unit, 1, &pass, grad, loss, &err), &err);   /* rotary tables exist now */
+    ac_model_trim(o.model);
+    const int64_t before = ac_live_bytes();
+    must(ac_model_grad(o.model, a, u.unit, u.n, &pass, grad, loss, &err), &err);
+    const int64_t took = ac_live_bytes() - before;
+    assert_true(took > 0 && (uint64_t)took <= ac_model_grad_bytes(o.model, a, tokens) + 256);
+    assert_true(ac_model_grad_bytes(o.model, a, 2 * tokens) > ac_model_grad_bytes(o.model, a, tokens));
+    ac_model_trim(o.model);
+    assert_int_equal(ac_live_bytes(), before);
+    test_free(grad);
+    ac_adapter_close(&a);
+    ref_close(&o);
+    assert_int_equal(ac_live_bytes(), 0);
+}
+
+static void test_bad_pass(void **state)
+{
+    (void)state;
+    ref_open o;
+    ac_adapter *a = NULL;
+    ref_units u;
+    double loss[REF_UNITS];
+    const ac_lora_spec spec = { .rank = 1, .alpha = 3, .targets = 1 };
+    assert_true(ref_open_spec(&o, ref_spec_of("llama"), AC_CPU_AUTO, 1));
+    assert_int_equal(ac_adapter_open(&a, o.model, &spec, NULL), AC_OK);
+    ref_make_units(&u, 1, 5, 37, 8);
+    float *grad = test_calloc(a->n_params, sizeof *grad);
+    static const double bad[] = { 1.0, -0.1, 7.0 };
+    for (size_t i = 0; i < AC_COUNTOF(bad); i++)
+        assert_int_equal(ac_model_grad(o.model, a, u.unit, 1, &(ac_pass){ 1, 1, 1, bad[i] }, grad, loss, NULL), AC_EARG);
+    a->module[0].out++;                          /* an adapter of another model */
+    assert_int_equal(ac_model_grad(o.model, a, u.unit, 1, &(ac_pass){ 1, 1, 1, 0 }, grad, loss, NULL), AC_EARG);
+    test_free(grad);
+    ac_adapter_close(&a);
+    ref_close(&o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_families), cmocka_unit_test(test_subsets), cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_grouping), cmocka_unit_test(test_memory), cmocka_unit_test(test_bad_pass),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
