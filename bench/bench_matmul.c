@@ -2,14 +2,13 @@
  *
  * Five runs a case. A run is a few samples of about a millisecond, each beside a burst of fma chains
  * that says what the machine gives at that moment; the run is its best sample over its best burst, so
- * that a neighbour who takes the core for a while spoils neither. Reported: the median of the five
+ * that a neighbour who takes the core for a while spoils neither. With one thread, times are the process's own. Reported: the median of the five
  * shares, the least and the largest. Weights rotate over copies, so that they come from memory as they
  * do in a model. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/mem.h"
-#include "base/time.h"
 #include "bench_peak.h"
 
 enum { RUNS = 5, SAMPLES = 6, MAX_COPIES = 64 };
@@ -67,12 +66,12 @@ static int by_value(const void *x, const void *y)
 
 static double seconds_of(bench *b, ac_matmul_args *g, size_t bytes, size_t copies, size_t reps, size_t *at)
 {
-    const int64_t from = ac_mono_ns();
+    const int64_t from = bench_ns(b->pool);
     for (size_t i = 0; i < reps; i++) {
         g->b = b->weights + (*at)++ % copies * bytes;
         ac_matmul(&b->kernels, b->pool, b->ws, g);
     }
-    return (double)(ac_mono_ns() - from) * 1e-9;
+    return (double)(bench_ns(b->pool) - from) * 1e-9;
 }
 
 static void print_case(bench *b, const bench_case *t, double gflops, double gbytes, const double *share)

@@ -3,8 +3,13 @@
 #define AC_BENCH_PEAK_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include "base/pool.h"
 #include "kernels/kernels.h"
+
+/* Nanoseconds: of this process's own time when the pool has one thread, so that neighbours on the machine
+ * count less; of the clock otherwise. */
+int64_t bench_ns(const ac_pool *pool);
 
 /* One burst of independent fma chains on every thread of the pool, about half a millisecond, in the
  * vectors of that tier; GFLOP/s over all threads. */

@@ -27,10 +27,9 @@ void     ac_cpu_brand_x86(char out[64]);
 
 /* Packing space; each worker owns AC_MM_WS_FLOATS floats, 64-byte aligned. How a tier cuts its part
  * is its own business. */
-#define AC_MM_WS_A_FLOATS ((size_t)448 * AC_K_BLOCK + 64)           /* a chunk of packed rows of A   */
 #define AC_MM_WS_B_FLOATS ((size_t)256 * AC_K_BLOCK + 16 * 48 + 64) /* expanded panels of B          */
-#define AC_MM_WS_S_FLOATS ((size_t)448 * 640)                       /* sums that must not stand in C */
-#define AC_MM_WS_FLOATS   (AC_MM_WS_A_FLOATS + AC_MM_WS_B_FLOATS + AC_MM_WS_S_FLOATS)
+#define AC_MM_WS_S_FLOATS ((size_t)512 * 640)                       /* sums that must not stand in C */
+#define AC_MM_WS_FLOATS   (AC_MM_WS_B_FLOATS + AC_MM_WS_S_FLOATS)
 
 struct ac_mm_workspace {
     size_t threads;

@@ -1,7 +1,8 @@
 /* kernels/matmul.c - the product over a pool, and its workspace.
  *
- * Only outputs are split (B3), so the cut changes no bit. Columns are cut first: then no weight is
- * expanded by two threads. Rows are cut when there are too few columns to go round. */
+ * Only outputs are split (B3), so the cut changes no bit. Cutting columns costs least, since then no weight
+ * is expanded twice; rows are cut as well when there are too few columns to go round evenly. Long products
+ * are cut finer than the threads, so that a thread that a neighbour slows down gets fewer parts. */
 #include "base/mem.h"
 #include "kernels/kernels_int.h"
 
@@ -63,18 +64,57 @@ static void run_part(void *ctx, size_t task, size_t worker)
     if (g.m && g.n) s->t->matmul(&g, s->ws, worker);
 }
 
+enum { PARTS_A_THREAD = 4 };
+static const double SHORT_FLOPS = 2e6, LONG_FLOPS = 1.5e8;   /* of a product; of a thread's share */
+
+static size_t ceil_div(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* How long the threads work when `cols` x `rows` units are cut into cp x rp parts, in units: each column of
+ * a part costs its rows, and about one more for the expansion of its weights. */
+static size_t time_of(size_t cols, size_t rows, size_t cp, size_t rp, size_t threads)
+{
+    return ceil_div(cp * rp, threads) * ceil_div(cols, cp) * (ceil_div(rows, rp) + 1);
+}
+
+static void choose_parts(split *s, size_t cols, size_t rows, size_t threads, bool many)
+{
+    const size_t most = threads * (many ? PARTS_A_THREAD : 1);
+    size_t best = SIZE_MAX;
+    for (size_t cp = 1; cp <= most && cp <= cols; cp++) {
+        for (size_t rp = 1; cp * rp <= most && rp <= rows; rp++) {
+            const size_t t = time_of(cols, rows, cp, rp, threads);
+            if (t < best) best = t;
+        }
+    }
+    const size_t near = best + best / 32;
+    size_t parts = 0;
+    for (size_t cp = 1; cp <= most && cp <= cols; cp++) {
+        for (size_t rp = 1; cp * rp <= most && rp <= rows; rp++) {
+            if (time_of(cols, rows, cp, rp, threads) > near || cp * rp < parts) continue;
+            parts = cp * rp;
+            s->col_parts = cp;
+            s->row_parts = rp;
+        }
+    }
+}
+
 void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args)
 {
     if (!args->m || !args->n) return;
-    if (ws && ac_pool_threads(pool) > ws->threads) pool = NULL;   /* each worker needs its part */
-    const size_t threads = ac_pool_threads(pool);
-    split s = { .t = t, .ws = ws, .args = args, .col_unit = 32, .row_unit = 14 };
+    const double flops = 2.0 * (double)args->m * (double)args->n * (double)args->k;
+    const bool own = ac_pool_threads(pool) == 1 || flops < SHORT_FLOPS ||
+                     (ws && ac_pool_threads(pool) > ws->threads);   /* each worker needs its part of it */
+    split s = { .t = t, .ws = ws, .args = args, .col_parts = 1, .row_parts = 1, .col_unit = 32,
+                .row_unit = t->tier == AC_CPU_AVX2 ? 12 : 14 };
     const size_t elems = ac_dtype_block_elems(args->b_type);
     if (args->form != AC_MM_NT && elems > s.col_unit) s.col_unit = elems;
-    const size_t cols = (args->n + s.col_unit - 1) / s.col_unit;
-    const size_t rows = (args->m + s.row_unit - 1) / s.row_unit;
-    s.col_parts = cols < threads ? cols : threads;
-    s.row_parts = threads / s.col_parts;
-    if (s.row_parts > rows) s.row_parts = rows;
-    ac_pool_run(pool, s.col_parts * s.row_parts, run_part, &s);
+    if (!own) {
+        const size_t threads = ac_pool_threads(pool);
+        choose_parts(&s, ceil_div(args->n, s.col_unit), ceil_div(args->m, s.row_unit), threads,
+                     flops > LONG_FLOPS * (double)threads);
+    }
+    ac_pool_run(own ? NULL : pool, s.col_parts * s.row_parts, run_part, &s);
 }

@@ -1,12 +1,12 @@
 /* kernels/matmul_blocks.c - the blocked product on one thread, the same for every tier.
  *
- *   for rows of A in chunks of at most 448                (a chunk of packed A stays in the L2 cache)
+ *   for rows in chunks of at most 512                    (a block of A stays in the L2 cache)
  *     for columns in chunks that the sums allow          (all of them, unless C must wait for S)
  *       for k in blocks of 512                           (rule B3)
- *         pack the chunk of A
- *         for columns in groups of 256
+ *         for columns in groups of 128
  *           expand the group of B into panels            (once for all rows of the chunk)
  *           for each tile of A, for each panel: tile     (the tile of A stays in the L1 cache)
+ *             and meanwhile fetch the next group's weights
  *       C = C + S where the sum could not be built in C
  *
  * C itself holds the running sum of blocks, except when it must keep its old value until the sum is
@@ -14,21 +14,26 @@
 #include "kernels/matmul_int.h"
 
 enum {
-    GROUP = 256,               /* columns expanded at a time: a K-quantised block in NN   */
-    CHUNK_ROWS = 448,
+    GROUP = 128,               /* columns expanded at a time ...                          */
+    GROUP_MAX = 256,           /* ... or one block of a K-quantised row                   */
+    CHUNK_ROWS = 512,
     SUM_COLS = 640,
-    PACK_MIN_COLS = 192,       /* fewer columns do not pay for packing A                  */
     DIRECT_MAX_ROWS = 48       /* fewer rows do not pay for copying F32 rows of B         */
 };
 
 typedef struct {
     const ac_mm_isa *isa;
     const ac_matmul_args *g;
-    float *a_pack, *b_pack, *sums;
-    size_t panel_stride;
+    float *b_pack, *sums;
+    size_t panel_stride, group;
     size_t tiles;              /* of all rows */
-    bool pack_a;
 } job;
+
+/* Stored rows that will be needed next, fetched a few at a time. */
+typedef struct {
+    const uint8_t *at;
+    size_t rows, bytes, each;
+} ahead;
 
 static size_t min_of(size_t a, size_t b)
 {
@@ -68,42 +73,25 @@ static void expand_group(const job *w, size_t k0, size_t kc, size_t j0, size_t n
                          min_of(nc - j, w->isa->nr), kc);
 }
 
-/* Where tile i of A stands: packed, or as it lies. Sets a, a_row, a_k; returns its rows. */
-static size_t place_a(const job *w, ac_mm_tile *t, size_t i, size_t chunk_row, size_t k0)
+static ahead next_weights(const job *w, size_t k0, size_t kc, size_t j0, size_t nc, size_t calls)
 {
     const ac_matmul_args *g = w->g;
-    const size_t row = tile_row(g->m, w->tiles, i), rows = tile_row(g->m, w->tiles, i + 1) - row;
-    if (w->pack_a) {
-        t->a = w->a_pack + (row - chunk_row) * t->kc;
-        t->a_row = 1;
-        t->a_k = rows;
-    } else {
-        t->a = a_at(g, row, k0);
-        t->a_row = g->form == AC_MM_TN ? 1 : g->lda;
-        t->a_k = g->form == AC_MM_TN ? g->lda : 1;
-    }
-    return rows;
+    const size_t elems = ac_dtype_block_elems(g->b_type), bytes = ac_dtype_block_bytes(g->b_type);
+    const bool nt = g->form == AC_MM_NT;
+    ahead a = { .at = b_at(g, k0, j0), .rows = nt ? nc : kc, .bytes = (nt ? kc : nc) / elems * bytes };
+    a.each = (a.rows + calls - 1) / calls;
+    return a;
 }
 
-static void pack_chunk(const job *w, size_t tile0, size_t tile1, size_t k0, size_t kc)
+static void fetch_some(const job *w, ahead *a)
 {
-    const ac_matmul_args *g = w->g;
-    float *dst = w->a_pack;
-    for (size_t i = tile0; i < tile1; i++) {
-        const size_t row = tile_row(g->m, w->tiles, i), rows = tile_row(g->m, w->tiles, i + 1) - row;
-        if (g->form == AC_MM_TN) {
-            for (size_t p = 0; p < kc; p++)
-                memcpy(dst + p * rows, a_at(g, row, k0 + p), rows * sizeof(float));
-        } else {
-            w->isa->pack_a(dst, a_at(g, row, k0), g->lda, rows, kc);
-        }
-        dst += rows * kc;
-    }
+    for (size_t i = 0; i < a->each && a->rows; i++, a->rows--, a->at += w->g->b_row_bytes)
+        w->isa->fetch(a->at, a->bytes);
 }
 
 /* The outputs of one group of columns for the tiles of a chunk; c is the place of (chunk row, j0). */
 static void multiply_group(const job *w, ac_mm_tile t, size_t tile0, size_t tile1, size_t k0, size_t j0,
-                           size_t nc, float *c)
+                           size_t nc, float *c, ahead *fetch)
 {
     const ac_matmul_args *g = w->g;
     const size_t nr = w->isa->nr, chunk_row = tile_row(g->m, w->tiles, tile0);
@@ -112,15 +100,26 @@ static void multiply_group(const job *w, ac_mm_tile t, size_t tile0, size_t tile
     if (direct) t.b_k = g->b_row_bytes / sizeof(float);
     else expand_group(w, k0, t.kc, j0, nc);
     for (size_t i = tile0; i < tile1; i++) {
-        const size_t rows = place_a(w, &t, i, chunk_row, k0);
-        const size_t row = tile_row(g->m, w->tiles, i) - chunk_row;
+        const size_t row = tile_row(g->m, w->tiles, i), rows = tile_row(g->m, w->tiles, i + 1) - row;
+        t.a = a_at(g, row, k0);
         for (size_t j = 0; j < nc; j += nr) {
             t.b = direct ? (const float *)(const void *)b_at(g, k0, j0 + j)
                          : w->b_pack + j / nr * w->panel_stride;
-            t.c = c + row * t.ldc + j;
+            t.c = c + (row - chunk_row) * t.ldc + j;
             t.cols = min_of(nc - j, nr);
             w->isa->tile(&t, rows);
+            fetch_some(w, fetch);
         }
+    }
+}
+
+static void add_sums(const job *w, size_t row0, size_t row1, size_t j0, size_t nc)
+{
+    for (size_t i = row0; i < row1; i++) {
+        float *to = w->g->c + i * w->g->ldc + j0;
+        const float *from = w->sums + (i - row0) * SUM_COLS;
+        for (size_t j = 0; j < nc; j++)
+            to[j] += from[j];
     }
 }
 
@@ -130,22 +129,24 @@ static void multiply_chunk(const job *w, size_t tile0, size_t tile1, size_t j0, 
     const size_t row0 = tile_row(g->m, w->tiles, tile0), row1 = tile_row(g->m, w->tiles, tile1);
     const bool apart = g->accumulate && g->k > AC_K_BLOCK;
     float *c = apart ? w->sums : g->c + row0 * g->ldc + j0;
-    ac_mm_tile t = { .ldc = apart ? SUM_COLS : g->ldc };
+    ac_mm_tile t = { .ldc = apart ? SUM_COLS : g->ldc, .a_row = g->form == AC_MM_TN ? 1 : g->lda,
+                     .a_k = g->form == AC_MM_TN ? g->lda : 1, .b_k = w->isa->nr };
     for (size_t k0 = 0; k0 < g->k; k0 += AC_K_BLOCK) {
         t.kc = min_of(g->k - k0, AC_K_BLOCK);
         t.mode = k0 || (g->accumulate && !apart) ? AC_TILE_ADD : AC_TILE_STORE;
-        t.b_k = w->isa->nr;
-        if (w->pack_a) pack_chunk(w, tile0, tile1, k0, t.kc);
-        for (size_t j = 0; j < nc; j += GROUP)
-            multiply_group(w, t, tile0, tile1, k0, j0 + j, min_of(nc - j, GROUP), c + j);
+        for (size_t j = 0; j < nc; j += w->group) {
+            const size_t width = min_of(nc - j, w->group);
+            const size_t calls = (tile1 - tile0) * ((width + w->isa->nr - 1) / w->isa->nr);
+            ahead next = {0};
+            if (j + width < nc)
+                next = next_weights(w, k0, t.kc, j0 + j + width, min_of(nc - j - width, w->group), calls);
+            else if (k0 + t.kc < g->k)
+                next = next_weights(w, k0 + t.kc, min_of(g->k - k0 - t.kc, AC_K_BLOCK), j0,
+                                    min_of(nc, w->group), calls);
+            multiply_group(w, t, tile0, tile1, k0, j0 + j, width, c + j, &next);
+        }
     }
-    if (!apart) return;
-    for (size_t i = row0; i < row1; i++) {
-        float *to = g->c + i * g->ldc + j0;
-        const float *from = w->sums + (i - row0) * SUM_COLS;
-        for (size_t j = 0; j < nc; j++)
-            to[j] += from[j];
-    }
+    if (apart) add_sums(w, row0, row1, j0, nc);
 }
 
 /* ---- few rows: weights pass once through the L1 cache ------------------------------------------------ */
@@ -158,7 +159,7 @@ static void small_piece(const ac_matmul_args *g, size_t *cols, size_t *ks)
         *cols = large_block ? 32 : 128;
         *ks = large_block ? 256 : 64;
     } else {
-        *cols = GROUP;
+        *cols = GROUP_MAX;
         *ks = 32;
     }
 }
@@ -184,15 +185,19 @@ static void small_rows(job *w)
     size_t cols, ks;
     small_piece(g, &cols, &ks);
     w->panel_stride = w->isa->nr * ks;
-    float *chain = w->sums, *total = w->sums + w->isa->mr * GROUP;
+    float *chain = w->sums, *total = w->sums + w->isa->mr * GROUP_MAX;
     ac_mm_tile t = { .a_row = g->form == AC_MM_TN ? 1 : g->lda, .a_k = g->form == AC_MM_TN ? g->lda : 1,
-                     .b_k = w->isa->nr, .ldc = GROUP };
+                     .b_k = w->isa->nr, .ldc = GROUP_MAX };
     for (size_t j0 = 0; j0 < g->n; j0 += cols) {
         const size_t nc = min_of(g->n - j0, cols);
         for (size_t k0 = 0; k0 < g->k; k0 += ks) {
             t.kc = min_of(g->k - k0, ks);
             t.a = a_at(g, 0, k0);
             t.mode = k0 % AC_K_BLOCK ? AC_TILE_CONTINUE : AC_TILE_STORE;
+            if (j0 + nc < g->n) {
+                ahead next = next_weights(w, k0, t.kc, j0 + nc, min_of(g->n - j0 - nc, cols), 1);
+                fetch_some(w, &next);
+            }
             expand_group(w, k0, t.kc, j0, nc);
             small_tiles(w, t, nc, chain);
             const size_t end = k0 + t.kc;
@@ -200,13 +205,13 @@ static void small_rows(job *w)
             const bool first = end <= AC_K_BLOCK;
             for (size_t i = 0; i < g->m; i++)
                 for (size_t j = 0; j < nc; j++)
-                    total[i * GROUP + j] = first ? chain[i * GROUP + j]
-                                                 : total[i * GROUP + j] + chain[i * GROUP + j];
+                    total[i * GROUP_MAX + j] = first ? chain[i * GROUP_MAX + j]
+                                                 : total[i * GROUP_MAX + j] + chain[i * GROUP_MAX + j];
         }
         for (size_t i = 0; i < g->m; i++) {
             float *c = g->c + i * g->ldc + j0;
             for (size_t j = 0; j < nc; j++)
-                c[j] = g->accumulate ? c[j] + total[i * GROUP + j] : total[i * GROUP + j];
+                c[j] = g->accumulate ? c[j] + total[i * GROUP_MAX + j] : total[i * GROUP_MAX + j];
         }
     }
 }
@@ -226,19 +231,16 @@ void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace
         return;
     }
     float *base = ws->base + worker * AC_MM_WS_FLOATS;
-    job w = { .isa = isa, .g = g, .a_pack = base, .b_pack = base + AC_MM_WS_A_FLOATS,
-              .sums = base + AC_MM_WS_A_FLOATS + AC_MM_WS_B_FLOATS,
-              .panel_stride = isa->nr * AC_K_BLOCK + 48, .tiles = (g->m + isa->mr - 1) / isa->mr };
-    const bool stored = g->b_type != AC_F32 || g->form == AC_MM_NT;
-    if (w.tiles == 1 && stored) {
+    const bool wide_block = g->form != AC_MM_NT && ac_dtype_block_elems(g->b_type) > GROUP;
+    job w = { .isa = isa, .g = g, .b_pack = base, .sums = base + AC_MM_WS_B_FLOATS,
+              .panel_stride = isa->nr * AC_K_BLOCK + 48, .group = wide_block ? GROUP_MAX : GROUP,
+              .tiles = (g->m + isa->mr - 1) / isa->mr };
+    if (w.tiles == 1 && (g->b_type != AC_F32 || g->form == AC_MM_NT)) {
         small_rows(&w);
         return;
     }
-    /* Rows whose starts collide in the L1 cache are worth packing sooner. */
-    const bool collide = g->form != AC_MM_TN && g->lda % 256 == 0;
-    w.pack_a = g->n >= (collide ? PACK_MIN_COLS / 3 : PACK_MIN_COLS) && w.tiles > 1;
-    const size_t col_step = g->accumulate && g->k > AC_K_BLOCK ? SUM_COLS : g->n;
     const size_t chunk = CHUNK_ROWS / isa->mr, chunks = (w.tiles + chunk - 1) / chunk;
+    const size_t col_step = g->accumulate && g->k > AC_K_BLOCK ? SUM_COLS : g->n;
     for (size_t i = 0; i < chunks; i++)
         for (size_t j = 0; j < g->n; j += col_step)
             multiply_chunk(&w, tile_row(w.tiles, chunks, i), tile_row(w.tiles, chunks, i + 1), j,

@@ -3,7 +3,7 @@
  * T1  A tile owns its outputs: rows x cols of C, each with one chain over the k that it is given.
  * T2  A panel of B is nr columns wide and stands as [k][nr]; columns past the last one hold anything,
  *     because a tile never stores them.
- * T3  A tile of A stands as [k][rows] when packed, or is read where it lies (a_row, a_k: strides).
+ * T3  A is read where it lies (a_row, a_k: strides). Packing it was measured and did not pay.
  * T4  The blocks call a tier with k cut on the blocks of B's type, so panels begin on block borders.
  * None of this can change a bit: every choice here is about where numbers lie and when they are moved. */
 #ifndef AC_KERNELS_MATMUL_INT_H
@@ -35,14 +35,14 @@ typedef struct {
      * is at b + p * panel_stride and cols may reach wide_panels * nr. */
     size_t wide_rows, wide_panels;
     void (*tile_wide)(const ac_mm_tile *t, size_t rows, size_t panel_stride);
-    /* dst[p * rows + i] = a[i * lda + p]; may write up to 16 floats past the end of dst. */
-    void (*pack_a)(float *dst, const float *a, size_t lda, size_t rows, size_t kc);
     /* One panel from cols <= nr rows of B; kc elements of each, starting on a block border. */
     void (*panel_nt)(float *panel, const uint8_t *b, size_t row_bytes, ac_dtype type, size_t cols,
                      size_t kc);
     /* Panels from kc rows of B, cols <= 256 elements of each, starting on a block border. */
     void (*panel_nn)(float *panels, size_t panel_stride, const uint8_t *b, size_t row_bytes,
                      ac_dtype type, size_t cols, size_t kc);
+    /* Asks for bytes to be brought near, without waiting. */
+    void (*fetch)(const uint8_t *p, size_t bytes);
 } ac_mm_isa;
 
 /* C (+)= A B on one thread with that tier's tiles. */

@@ -275,11 +275,11 @@ static void test_large_enough_for_every_loop(void **state)
         { AC_MM_NT, AC_Q4_1, 470, 96, 640, 0, 0, 0, false }, { AC_MM_NN, AC_Q4_1, 470, 64, 640, 0, 0, 3, true },
         { AC_MM_NT, AC_F32, 30, 1400, 530, 0, 0, 0, true },  { AC_MM_NN, AC_F32, 2, 1400, 530, 1, 0, 0, true },
         { AC_MM_TN, AC_F32, 500, 16, 530, 0, 0, 0, true },   { AC_MM_TN, AC_F32, 16, 700, 530, 0, 0, 0, false },
-        { AC_MM_NT, AC_Q8_0, 1, 1500, 576, 0, 0, 0, false }, { AC_MM_NN, AC_Q6_K, 460, 512, 40, 0, 0, 0, false },
+        { AC_MM_NT, AC_Q8_0, 1, 1500, 576, 0, 0, 0, false }, { AC_MM_NT, AC_F16, 700, 600, 530, 0, 0, 0, true }, { AC_MM_NN, AC_Q6_K, 460, 512, 40, 0, 0, 0, false },
     };
     rig r = rig_open();
     for (size_t i = 0; i < AC_COUNTOF(cases); i++)
-        check_case(&cases[i], &r.pool[1], 2, r.ws);
+        check_case(&cases[i], &r.pool[1], 3, r.ws);
     rig_close(&r);
 }
 

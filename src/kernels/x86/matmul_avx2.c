@@ -27,8 +27,8 @@ enum { MR = 6, NR = 16, AHEAD = 16 };
 #define ROWS_5(X) ROWS_4(X) X(4)
 #define ROWS_6(X) ROWS_5(X) X(5)
 
-#define PACKED_POINTERS const float *a = t->a;
-#define PACKED_NEXT     a += a_k;
+#define BESIDE_POINTERS const float *a = t->a;
+#define BESIDE_NEXT     a += a_k;
 #define ROWS_POINTERS                                                                             \
     const size_t rs = t->a_row;                                                                   \
     const float *p0 = t->a, *p1 = p0 + 3 * rs;                                                    \
@@ -60,7 +60,7 @@ enum { MR = 6, NR = 16, AHEAD = 16 };
     _mm256_storeu_ps(c##r, x##r);                                                                 \
     _mm256_storeu_ps(c##r + 8, y##r);
 
-#define FMA_PACKED(r) FMA(r, AP_##r)
+#define FMA_BESIDE(r) FMA(r, AP_##r)
 #define FMA_ROWS(r)   FMA(r, AR_##r)
 
 #define DEFINE_TILE(h, kind, FMA_KIND, POINTERS, NEXT)                                            \
@@ -80,7 +80,7 @@ enum { MR = 6, NR = 16, AHEAD = 16 };
         ROWS_##h(FINISH)                                                                          \
     }
 #define DEFINE_HEIGHT(h)                                                                          \
-    DEFINE_TILE(h, packed, FMA_PACKED, PACKED_POINTERS, PACKED_NEXT)                              \
+    DEFINE_TILE(h, beside, FMA_BESIDE, BESIDE_POINTERS, BESIDE_NEXT)                              \
     DEFINE_TILE(h, rows, FMA_ROWS, ROWS_POINTERS, ROWS_NEXT)
 
 DEFINE_HEIGHT(1)
@@ -92,7 +92,7 @@ DEFINE_HEIGHT(6)
 
 typedef void tile_fn(const ac_mm_tile *t);
 #define HEIGHTS(name) { name##_1, name##_2, name##_3, name##_4, name##_5, name##_6 }
-static tile_fn *const tiles[2][MR] = { HEIGHTS(tile_packed), HEIGHTS(tile_rows) };
+static tile_fn *const tiles[2][MR] = { HEIGHTS(tile_beside), HEIGHTS(tile_rows) };
 
 /* A panel's last columns go through a full tile beside C. */
 static void narrow_tile(const ac_mm_tile *t, size_t rows)
@@ -183,13 +183,6 @@ AC_INLINE void set_rows(const uint8_t *row[8], const uint8_t *b, size_t row_byte
 {
     for (size_t r = 0; r < 8; r++)
         row[r] = b + (r < rows ? r : rows - 1) * row_bytes;
-}
-
-static void pack_a(float *dst, const float *a, size_t lda, size_t rows, size_t kc)
-{
-    const uint8_t *row[8];
-    set_rows(row, (const uint8_t *)a, lda * sizeof(float), rows);
-    turn_floats(dst, rows, row, kc);
 }
 
 /* ---- panels, B's rows along k ------------------------------------------------------------------------- */
@@ -316,7 +309,14 @@ static void panel_nn(float *panels, size_t panel_stride, const uint8_t *b, size_
 #undef PANELS
 }
 
-static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, pack_a, panel_nt, panel_nn };
+static void fetch(const uint8_t *p, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)(p + i), _MM_HINT_T1);
+    if (bytes) _mm_prefetch((const char *)(p + bytes - 1), _MM_HINT_T1);
+}
+
+static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, fetch };
 
 static void matmul_avx2(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {

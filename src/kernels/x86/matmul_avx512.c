@@ -8,8 +8,8 @@
 
 enum { MR = 14, NR = 32, AHEAD = 16 };
 
-/* Row r of A: packed, rows lie side by side; else five pointers reach all rows with the strides 0, 1, 2
- * that an address can hold. */
+/* Row r of A: side by side in the transposed form; else five pointers reach all rows with the strides 0, 1
+ * and 2 that an address can hold. */
 #define AP_0 a[0]
 #define AP_1 a[1]
 #define AP_2 a[2]
@@ -54,8 +54,8 @@ enum { MR = 14, NR = 32, AHEAD = 16 };
 #define ROWS_13(X) ROWS_12(X) X(12)
 #define ROWS_14(X) ROWS_13(X) X(13)
 
-#define PACKED_POINTERS const float *a = t->a;
-#define PACKED_NEXT     a += a_k;
+#define BESIDE_POINTERS const float *a = t->a;
+#define BESIDE_NEXT     a += a_k;
 #define ROWS_POINTERS                                                                             \
     const size_t rs = t->a_row;                                                                   \
     const float *p0 = t->a, *p1 = p0 + 3 * rs, *p2 = p0 + 6 * rs, *p3 = p0 + 9 * rs,              \
@@ -99,9 +99,9 @@ enum { MR = 14, NR = 32, AHEAD = 16 };
     if (t->mode == AC_TILE_ADD) x##r = _mm512_add_ps(_mm512_maskz_loadu_ps(m0, c##r), x##r);      \
     _mm512_mask_storeu_ps(c##r, m0, x##r);
 
-#define FMA_PACKED(r)   FMA(r, AP_##r)
+#define FMA_BESIDE(r)   FMA(r, AP_##r)
 #define FMA_ROWS(r)     FMA(r, AR_##r)
-#define FMA_1_PACKED(r) FMA_1(r, AP_##r)
+#define FMA_1_BESIDE(r) FMA_1(r, AP_##r)
 #define FMA_1_ROWS(r)   FMA_1(r, AR_##r)
 
 #define DEFINE_TILE(h, kind, FMA_KIND, FMA_1_KIND, POINTERS, NEXT)                                \
@@ -138,7 +138,7 @@ enum { MR = 14, NR = 32, AHEAD = 16 };
         ROWS_##h(FINISH_1)                                                                        \
     }
 #define DEFINE_HEIGHT(h)                                                                          \
-    DEFINE_TILE(h, packed, FMA_PACKED, FMA_1_PACKED, PACKED_POINTERS, PACKED_NEXT)                \
+    DEFINE_TILE(h, beside, FMA_BESIDE, FMA_1_BESIDE, BESIDE_POINTERS, BESIDE_NEXT)                \
     DEFINE_TILE(h, rows, FMA_ROWS, FMA_1_ROWS, ROWS_POINTERS, ROWS_NEXT)
 
 DEFINE_HEIGHT(1)
@@ -161,7 +161,7 @@ typedef void tile_fn(const ac_mm_tile *t);
     { name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8, name##_9,   \
       name##_10, name##_11, name##_12, name##_13, name##_14 }
 static tile_fn *const tiles[2][2][MR] = {
-    { HEIGHTS(tile1_packed), HEIGHTS(tile2_packed) },
+    { HEIGHTS(tile1_beside), HEIGHTS(tile2_beside) },
     { HEIGHTS(tile1_rows), HEIGHTS(tile2_rows) },
 };
 
@@ -262,13 +262,6 @@ AC_INLINE void set_rows(const uint8_t *row[16], const uint8_t *b, size_t row_byt
 {
     for (size_t r = 0; r < 16; r++)
         row[r] = b + (r < rows ? r : rows - 1) * row_bytes;
-}
-
-static void pack_a(float *dst, const float *a, size_t lda, size_t rows, size_t kc)
-{
-    const uint8_t *row[16];
-    set_rows(row, (const uint8_t *)a, lda * sizeof(float), rows);
-    turn_floats(dst, rows, row, kc);
 }
 
 /* ---- panels, B's rows along k ------------------------------------------------------------------------- */
@@ -414,7 +407,14 @@ static void panel_nn(float *panels, size_t panel_stride, const uint8_t *b, size_
 #undef PANELS
 }
 
-static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, pack_a, panel_nt, panel_nn };
+static void fetch(const uint8_t *p, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)(p + i), _MM_HINT_T1);
+    if (bytes) _mm_prefetch((const char *)(p + bytes - 1), _MM_HINT_T1);
+}
+
+static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, fetch };
 
 static void matmul_avx512(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {
