@@ -34,7 +34,7 @@ static ac_status scenario(ac_err *err)
 {
     ac_row_file t = { 0 }, v = { 0 };
     ac_dataset d = { 0 };
-    const ac_data_opts o = { AC_MASK_ALL_TURNS, 2048, AC_LONG_TRUNCATE };
+    const ac_data_opts o = { AC_MASK_ALL_TURNS, 2048, AC_LONG_TRUNCATE, true };
     ac_status st = ac_rows_read(&t, train, AC_FORMAT_AUTO, err);
     if (!st) st = ac_rows_read(&v, valid, AC_FORMAT_AUTO, err);
     if (!st) st = checks(&t, &v, err);

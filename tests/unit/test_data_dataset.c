@@ -43,7 +43,7 @@ static void masked(const char *rows, ac_mask mask, const char *want)
 {
     ac_dataset d = { 0 };
     ac_err err = { 0 };
-    const ac_data_opts o = { mask, 2048, AC_LONG_REFUSE };
+    const ac_data_opts o = { mask, 2048, AC_LONG_REFUSE, true };
     if (build(&d, rows, &o, &err)) fail_msg("%s", err.text);
     assert_int_equal(d.n, 1);
     sample_is(&d.sample[0], want);
@@ -107,7 +107,7 @@ static void refused(const char *rows, const ac_data_opts *o, ac_status want, con
 static void no_target_is_refused(void **state)
 {
     (void)state;
-    const ac_data_opts o = { AC_MASK_ALL_TURNS, 2048, AC_LONG_REFUSE };
+    const ac_data_opts o = { AC_MASK_ALL_TURNS, 2048, AC_LONG_REFUSE, true };
     const char *ok = "{\"messages\":[" TURN("user", "q", "") "," TURN("assistant", "a", "") "]}\n";
     char rows[512];
     (void)snprintf(rows, sizeof rows, "%s\n{\"messages\":[" TURN("user", "q", "") "]}\n", ok);
@@ -116,7 +116,7 @@ static void no_target_is_refused(void **state)
                    "]}\n", ok);
     refused(rows, &o, AC_EFORMAT, "d.jsonl:2: row has no supervised token");
     (void)snprintf(rows, sizeof rows, "%s" "%s", ok, "{\"messages\":[" TURN("assistant", "a", "") "]}\n");
-    const ac_data_opts two = { AC_MASK_ALL_TURNS, 1, AC_LONG_REFUSE };
+    const ac_data_opts two = { AC_MASK_ALL_TURNS, 1, AC_LONG_REFUSE, true };
     refused(ok, &two, AC_EARG, "max_len is 1");
 }
 
@@ -128,7 +128,7 @@ static void long_rows(void **state)
                        "{\"prompt\":\"a much longer question than that, surely more than forty tokens\",\"completion\":\"b\"}\n";
     ac_dataset d = { 0 };
     ac_err err = { 0 };
-    ac_data_opts o = { AC_MASK_ALL_TURNS, 40, AC_LONG_REFUSE };
+    ac_data_opts o = { AC_MASK_ALL_TURNS, 40, AC_LONG_REFUSE, true };
     refused(rows, &o, AC_EFORMAT, "d.jsonl:2: row has ");
     refused(rows, &o, AC_EFORMAT, "max_len is 40 (2 such rows in the file)");
     o.on_long = AC_LONG_DROP;
@@ -147,7 +147,7 @@ static void long_rows(void **state)
     assert_int_equal(d.sample[1].n, 40);
     assert_int_equal(d.max_len, 40);
     ac_dataset_release(&d);
-    o = (ac_data_opts){ AC_MASK_ALL_TURNS, 5, AC_LONG_DROP };
+    o = (ac_data_opts){ AC_MASK_ALL_TURNS, 5, AC_LONG_DROP, true };
     refused(rows, &o, AC_EFORMAT, "all 3 rows are longer");
 }
 
@@ -157,7 +157,7 @@ static void chat_is_needed_for_turns_only(void **state)
     ac_row_file f = { 0 };
     ac_dataset d = { 0 };
     ac_err err = { 0 };
-    const ac_data_opts o = { AC_MASK_ALL_TURNS, 64, AC_LONG_REFUSE };
+    const ac_data_opts o = { AC_MASK_ALL_TURNS, 64, AC_LONG_REFUSE, true };
     assert_int_equal(ac_rows_read(&f, df_text("x.jsonl", "{\"prompt\":\"q\",\"completion\":\"a\"}\n"), AC_FORMAT_AUTO, NULL), AC_OK);
     assert_int_equal(ac_dataset_build(&d, &f, tok, NULL, &o, NULL, &err), AC_EARG);
     assert_non_null(strstr(err.text, "chat_format"));
@@ -188,7 +188,7 @@ static void events_can_stop_it(void **state)
     ac_dataset d = { 0 };
     heard h = { 0 };
     const ac_sink sink = { hear, &h };
-    const ac_data_opts o = { AC_MASK_ALL_TURNS, 64, AC_LONG_REFUSE };
+    const ac_data_opts o = { AC_MASK_ALL_TURNS, 64, AC_LONG_REFUSE, true };
     assert_int_equal(ac_rows_read(&f, df_text("x.jsonl", "{\"text\":\"some\"}\n"), AC_FORMAT_AUTO, NULL), AC_OK);
     assert_int_equal(ac_dataset_build(&d, &f, tok, NULL, &o, &sink, NULL), AC_OK);
     ac_dataset_release(&d);
