@@ -205,9 +205,11 @@ static size_t make_feeds(gen *g, ac_feed *piece)
         const ac_gen_request *r = &g->req[s->request];
         const size_t left = r->n_prompt - s->fed;
         if (left == 0) {
-            g->feeds[n++] = (ac_feed){ .slot = i, .ids = &s->last, .n = 1 };
+            g->feeds[n] = (ac_feed){ .slot = i, .ids = &s->last, .n = 1 };
+            n++;
         } else if (left <= budget) {
-            g->feeds[n++] = (ac_feed){ .slot = i, .ids = r->prompt + s->fed, .n = left };
+            g->feeds[n] = (ac_feed){ .slot = i, .ids = r->prompt + s->fed, .n = left };
+            n++;
             s->fed = r->n_prompt;
             budget -= left;
         } else if (budget > 0) {

@@ -43,7 +43,8 @@ static ac_status greedy(const float *x, size_t n, size_t *out, ac_err *err)
 /* a stands before b: larger weight, then lower id. */
 static bool before(const double *w, int32_t a, int32_t b)
 {
-    return w[a] > w[b] || (w[a] == w[b] && a < b);
+    if (w[a] != w[b]) return w[a] > w[b];
+    return a < b;
 }
 
 static void sift_down(const double *w, int32_t *heap, size_t n, size_t at)

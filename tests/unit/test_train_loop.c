@@ -138,6 +138,21 @@ static void threads_and_tiers_change_no_bit(void **state)
     }
 }
 
+/* The bytes themselves, the same from every compiler and on every CPU. They change only together with
+ * AC_NUMERICS_FP32 or with what docs/training.md says. */
+static void the_bits_are_known(void **state)
+{
+    (void)state;
+    ac_train_opts o = tiny_opts();
+    o.dropout = 0.1;
+    const outcome_bits b = run_with(&t1, &o, &valid, NULL, NULL);
+    char adapter[AC_SHA256_HEX], trace[AC_SHA256_HEX];
+    ac_sha256_hex(adapter, &b.adapter);
+    ac_sha256_hex(trace, &b.trace);
+    assert_string_equal(adapter, "be5ac53570df1896df28a880c91fe1dded2de4d59a3e695c6d04eb71e5acc360");
+    assert_string_equal(trace, "6c3282382b17c151778ea79a4a2d4d67931da8222f0dc750c3f19c9edba1ad95");
+}
+
 static void cadence_changes_no_bit(void **state)
 {
     (void)state;
@@ -630,6 +645,7 @@ int main(void)
         cmocka_unit_test(follows_peft),
         cmocka_unit_test(micro_batch_changes_no_bit),
         cmocka_unit_test(threads_and_tiers_change_no_bit),
+        cmocka_unit_test(the_bits_are_known),
         cmocka_unit_test(cadence_changes_no_bit),
         cmocka_unit_test(packing_learns_the_same),
         cmocka_unit_test(seeds_and_options_change_bits),
