@@ -245,5 +245,8 @@ ac_status ac_spec_finish(ac_spec_build *b, ac_err *err)
                            b->name, i, s->token[i].len);
     }
     if (s->model == AC_TOK_BPE_BYTES) return check_byte_level(b, err);
-    return s->byte_fallback ? check_byte_tokens(b, err) : AC_OK;
+    if (s->byte_fallback) return check_byte_tokens(b, err);
+    if (s->unk >= 0) return AC_OK;
+    return ac_fail(err, AC_EFORMAT, "%s: neither byte tokens nor an unknown token are there; some texts could "
+                   "not be encoded", b->name);
 }

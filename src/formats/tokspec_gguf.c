@@ -228,7 +228,7 @@ ac_status ac_tokspec_from_gguf(ac_tokspec *out, const ac_gguf *g, ac_arena *a, a
         st = ac_gguf_str(&s.chat_template, g, "tokenizer.chat_template", err);
     if (!st) st = ac_spec_finish(&b, err);
     ac_arena_release(&tmp);
-    if (st) return st;
+    if (st) return st == AC_ENOENT ? AC_EFORMAT : st;   /* the file is there, a key in it is not */
     s.source = ac_view_of(ac_gguf_path(g));
     *out = s;
     return AC_OK;

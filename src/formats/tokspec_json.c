@@ -59,7 +59,7 @@ static ac_status added_fields(ac_view *content, uint32_t *id, const ac_json *t, 
 {
     ac_status st = ac_json_get_str(content, t, "content", "an added token", err);
     if (!st) st = token_id(id, ac_json_get(t, "id"), b, *content, err);
-    if (st) return ac_err_prefix(err, st, "%s", b->name);
+    if (st) return ac_err_prefix(err, st == AC_ENOENT ? AC_EFORMAT : st, "%s", b->name);
     if (content->len == 0)
         return ac_fail(err, AC_EFORMAT, "%s: added token %u is empty; it would be found everywhere", b->name,
                        *id);

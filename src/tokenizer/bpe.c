@@ -70,8 +70,8 @@ static void join(ac_symbol *s, uint32_t i, uint32_t to)
 
 static void merge_short(const ac_merge_table *m, ac_symbol *s, size_t n)
 {
-    uint32_t rank[SCAN_MAX];
-    size_t slot[SCAN_MAX];
+    uint32_t rank[SCAN_MAX] = { 0 };
+    size_t slot[SCAN_MAX] = { 0 };
     for (uint32_t i = 0; i < n; i++) {
         slot[i] = merge_at(m, s, i);
         rank[i] = slot[i] == SIZE_MAX ? NONE : m->rank[slot[i]];

@@ -91,6 +91,9 @@ static void missing_bytes(void **state)
         "\"<0x41>\":1},\"merges\":[]},\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},"
         "\"content\":\"\xe2\x96\x81\"}}"));
     refused(dir, "1 of the 256 byte tokens");
+    tf_write(dir, "tokenizer.json", AC_VIEW("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},"
+        "\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\xe2\x96\x81\"}}"));
+    refused(dir, "neither byte tokens nor an unknown token");
     tf_write(dir, "tokenizer.json", AC_VIEW("{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}"));
     refused(dir, "vocabulary is empty");
 }
