@@ -402,6 +402,7 @@ static ac_status begin(run *r, ac_err *err)
     /* An adapter folder says that the run is finished. */
     if (!st && !finished(r)) st = ac_remove_tree(r->adapter_dir, err);
     if (!st) st = ac_appender_open(&r->trace, r->trace_path, err);
+    if (!st) st = ac_dir_sync(j->run_dir, err);         /* the names of trace and checkpoints outlive a power cut */
     if (st) return st;
     const ac_event e = { .kind = AC_EV_STAGE, .text = "train", .unit = "steps", .done = r->s.step, .total = r->total };
     return ac_emit(r->sink, &e, err);
