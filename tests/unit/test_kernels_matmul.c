@@ -1,5 +1,6 @@
-/* The matrix product: rule B3 spelled out again here by hand, every tier against ref with memcmp, threads,
- * page ends, and the distance from binary64. Expansion: against blocks that the gguf package expanded. */
+/* The matrix product: rule B3 spelled out again here by hand, threads, page ends, the distance from binary64.
+ * Expansion: against blocks that the gguf package expanded, every binary16. The many shapes are in
+ * tests/kernels/ck_matmul.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -231,44 +232,10 @@ static void rig_close(rig *r)
     ac_mm_workspace_close(&r->ws);
 }
 
-static size_t round_up(size_t n, size_t unit)
-{
-    return (n + unit - 1) / unit * unit;
-}
-
-/* Shapes around the tiles of all tiers, and k around the block. */
-static const struct { size_t m, n, k; } shapes[] = {
-    { 0, 5, 7 }, { 5, 0, 7 }, { 3, 5, 0 }, { 1, 1, 1 }, { 2, 3, 5 }, { 1, 33, 64 }, { 6, 16, 32 },
-    { 7, 17, 33 }, { 13, 31, 31 }, { 14, 32, 32 }, { 15, 33, 65 }, { 29, 47, 511 }, { 5, 64, 512 },
-    { 17, 40, 513 }, { 28, 96, 576 }, { 43, 16, 300 }, { 16, 70, 1023 }, { 9, 20, 1024 },
-    { 4, 130, 1025 }, { 1, 200, 700 }, { 8, 65, 1600 }, { 100, 48, 17 }, { 64, 16, 16 },
-};
 static const ac_dtype types[] = { AC_F32, AC_F16, AC_BF16, AC_Q8_0, AC_Q4_0, AC_Q4_1, AC_Q5_0, AC_Q5_1,
                                   AC_Q4_K, AC_Q5_K, AC_Q6_K };
 
-static void test_tiers_and_threads_give_refs_bytes(void **state)
-{
-    AC_UNUSED(state);
-    rig r = rig_open();
-    for (size_t i = 0; i < AC_COUNTOF(shapes); i++) {
-        for (size_t f = AC_MM_NT; f <= AC_MM_TN; f++) {
-            for (size_t j = 0; j < AC_COUNTOF(types); j++) {
-                if (f == AC_MM_TN && types[j] != AC_F32) continue;
-                mm_case t = { .form = (ac_mm_form)f, .type = types[j], .m = shapes[i].m, .n = shapes[i].n,
-                    .k = shapes[i].k, .pad_a = i % 3 * 5, .pad_b = i % 2 * 3, .pad_c = i % 5,
-                    .accumulate = (i + j + f) % 2 != 0 };
-                size_t *along = f == AC_MM_NT ? &t.k : &t.n;
-                *along = round_up(*along, ac_dtype_block_elems(types[j]));
-                /* K types make every side long: one thread count a shape is enough for them. */
-                const size_t pools = t.m * t.n * t.k > 400000 ? 2 : 4;
-                check_case(&t, r.pool, pools, r.ws);
-            }
-        }
-    }
-    rig_close(&r);
-}
-
-static void test_large_enough_for_every_loop(void **state)
+static void test_threads_give_refs_bytes(void **state)
 {
     AC_UNUSED(state);
     static const mm_case cases[] = {
@@ -456,8 +423,7 @@ int main(void)
         cmocka_unit_test(test_expand_against_oracle),
         cmocka_unit_test(test_expand_tiers_agree),
         cmocka_unit_test(test_f16_every_value),
-        cmocka_unit_test(test_tiers_and_threads_give_refs_bytes),
-        cmocka_unit_test(test_large_enough_for_every_loop),
+        cmocka_unit_test(test_threads_give_refs_bytes),
         cmocka_unit_test(test_workspace_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
