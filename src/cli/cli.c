@@ -322,7 +322,7 @@ int ac_cli_main(int argc, char **argv)
     ac_err err = { "" };
     start(&cli, argc, argv);
     const ac_status st = dispatch(&cli, &err);
-    int code = ac_exit_of(st);
+    int code = (int)ac_exit_of(st);
     if (st && st != AC_ENO && !err.text[0])
         (void)ac_fail(&err, st, "failed without a reason (%s); please report it", ac_status_name(st));
     if (st) report(&cli, st, &err);
