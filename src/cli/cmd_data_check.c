@@ -71,12 +71,13 @@ static ac_status show_row(check *k, const ac_sample *s, ac_err *err)
     return st;
 }
 
-static ac_status count_tokens(check *k, const ac_dataset *d, ac_err *err)
+/* And shows the first `most` rows. */
+static ac_status count_tokens(check *k, const ac_dataset *d, size_t most, ac_err *err)
 {
     ac_status st = AC_OK;
     k->n_tokens += d->n_tokens;
     k->n_targets += d->n_targets;
-    for (size_t i = 0; i < d->n && i < (size_t)a.show_mask && !st; i++) st = show_row(k, &d->sample[i], err);
+    for (size_t i = 0; i < d->n && i < most && !st; i++) st = show_row(k, &d->sample[i], err);
     return st;
 }
 
@@ -94,7 +95,7 @@ static ac_status check_file(check *k, const char *path, ac_err *err)
     if (!st && a.model) {
         if (rows.format != AC_FORMAT_TEXT && !k->l.chat) st = ac_load_chat(&k->l, a.chat_format, err);
         if (!st) st = ac_dataset_build(&d, &rows, k->l.tokenizer, k->l.chat, &o, &k->cli->sink, err);
-        if (!st) st = count_tokens(k, &d, err);
+        if (!st) st = count_tokens(k, &d, (size_t)a.show_mask, err);
     }
     ac_dataset_release(&d);
     ac_rows_release(&rows);
@@ -167,9 +168,10 @@ static ac_status check_contract(check *k, ac_err *err)
     if (!st) st = ac_load_tokenizer(&k->l, model, err);
     if (!st) st = ac_train_data(&d, &train, &k->l, &k->contract, v->train, &k->cli->sink, err);
     if (!st) st = ac_rows_check(next_findings(k, v->train), &train, err);
-    if (!st) st = count_tokens(k, &d, err);
+    if (!st) st = count_tokens(k, &d, (size_t)a.show_mask, err);
     if (!st && v->valid) {
         st = ac_train_data(&dv, &valid, &k->l, &k->contract, v->valid, &k->cli->sink, err);
+        if (!st) st = count_tokens(k, &dv, 0, err);
         if (!st) st = ac_rows_check(next_findings(k, v->valid), &valid, err);
         if (!st) st = ac_rows_overlap(next_findings(k, "train against valid"), &train, &valid, err);
     }

@@ -128,9 +128,12 @@ static void stage_begin(ac_progress *p, const ac_event *e)
     if (p->tty) show(p, true);
 }
 
-static void stage_end(ac_progress *p)
+/* A stage that ends well has done all of its units, whether or not the last ones were told. */
+static void stage_end(ac_progress *p, const ac_event *e)
 {
     if (!p->in_stage) return;
+    if (e->done) p->done = e->done;
+    else if (p->total) p->done = p->total;
     ac_progress_clear(p);
     p->in_stage = false;
     if (p->quiet) return;
@@ -171,7 +174,7 @@ static ac_status emit(void *ctx, const ac_event *e, ac_err *err)
     switch (e->kind) {
     case AC_EV_STAGE: stage_begin(p, e); break;
     case AC_EV_PROGRESS: progress(p, e); break;
-    case AC_EV_STAGE_END: stage_end(p); break;
+    case AC_EV_STAGE_END: stage_end(p, e); break;
     case AC_EV_NOTE:
         if (!p->quiet) line(p, "", e->text ? e->text : "");
         break;
