@@ -14,7 +14,7 @@
 typedef struct {
     ac_contract *c;
     ac_view text;
-    bool given[128];          /* by key index */
+    const ac_json *given[128];    /* by key index: where it stands, NULL: not there */
     ac_err *err;
 } reader;
 
@@ -177,8 +177,11 @@ static ac_status read_section(reader *r, const ac_json *section)
     while (i < ac_n_sections && !ac_view_eq_str(section->key, ac_sections[i].name)) i++;
     if (i == ac_n_sections) {
         char text[200];
-        snprintf(text, sizeof text, "unknown section \"" AC_VIEW_FMT "\"; sections are base, data, eval, method",
-                 AC_VIEW_ARG(ac_view_slice(section->key, 0, 60)));
+        char near[80];
+        const char *other = ac_key_near((ac_view){ NULL, 0 }, section->key, near, sizeof near);
+        snprintf(text, sizeof text, "unknown section \"" AC_VIEW_FMT "\"; sections are base, data, eval, method%s%s%s",
+                 AC_VIEW_ARG(ac_view_slice(section->key, 0, 60)), other ? " (the key " : "", other ? other : "",
+                 other ? "?)" : "");
         return at(r, section, text);
     }
     if (section->type == AC_JSON_NULL) return AC_OK;
@@ -188,39 +191,48 @@ static ac_status read_section(reader *r, const ac_json *section)
         if (k == ac_n_keys) return unknown(r, v, section->key, v->key);
         /* A key without a value is the same as no key, where there need not be one. */
         if (v->type == AC_JSON_NULL && !ac_keys[k].required) continue;
-        r->given[k] = true;
+        r->given[k] = v;
         const ac_status st = set_value(r, &ac_keys[k], v);
         if (st) return st;
     }
     return AC_OK;
 }
 
-static bool given(const reader *r, const char *section, const char *name)
+static const ac_json *given(const reader *r, const char *section, const char *name)
 {
     return r->given[ac_key_find(ac_view_of(section), ac_view_of(name))];
 }
 
-/* Keys that would be ignored because of another one are refused (T7). */
+/* Keys that would be ignored because of another one are refused where they stand (T7), and so are values that
+ * do not go together. */
 static ac_status check_useless(const reader *r)
 {
     const ac_contract_values *v = &r->c->v;
-    const struct { bool bad; const char *what; } rules[] = {
-        { v->warmup_steps > 0 && given(r, "method", "warmup_ratio"),
+    const struct { const ac_json *where; bool bad; const char *what; } rules[] = {
+        { given(r, "method", "warmup_ratio"), v->warmup_steps > 0,
           "method.warmup_ratio has no effect beside method.warmup_steps; keep one" },
-        { v->max_steps > 0 && given(r, "method", "epochs"), "method.epochs has no effect beside method.max_steps; keep one" },
-        { !v->packing && given(r, "method", "pack_len"), "method.pack_len has no effect with method.packing: false" },
-        { !strcmp(v->schedule, "constant") && given(r, "method", "min_lr_ratio"),
+        { given(r, "method", "epochs"), v->max_steps > 0, "method.epochs has no effect beside method.max_steps; keep one" },
+        { given(r, "method", "pack_len"), !v->packing, "method.pack_len has no effect with method.packing: false" },
+        { given(r, "method", "min_lr_ratio"), !strcmp(v->schedule, "constant"),
           "method.min_lr_ratio has no effect with method.schedule: constant" },
-        { !v->valid && given(r, "method", "eval_every"), "method.eval_every has no effect without data.valid" },
-        { !v->valid && v->patience > 0, "method.patience has no effect without data.valid" },
-        { !v->docs && (given(r, "eval", "rag_top") || given(r, "eval", "rag_chunk_tokens") ||
-                       given(r, "eval", "rag_overlap_tokens")), "eval.rag_* has no effect without eval.docs" },
-        { v->rag_overlap_tokens >= v->rag_chunk_tokens, "eval.rag_overlap_tokens must be under eval.rag_chunk_tokens" },
-        { v->packing && v->pack_len < v->max_len && given(r, "method", "pack_len") && given(r, "data", "max_len"),
+        { given(r, "method", "eval_every"), !v->valid, "method.eval_every has no effect without data.valid" },
+        { given(r, "method", "patience"), !v->valid, "method.patience has no effect without data.valid" },
+        { given(r, "eval", "rag_top"), !v->docs, "eval.rag_top has no effect without eval.docs" },
+        { given(r, "eval", "rag_chunk_tokens"), !v->docs, "eval.rag_chunk_tokens has no effect without eval.docs" },
+        { given(r, "eval", "rag_overlap_tokens"), !v->docs, "eval.rag_overlap_tokens has no effect without eval.docs" },
+        { given(r, "eval", "rag_overlap_tokens"), v->rag_overlap_tokens >= v->rag_chunk_tokens,
+          "eval.rag_overlap_tokens must be under eval.rag_chunk_tokens" },
+        { given(r, "eval", "rag_chunk_tokens"), v->rag_overlap_tokens >= v->rag_chunk_tokens,
+          "eval.rag_chunk_tokens must be over eval.rag_overlap_tokens" },
+        { given(r, "method", "pack_len"), v->packing && v->pack_len < v->max_len,
           "method.pack_len must be at least data.max_len, or a long row fits no unit" },
+        { given(r, "method", "micro_batch"), v->micro_batch > v->batch_rows,
+          "method.micro_batch must be at most method.batch_rows: a step has no more units" },
+        { given(r, "data", "valid"), v->valid && !strcmp(v->valid, v->train),
+          "data.valid is the file of data.train; validate on other rows" },
     };
     for (size_t i = 0; i < AC_COUNTOF(rules); i++)
-        if (rules[i].bad) return ac_fail(r->err, AC_ECONTRACT, "%s: %s", r->c->path, rules[i].what);
+        if (rules[i].where && rules[i].bad) return at(r, rules[i].where, rules[i].what);
     return AC_OK;
 }
 
@@ -240,11 +252,13 @@ static ac_status read_tree(reader *r, const ac_json *root)
         const ac_status st = set_preset(r, &ac_keys[i]);
         if (st) return st;
     }
-    /* A packed unit must hold the longest row; only one of the two may have been thought about. */
-    if (r->c->v.pack_len < r->c->v.max_len) {
-        if (given(r, "method", "pack_len") && !given(r, "data", "max_len")) r->c->v.max_len = r->c->v.pack_len;
-        else if (!given(r, "method", "pack_len")) r->c->v.pack_len = r->c->v.max_len;
-    }
+    /* Defaults follow what was given: a packed unit holds the longest row, and a micro-batch is no larger than
+     * the batch. */
+    ac_contract_values *v = &r->c->v;
+    if (!given(r, "method", "pack_len") && v->pack_len < v->max_len) v->pack_len = v->max_len;
+    if (!given(r, "data", "max_len") && given(r, "method", "pack_len") && v->pack_len < v->max_len)
+        v->max_len = v->pack_len;
+    if (!given(r, "method", "micro_batch") && v->micro_batch > v->batch_rows) v->micro_batch = v->batch_rows;
     return check_useless(r);
 }
 

@@ -7,12 +7,13 @@
 #include "data/data.h"
 #include "eval/cases.h"
 #include "eval/stats.h"
+#include "rag/rag.h"
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 
 #define MIN_CASES     30
 #define MIN_PER_CLASS 5
-#define MAX_SHOWN     40
+#define MAX_SHOWN     40     /* warnings; what blocks is shown up to ten times that */
 
 typedef struct {
     ac_contract *c;
@@ -23,8 +24,13 @@ typedef struct {
     ac_cases cases;
     ac_row_file train, valid;
     ac_arena arena;
-    size_t n_shown, n_blocking, n_accepted;
+    ac_tokenizer *tok;
+    ac_chat *chat;
+    ac_leak_text *texts;                 /* the cases, as the leak check wants them */
+    const char *canary;
+    size_t n_warned, n_blocking, n_accepted, n_clusters;
     ac_str blocking;                     /* ids, for the refusal */
+    ac_str blocks, warns;                /* lines for the report, worst first */
     bool *used;                          /* which accepted ids met a finding */
 } freezer;
 
@@ -40,21 +46,32 @@ static bool accepted(freezer *f, const char *id)
     return false;
 }
 
-static void take_finding(freezer *f, const ac_finding *x, const char *file)
+static void take_finding(freezer *f, const ac_finding *x)
 {
     const bool fails = x->severity == AC_FIND_FAIL, ok = fails && accepted(f, x->id);
-    if (fails && ok) f->n_accepted++;
-    if (fails && !ok) {
-        if (f->n_blocking < 10) ac_str_appendf(&f->blocking, "%s%s", f->n_blocking ? ", " : "", x->id);
-        f->n_blocking++;
+    if (x->severity == AC_FIND_NOTE) return;
+    if (!fails) {
+        if (f->n_warned++ < MAX_SHOWN) ac_str_appendf(&f->warns, "warning  %s  %s\n", x->id, x->text);
+        return;
     }
-    if (x->severity == AC_FIND_NOTE || ++f->n_shown > MAX_SHOWN) return;
-    ac_str_appendf(f->report, "%s %s  %s: %s\n", ok ? "accepted" : fails ? "BLOCKS  " : "warning ", x->id, file, x->text);
+    if (ok) f->n_accepted++;
+    else if (f->n_blocking++ < 10) ac_str_appendf(&f->blocking, "%s%s", f->n_blocking > 1 ? ", " : "", x->id);
+    if (f->n_blocking + f->n_accepted <= 10 * MAX_SHOWN)
+        ac_str_appendf(&f->blocks, "%s %s  %s\n", ok ? "accepted" : "BLOCKS  ", x->id, x->text);
 }
 
-static void take_all(freezer *f, ac_findings *list, const char *file)
+typedef enum { TAKE_ALL, TAKE_FAILURES, TAKE_NEW } take_what;
+
+/* TAKE_NEW leaves out what is about the cases alone and was said when the first file was checked; of documents only
+ * failures count: they may hold answers, and questions like the cases'. */
+static void take(freezer *f, ac_findings *list, take_what what)
 {
-    for (size_t i = 0; i < list->n; i++) take_finding(f, &list->finding[i], file);
+    for (size_t i = 0; i < list->n; i++) {
+        const ac_finding *x = &list->finding[i];
+        if (what != TAKE_ALL && !strcmp(x->kind, "case-duplicate")) continue;
+        if (what == TAKE_FAILURES && x->severity != AC_FIND_FAIL) continue;
+        take_finding(f, x);
+    }
     ac_findings_release(list);
 }
 
@@ -68,7 +85,7 @@ static int choice(const char *value, const char *const *names)
 }
 
 /* The rows as training will see them: masks, lengths, rows without a target. */
-static ac_status check_rows(freezer *f, ac_row_file *rows, const char *path, const ac_tokenizer *tok, ac_chat **chat)
+static ac_status check_rows(freezer *f, ac_row_file *rows, const char *path)
 {
     static const char *const masks[] = { "assistant", "last", "none" };
     static const char *const longs[] = { "refuse", "truncate", "drop" };
@@ -78,34 +95,28 @@ static ac_status check_rows(freezer *f, ac_row_file *rows, const char *path, con
     ac_dataset set = { 0 };
     ac_findings found = { 0 };
     ac_status st = ac_rows_read(rows, path, AC_FORMAT_AUTO, f->err);
-    if (!st && rows->format != AC_FORMAT_TEXT && !*chat) st = ac_chat_open(chat, tok, v->chat_format, f->err);
-    if (!st) st = ac_dataset_build(&set, rows, tok, *chat, &opts, f->o->sink, f->err);
+    if (!st) st = ac_dataset_build(&set, rows, f->tok, f->chat, &opts, f->o->sink, f->err);
     if (!st)
         ac_str_appendf(f->report, "%s: %zu rows (%s), %zu tokens, %zu of them supervised, longest row %zu%s\n", path, set.n,
                        ac_row_format_name(rows->format), set.n_tokens, set.n_targets, set.max_len,
                        set.n_truncated + set.n_dropped ? "; long rows were cut or dropped" : "");
     if (!st) st = ac_rows_check(&found, rows, f->err);
-    take_all(f, &found, path);
+    take(f, &found, TAKE_ALL);
     ac_dataset_release(&set);
     return st;
 }
 
 static ac_status check_data(freezer *f)
 {
-    ac_tokenizer *tok = NULL;
-    ac_chat *chat = NULL;
     ac_findings found = { 0 };
-    ac_status st = ac_tokenizer_open(&tok, f->seal[AC_SEAL_BASE].full, f->err);
-    if (!st) st = check_rows(f, &f->train, f->seal[AC_SEAL_TRAIN].full, tok, &chat);
-    if (!st && f->c->v.valid) {
-        st = check_rows(f, &f->valid, f->seal[AC_SEAL_VALID].full, tok, &chat);
-        if (!st) st = ac_rows_overlap(&found, &f->train, &f->valid, f->err);
-        take_all(f, &found, f->seal[AC_SEAL_VALID].full);
-    }
+    ac_status st = ac_tokenizer_open(&f->tok, f->seal[AC_SEAL_BASE].full, f->err);
     /* The arms speak in the chat format even when the rows are plain text. */
-    if (!st && !chat) st = ac_chat_open(&chat, tok, f->c->v.chat_format, f->err);
-    ac_chat_close(&chat);
-    ac_tokenizer_close(&tok);
+    if (!st) st = ac_chat_open(&f->chat, f->tok, f->c->v.chat_format, f->err);
+    if (!st) st = check_rows(f, &f->train, f->seal[AC_SEAL_TRAIN].full);
+    if (st || !f->c->v.valid) return st;
+    st = check_rows(f, &f->valid, f->seal[AC_SEAL_VALID].full);
+    if (!st) st = ac_rows_overlap(&found, &f->train, &f->valid, f->err);
+    take(f, &found, TAKE_ALL);
     return st;
 }
 
@@ -130,19 +141,110 @@ static ac_status leak_text(freezer *f, const ac_case *c, ac_leak_text *out)
     return ok ? AC_OK : ac_fail_nomem(f->err, 256);
 }
 
-static ac_status check_leaks(freezer *f)
+static ac_status leak_texts(freezer *f)
+{
+    const ac_view canary = f->cases.canary;
+    f->texts = ac_arena_alloc_array(&f->arena, f->cases.n, sizeof *f->texts);
+    f->canary = canary.ptr ? ac_arena_strndup(&f->arena, canary.ptr, canary.len) : NULL;
+    if (!f->texts || (canary.ptr && !f->canary)) return ac_fail_nomem(f->err, f->cases.n * sizeof *f->texts);
+    for (size_t i = 0; i < f->cases.n; i++) {
+        const ac_status st = leak_text(f, &f->cases.item[i], &f->texts[i]);
+        if (st) return st;
+    }
+    return AC_OK;
+}
+
+static ac_status check_leaks_in(freezer *f, const ac_row_file *rows, take_what what)
 {
     ac_findings found = { 0 };
-    ac_leak_text *texts = ac_arena_alloc_array(&f->arena, f->cases.n, sizeof *texts);
-    char *canary = f->cases.canary.ptr ? ac_arena_strndup(&f->arena, f->cases.canary.ptr, f->cases.canary.len) : NULL;
-    if (!texts || (f->cases.canary.ptr && !canary)) return ac_fail_nomem(f->err, f->cases.n * sizeof *texts);
-    ac_status st = AC_OK;
-    for (size_t i = 0; i < f->cases.n && !st; i++) st = leak_text(f, &f->cases.item[i], &texts[i]);
-    if (!st) st = ac_leak_check(&found, texts, f->cases.n, &f->train, canary, f->err);
-    take_all(f, &found, f->seal[AC_SEAL_TRAIN].full);
-    if (!st && f->c->v.valid) st = ac_leak_check(&found, texts, f->cases.n, &f->valid, canary, f->err);
-    take_all(f, &found, f->seal[AC_SEAL_VALID].path ? f->seal[AC_SEAL_VALID].full : "");
+    const ac_status st = ac_leak_check(&found, f->texts, f->cases.n, rows, f->canary, f->err);
+    take(f, &found, what);
     return st;
+}
+
+/* The passages of one document as rows of text; their "line" is the passage's number in it. */
+static ac_status document_rows(const ac_rag *r, size_t from, size_t n, ac_row_file *out, const char *dir, ac_err *err)
+{
+    ac_passage p;
+    ac_status st = AC_OK;
+    *out = (ac_row_file){ .format = AC_FORMAT_TEXT, .n = n };
+    out->row = ac_arena_alloc_array(&out->arena, n, sizeof *out->row);
+    for (size_t i = 0; out->row && i < n && !st; i++) {
+        if ((st = ac_rag_chunk_at(r, from + i, &p))) break;
+        ac_message *m = ac_arena_alloc(&out->arena, sizeof *m);
+        char *text = ac_arena_printf(&out->arena, AC_VIEW_FMT "\n" AC_VIEW_FMT, AC_VIEW_ARG(p.heading), AC_VIEW_ARG(p.text));
+        if (!out->path) out->path = ac_arena_printf(&out->arena, "%s/" AC_VIEW_FMT, dir, AC_VIEW_ARG(p.source));
+        if (!m || !text || !out->path) st = ac_fail_nomem(err, p.text.len);
+        else {
+            *m = (ac_message){ .role = AC_ROLE_ASSISTANT, .content = ac_view_of(text), .train = -1 };
+            out->row[i] = (ac_row){ .line = i + 1, .n_messages = 1, .message = m };
+        }
+    }
+    return out->row ? st : ac_fail_nomem(err, n * sizeof *out->row);
+}
+
+static ac_status check_documents(freezer *f)
+{
+    const ac_contract_values *v = &f->c->v;
+    const ac_rag_opts opts = { .chunk_tokens = (size_t)v->rag_chunk_tokens,
+                               .overlap_tokens = (size_t)v->rag_overlap_tokens, .top = (size_t)v->rag_top };
+    const char *dir = f->seal[AC_SEAL_DOCS].full;
+    ac_rag *r = NULL;
+    ac_status st = ac_rag_open(&r, dir, f->tok, &opts, f->err);
+    const size_t n = st ? 0 : ac_rag_chunks(r);
+    for (size_t from = 0, to; from < n && !st; from = to) {
+        ac_passage first, p;
+        ac_row_file rows = { 0 };
+        st = ac_rag_chunk_at(r, from, &first);
+        for (to = from + 1; !st && to < n; to++)
+            if ((st = ac_rag_chunk_at(r, to, &p)) || !ac_view_eq(p.source, first.source)) break;
+        if (!st) st = document_rows(r, from, to - from, &rows, dir, f->err);
+        if (!st) st = check_leaks_in(f, &rows, TAKE_FAILURES);
+        ac_rows_release(&rows);
+    }
+    if (!st) ac_str_appendf(f->report, "%s: %zu passages\n", dir, n);
+    if (!st && ac_rag_hidden(r))
+        ac_str_appendf(&f->warns, "warning  hidden-text  %s holds %zu characters that cannot be seen; they were left out\n",
+                       dir, ac_rag_hidden(r));
+    ac_rag_close(&r);
+    return st;
+}
+
+static ac_status check_leaks(freezer *f)
+{
+    ac_status st = leak_texts(f);
+    if (!st) st = check_leaks_in(f, &f->train, TAKE_ALL);
+    if (!st && f->c->v.valid) st = check_leaks_in(f, &f->valid, TAKE_NEW);
+    if (!st && f->c->v.docs) st = check_documents(f);
+    return st;
+}
+
+/* Cases of one cluster count once in the verdict, so the smallest visible gain is that of the clusters. */
+static void count_clusters(freezer *f)
+{
+    const ac_cases *c = &f->cases;
+    for (size_t i = 0; i < c->n; i++) {
+        bool first = true;
+        for (size_t j = 0; first && c->item[i].cluster.ptr && j < i; j++)
+            first = !(c->item[j].cluster.ptr && ac_view_eq(c->item[i].cluster, c->item[j].cluster));
+        f->n_clusters += first;
+    }
+}
+
+/* A database that no case asks would be sealed for nothing; a case that asks none that is there cannot be graded. */
+static ac_status check_database(freezer *f)
+{
+    const ac_case *asks = NULL;
+    for (size_t i = 0; !asks && i < f->cases.n; i++)
+        for (size_t k = 0; k < f->cases.item[i].n_asserts; k++)
+            if (f->cases.item[i].assert_[k].type == AC_GRADE_SQL_EQUAL) asks = &f->cases.item[i];
+    if (asks && !f->c->v.database)
+        return ac_fail(f->err, AC_ECONTRACT, "%s:%zu: case \"" AC_VIEW_FMT "\" uses sql-equal, and %s names no "
+                       "eval.database; add it", f->cases.path, asks->line, AC_VIEW_ARG(asks->id), f->c->path);
+    if (!asks && f->c->v.database)
+        return ac_fail(f->err, AC_ECONTRACT, "%s: eval.database has no effect: no case uses sql-equal; remove it",
+                       f->c->path);
+    return AC_OK;
 }
 
 static ac_status check_size(freezer *f)
@@ -154,6 +256,8 @@ static ac_status check_size(freezer *f)
         return ac_fail(f->err, AC_EREFUSED, "%s: %zu cases (%zu success, %zu refusal, %zu edge) are too few for a verdict: "
                        "at least %d, and %d of each class; add some, or pass --accept-small --reason \"why\"", c->path, c->n,
                        c->n_class[0], c->n_class[1], c->n_class[2], MIN_CASES, MIN_PER_CLASS);
+    if (small && !f->o->accept_small_reason[0])
+        return ac_fail(f->err, AC_EARG, "--accept-small needs --reason: it stays in the lock and in the audit log");
     if (!small && f->o->accept_small_reason)
         return ac_fail(f->err, AC_EARG, "--accept-small has no meaning here: the cases are enough");
     return AC_OK;
@@ -179,10 +283,15 @@ static ac_status check_references(freezer *f)
 
 static ac_status decide(freezer *f)
 {
-    if (f->n_shown > MAX_SHOWN) ac_str_appendf(f->report, "... and %zu more findings\n", f->n_shown - MAX_SHOWN);
+    ac_str_append(f->report, ac_str_view(&f->blocks));
+    ac_str_append(f->report, ac_str_view(&f->warns));
+    if (f->n_warned > MAX_SHOWN)
+        ac_str_appendf(f->report, "... and %zu more warnings; accord data check shows them\n", f->n_warned - MAX_SHOWN);
     for (size_t i = 0; i < f->o->n_accept_leak; i++)
         if (!f->used[i])
             return ac_fail(f->err, AC_EARG, "--accept-leak %s: there is no such blocking finding", f->o->accept_leak[i]);
+    if (f->n_accepted && !(f->o->accept_leak_reason && f->o->accept_leak_reason[0]))
+        return ac_fail(f->err, AC_EARG, "--accept-leak needs --reason: it stays in the lock and in the audit log");
     if (f->n_blocking)
         return ac_fail(f->err, AC_EREFUSED, "%zu finding%s would fool the verdict: %s%s; remove those rows, or accept each "
                        "with --accept-leak ID --reason \"why\"", f->n_blocking, f->n_blocking == 1 ? "" : "s",
@@ -213,6 +322,7 @@ static void write_cases(ac_jw *w, const freezer *f)
 {
     ac_jw_object(w, "cases");
     ac_jw_u64(w, "n", f->cases.n);
+    ac_jw_u64(w, "clusters", f->n_clusters);
     for (size_t i = 0; i < AC_CLASS_COUNT; i++) ac_jw_u64(w, ac_class_name((ac_class)i), f->cases.n_class[i]);
     if (f->cases.canary.ptr) ac_jw_str(w, "canary", f->cases.canary);
     ac_jw_end_object(w);
@@ -232,7 +342,7 @@ static ac_status compose(ac_str *out, const freezer *f, uint64_t number, const c
     ac_jw_cstr(&w, "previous", previous);
     write_sealed(&w, f);
     write_cases(&w, f);
-    ac_jw_f64(&w, "smallest_visible_gain_points", ac_stats_smallest_gain(f->cases.n));
+    ac_jw_f64(&w, "smallest_visible_gain_points", ac_stats_smallest_gain(f->n_clusters));
     ac_jw_cstr(&w, "accept_small", f->o->accept_small_reason);
     ac_jw_array(&w, "accepted");
     for (size_t i = 0; i < f->o->n_accept_leak; i++) {
@@ -263,18 +373,25 @@ static const char *previous_of(const ac_lock *l)
     return p && p->type == AC_JSON_STRING ? p->text.ptr : NULL;
 }
 
+/* The lock that is there, if any: *had. One that cannot be read stops the freeze, for its number and its hash are
+ * what the next one follows. */
+static ac_status read_old(freezer *f, ac_lock *old, bool *had)
+{
+    ac_err own = { 0 };
+    const ac_status st = ac_lock_read(old, f->c, &own);
+    *had = st == AC_OK;
+    return st == AC_OK || st == AC_EREFUSED ? AC_OK : ac_fail(f->err, st, "%s", own.text);
+}
+
 static ac_status write_lock(freezer *f, ac_lock *out)
 {
     ac_lock old = { 0 };
-    ac_err ignored = { 0 };
     ac_str text = { 0 };
     char hex[AC_SHA256_HEX];
+    bool had = false;
     const char *path = ac_path_join(&f->arena, f->c->dir, "accord.lock");
-    if (!path) return ac_fail_nomem(f->err, strlen(f->c->dir));
-    /* A lock that cannot be read any more has no say; a new one follows nothing. */
-    const bool had = ac_lock_read(&old, f->c, &ignored) == AC_OK;
-    ac_status st = AC_OK;
-    if (had) {
+    ac_status st = path ? read_old(f, &old, &had) : ac_fail_nomem(f->err, strlen(f->c->dir));
+    if (!st && had) {
         st = compose(&text, f, old.number, previous_of(&old));
         if (!st && ac_view_eq(ac_str_view(&text), ac_str_view(&old.text))) {
             *out = old;
@@ -286,8 +403,11 @@ static ac_status write_lock(freezer *f, ac_lock *out)
         ac_str_reset(&text);
     }
     if (!st) st = compose(&text, f, had ? old.number + 1 : 1, had ? hex : NULL);
+    ac_lock made = { 0 };
+    if (!st) st = ac_lock_parse(&made, ac_str_view(&text), path, f->err);
     if (!st) st = ac_file_write_atomic(path, text.ptr, text.len, f->err);
-    if (!st) st = ac_lock_parse(out, ac_str_view(&text), path, f->err);
+    if (st) ac_lock_release(&made);
+    else *out = made;
     ac_lock_release(&old);
     ac_str_release(&text);
     return st;
@@ -297,19 +417,25 @@ ac_status ac_freeze(ac_lock *out, ac_contract *c, const ac_freeze_opts *o, ac_st
 {
     freezer f = { .c = c, .o = o, .report = report, .err = err };
     f.used = ac_arena_alloc_array(&f.arena, o->n_accept_leak + 1, sizeof *f.used);
-    ac_status st = f.used ? ac_seal_all(f.seal, c, o->sink, err) : ac_fail_nomem(err, o->n_accept_leak);
+    ac_status st = f.used ? ac_seal_all(f.seal, c, false, o->sink, err) : ac_fail_nomem(err, o->n_accept_leak);
     if (!st) st = ac_cases_read(&f.cases, f.seal[AC_SEAL_CASES].full, err);
     if (!st) st = check_size(&f);
+    if (!st) st = check_database(&f);
     if (!st) st = check_references(&f);
     if (!st) st = check_data(&f);
     if (!st) st = check_leaks(&f);
     if (!st) st = decide(&f);
     if (!st && !ac_str_ok(report)) st = ac_fail_nomem(err, report->len);
+    if (!st) count_clusters(&f);
     if (!st) st = write_lock(&f, out);
+    ac_chat_close(&f.chat);
+    ac_tokenizer_close(&f.tok);
     ac_cases_release(&f.cases);
     ac_rows_release(&f.train);
     ac_rows_release(&f.valid);
     ac_str_release(&f.blocking);
+    ac_str_release(&f.blocks);
+    ac_str_release(&f.warns);
     ac_arena_release(&f.arena);
     return st;
 }

@@ -6,6 +6,7 @@
 #include "contract/lock_int.h"
 #include "contract/schema_int.h"
 #include "rag/rag.h"
+#include "tokenizer/tokenizer.h"
 
 #define MAX_LOCK ((size_t)16 << 20)
 
@@ -43,36 +44,59 @@ static ac_status hash_folder(ac_sha256 *out, const char *dir, ac_err *err)
     return st;
 }
 
+/* The content that decides ids, as this program reads it: it changes with the reader, too. */
+static ac_status hash_tokenizer(ac_sha256 *out, const char *model, ac_err *err)
+{
+    ac_tokenizer *t = NULL;
+    ac_status st = ac_tokenizer_open(&t, model, err);
+    if (!st) st = ac_tokenizer_hash(t, out, err);
+    ac_tokenizer_close(&t);
+    return st;
+}
+
 static ac_status hash_one(ac_sealed *s, ac_seal which, ac_err *err)
 {
+    if (which == AC_SEAL_TOKENIZER) return hash_tokenizer(&s->hash, s->full, err);
     if (which == AC_SEAL_DOCS) return ac_rag_hash(&s->hash, s->full, err);
     if (which == AC_SEAL_BASE && ac_path_is_dir(s->full)) return hash_folder(&s->hash, s->full, err);
     return ac_sha256_file(&s->hash, s->full, err);
 }
 
-ac_status ac_seal_all(ac_sealed out[AC_SEAL_COUNT], ac_contract *c, const ac_sink *sink, ac_err *err)
+static ac_status seal_one(ac_sealed *s, ac_seal which, ac_contract *c, bool gone_ok, ac_err *err)
+{
+    ac_err own = { 0 };
+    ac_status st = AC_OK;
+    const bool of_base = which == AC_SEAL_BASE || which == AC_SEAL_TOKENIZER;
+    if (of_base) st = ac_contract_model_path(c, &s->full, &own);
+    else if (!(s->full = ac_contract_path(c, s->path))) st = ac_fail_nomem(&own, strlen(s->path));
+    if (!st) st = hash_one(s, which, &own);
+    if (st == AC_ENOENT && gone_ok && !of_base) {
+        s->missing = true;
+        return AC_OK;
+    }
+    return st ? ac_fail(err, st, "%s: %s", s->name, own.text) : AC_OK;
+}
+
+ac_status ac_seal_all(ac_sealed out[AC_SEAL_COUNT], ac_contract *c, bool gone_ok, const ac_sink *sink, ac_err *err)
 {
     const ac_contract_values *v = &c->v;
     const struct { const char *name, *path; } all[AC_SEAL_COUNT] = {
-        { "base.model", v->base_model }, { "data.train", v->train }, { "data.valid", v->valid },
-        { "eval.cases", v->cases }, { "eval.docs", v->docs }, { "eval.database", v->database },
+        [AC_SEAL_BASE] = { "base.model", v->base_model }, [AC_SEAL_TOKENIZER] = { "base.tokenizer", v->base_model },
+        [AC_SEAL_TRAIN] = { "data.train", v->train },     [AC_SEAL_VALID] = { "data.valid", v->valid },
+        [AC_SEAL_CASES] = { "eval.cases", v->cases },     [AC_SEAL_DOCS] = { "eval.docs", v->docs },
+        [AC_SEAL_DATABASE] = { "eval.database", v->database },
     };
     ac_event ev = { .kind = AC_EV_STAGE, .text = "hash", .unit = "inputs", .total = AC_SEAL_COUNT };
-    ac_status st = sink ? ac_emit(sink, &ev, err) : AC_OK;
+    ac_status st = ac_emit(sink, &ev, err);
+    ev.kind = AC_EV_PROGRESS;
     for (size_t i = 0; i < AC_SEAL_COUNT && !st; i++) {
         out[i] = (ac_sealed){ .name = all[i].name, .path = all[i].path };
-        if (!all[i].path) continue;
-        if (i == AC_SEAL_BASE) st = ac_contract_model_path(c, &out[i].full, err);
-        else if (!(out[i].full = ac_contract_path(c, all[i].path))) st = ac_fail_nomem(err, strlen(all[i].path));
-        if (!st) st = hash_one(&out[i], (ac_seal)i, err);
-        if (st) st = ac_err_prefix(err, st, "%s", all[i].name);
-        ev.kind = AC_EV_PROGRESS;
+        if (all[i].path) st = seal_one(&out[i], (ac_seal)i, c, gone_ok, err);
         ev.done = i + 1;
-        if (!st && sink) st = ac_emit(sink, &ev, err);
+        if (!st) st = ac_emit(sink, &ev, err);
     }
     ev.kind = AC_EV_STAGE_END;
-    if (!st && sink) st = ac_emit(sink, &ev, err);
-    return st;
+    return st ? st : ac_emit(sink, &ev, err);
 }
 
 /* ---- values ---------------------------------------------------------------------------------------------- */
@@ -116,7 +140,7 @@ void ac_lock_write_values(ac_jw *w, const char *key, const ac_contract_values *v
 
 static ac_status broken(const char *path, const char *what, ac_err *err)
 {
-    return ac_fail(err, AC_ECONTRACT, "%s: %s; restore it from your repository, or freeze anew", path, what);
+    return ac_fail(err, AC_ECONTRACT, "%s: %s; restore it from your repository, or remove it and freeze anew", path, what);
 }
 
 static ac_status read_counts(ac_lock *l, const char *path, ac_err *err)
@@ -208,14 +232,15 @@ static ac_status compare_values(const ac_lock *l, const ac_contract *c, ac_str *
     for (size_t i = 0; i < ac_n_keys && !st; i++) {
         const ac_json *x = ac_json_get(ac_json_get(sealed, ac_keys[i].section), ac_keys[i].name);
         const ac_json *y = ac_json_get(ac_json_get(tree, ac_keys[i].section), ac_keys[i].name);
-        char name[80];
+        char name[200];
         ac_str_reset(&a);
         ac_str_reset(&b);
         if (x) ac_json_canonical(&a, x);
         if (y) ac_json_canonical(&b, y);
         if (!ac_str_ok(&a) || !ac_str_ok(&b)) st = ac_fail_nomem(err, 64);
         else if (!x || !y || !ac_view_eq(ac_str_view(&a), ac_str_view(&b))) {
-            snprintf(name, sizeof name, "%s.%s", ac_keys[i].section, ac_keys[i].name);
+            snprintf(name, sizeof name, "%s.%s (%.60s, now %.60s)", ac_keys[i].section, ac_keys[i].name,
+                     x ? ac_str_c(&a) : "not sealed", ac_str_c(&b));
             name_change(changed, n, name);
         }
     }
@@ -233,6 +258,11 @@ static void compare_seals(const ac_lock *l, const ac_sealed s[AC_SEAL_COUNT], ac
         const ac_json *hash = ac_json_get(ac_json_get(sealed, s[i].name), "sha256");
         char now[AC_SHA256_HEX], what[400];
         if (!s[i].path) continue;                  /* a name that went away shows among the values */
+        if (s[i].missing) {
+            snprintf(what, sizeof what, "%s (%.300s, now missing)", s[i].name, s[i].path);
+            name_change(changed, n, what);
+            continue;
+        }
         ac_sha256_hex(now, &s[i].hash);
         if (hash && hash->type == AC_JSON_STRING && ac_view_eq_str(hash->text, now)) continue;
         snprintf(what, sizeof what, "the content of %s (%.300s)", s[i].name, s[i].path);
@@ -245,11 +275,11 @@ ac_status ac_gate(const ac_lock *l, ac_contract *c, ac_err *err)
     ac_sealed now[AC_SEAL_COUNT];
     ac_str changed = { 0 };
     size_t n = 0;
-    ac_status st = ac_seal_all(now, c, NULL, err);
+    ac_status st = ac_seal_all(now, c, true, NULL, err);
     if (!st) st = compare_values(l, c, &changed, &n, err);
     if (!st) compare_seals(l, now, &changed, &n);
     if (!st && n)
-        st = ac_fail(err, AC_ECONTRACT, "%s: since it was frozen, %s changed; undo that, or run: accord freeze", c->path,
+        st = ac_fail(err, AC_ECONTRACT, "%s: changed since it was frozen: %s; undo that, or run: accord freeze", c->path,
                      ac_str_c(&changed));
     ac_str_release(&changed);
     return st;

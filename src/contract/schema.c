@@ -92,12 +92,40 @@ size_t ac_key_find(ac_view section, ac_view name)
     return i;
 }
 
+/* What other tools call the same thing: too far from our names for a spelling distance. */
+static const struct { const char *theirs, *section, *name; } also_called[] = {
+    { "base_model", "base", "model" }, { "model_name_or_path", "base", "model" }, { "chat_template", "base", "chat_format" },
+    { "train_file", "data", "train" }, { "valid_file", "data", "valid" }, { "validation", "data", "valid" },
+    { "max_seq_length", "data", "max_len" }, { "max_length", "data", "max_len" }, { "sequence_len", "data", "max_len" },
+    { "mask_prompt", "data", "mask" }, { "max_new_tokens", "eval", "max_tokens" }, { "lora_r", "method", "rank" },
+    { "r", "method", "rank" }, { "lora_rank", "method", "rank" }, { "lora_alpha", "method", "alpha" },
+    { "lora_dropout", "method", "dropout" }, { "use_rslora", "method", "rslora" }, { "scale", "method", "alpha" },
+    { "target_modules", "method", "targets" }, { "lora_target_modules", "method", "targets" },
+    { "keys", "method", "targets" }, { "num_layers", "method", "last_layers" }, { "learning_rate", "method", "lr" },
+    { "lr_scheduler", "method", "schedule" }, { "lr_scheduler_type", "method", "schedule" },
+    { "lr_schedule", "method", "schedule" }, { "warmup", "method", "warmup_steps" }, { "adam_beta1", "method", "beta1" },
+    { "adam_beta2", "method", "beta2" }, { "adam_epsilon", "method", "eps" }, { "max_grad_norm", "method", "clip" },
+    { "num_train_epochs", "method", "epochs" }, { "num_epochs", "method", "epochs" }, { "iters", "method", "max_steps" },
+    { "batch_size", "method", "batch_rows" }, { "micro_batch_size", "method", "micro_batch" },
+    { "per_device_train_batch_size", "method", "micro_batch" }, { "sample_packing", "method", "packing" },
+    { "steps_per_eval", "method", "eval_every" }, { "eval_steps", "method", "eval_every" },
+    { "save_steps", "method", "save_every" }, { "save_total_limit", "method", "keep_checkpoints" },
+    { "early_stopping_patience", "method", "patience" }, { "random_seed", "method", "seed" },
+};
+
 const char *ac_key_near(ac_view section, ac_view name, char *buf, size_t size)
 {
     unsigned best = 4;                     /* further away is no likely slip */
     const ac_key *near = NULL;
+    for (size_t i = 0; i < AC_COUNTOF(also_called); i++) {
+        if (!ac_view_eq_str(name, also_called[i].theirs)) continue;
+        snprintf(buf, size, "%s.%s", also_called[i].section, also_called[i].name);
+        return buf;
+    }
     for (size_t i = 0; i < ac_n_keys; i++) {
+        const size_t most = name.len < strlen(ac_keys[i].name) ? name.len : strlen(ac_keys[i].name);
         const unsigned d = ac_edit_distance(name, ac_view_of(ac_keys[i].name), best);
+        if (d >= most) continue;           /* two short names without a letter in common */
         /* The same name in another section beats a slip of one letter here. */
         const unsigned away = d + !ac_view_eq_str(section, ac_keys[i].section);
         if (away < best) {
