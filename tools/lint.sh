@@ -4,7 +4,7 @@ set -u
 cd "$(dirname "$0")/.."
 bad=0
 python3 tools/check_includes.py || bad=1
-if git grep -nE 'TODO|FIXME|XXX|HACK' -- src tests bench tools ':!tools/lint.sh'; then
+if git grep -nwE 'TODO|FIXME|XXX|HACK' -- src tests bench tools ':!tools/lint.sh'; then
     echo "lint: unfinished marks above"; bad=1
 fi
 if git grep -nE '[[:blank:]]+$' -- '*.c' '*.h' '*.py' '*.sh' '*.md' '*.txt' ':!tests/oracle' ':!tests/fuzz/corpus'; then
@@ -29,7 +29,10 @@ for f in $(git ls-files '*.sh' .ci/run); do
 done
 if command -v cppcheck >/dev/null 2>&1; then
     cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
-        --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches -j "$(nproc)" \
+        --suppress=missingIncludeSystem \
+        `# tables of macros and arrays filled by a loop, which it misreads` \
+        --suppress='preprocessorErrorDirective:src/kernels/x86/*' --suppress='uninitvar:src/kernels/attn_body_int.h' \
+        --suppress='uninitStructMember:src/cli/train_files.c' -j "$(nproc)" \
         -D__x86_64__ -Isrc src || { echo "lint: cppcheck findings above"; bad=1; }
 else
     echo "lint: cppcheck not run: not installed"
