@@ -131,6 +131,7 @@ static const double exp_c[11] = {          /* exp(r) = 1 + (r + r^2 (c0 + r (c1 
 /* exp(x + x_lo), |x_lo| tiny beside x. */
 static double exp_pair(double x, double x_lo)
 {
+    if (x != x) return x;                          /* NaN has no integer part to scale by */
     x = x < -750.0 ? -750.0 : x;
     x = x > 710.0 ? 710.0 : x;
     const double t = fma(x, LOG2_E, ROUND_MAGIC);

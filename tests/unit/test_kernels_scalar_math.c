@@ -136,6 +136,7 @@ static void pow_is_within_limit(void **state)
     assert_true(ac_pow_f64(10000.0, 0.5) == 100.0 && ac_pow_f64(2.0, 10.0) == 1024.0);
     assert_true(ac_pow_f64(0.9, 1.0) == 0.9);
     assert_true(ac_pow_f64(2.0, 5000.0) > 1e308 && ac_pow_f64(2.0, -5000.0) == 0.0);
+    assert_true(isnan(ac_pow_f64(2.0, (double)NAN)));
     assert_true(isnan(ac_pow_f64(-1.0, 2.0)) && isnan(ac_pow_f64(0.0, 1.0)));
 }
 
