@@ -192,7 +192,7 @@ static ac_status unknown_command(int argc, char *const *argv, int at, ac_err *er
     const char *names[128];
     size_t n = 0;
     char typed[256], inner[256] = "";
-    for (; ac_cmds[n] && n < AC_COUNTOF(names); n++) {
+    for (; n < AC_COUNTOF(names) && ac_cmds[n]; n++) {
         const char *name = ac_cmds[n]->name, *space = strchr(name, ' ');
         names[n] = name;
         if (!space || strncmp(argv[at], name, (size_t)(space - name)) != 0

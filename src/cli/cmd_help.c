@@ -27,7 +27,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     const ac_cmd *cmd = NULL;
     const char *names[128];
     size_t n = 0;
-    for (; ac_cmds[n] && n < AC_COUNTOF(names); n++) {
+    for (; n < AC_COUNTOF(names) && ac_cmds[n]; n++) {
         names[n] = ac_cmds[n]->name;
         if (strcmp(names[n], ac_str_c(&name)) == 0) cmd = ac_cmds[n];
     }
