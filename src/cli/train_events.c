@@ -65,8 +65,11 @@ static ac_status cut(const char *path, uint64_t step, ac_err *err)
 
 static ac_status begin(ac_recorder *r, uint64_t step, ac_err *err)
 {
-    const ac_status st = cut(r->path, step, err);
+    ac_status st = r->begin(r->ctx, err);
+    if (st) return st;
+    r->began = true;
     r->last_step = step;
+    st = cut(r->path, step, err);
     return st ? st : ac_appender_open(&r->metrics, r->path, err);
 }
 
@@ -75,7 +78,7 @@ static ac_status emit(void *ctx, const ac_event *e, ac_err *err)
 {
     ac_recorder *r = ctx;
     ac_status st = AC_OK;
-    if (e->kind == AC_EV_STAGE && !r->metrics) st = begin(r, e->done, err);
+    if (e->kind == AC_EV_STAGE && !r->began) st = begin(r, e->done, err);
     if (e->kind == AC_EV_STEP) r->last_step = e->step;
     if (r->metrics && (e->kind == AC_EV_STEP || e->kind == AC_EV_EVAL)) {
         ac_str_reset(&r->line);

@@ -103,13 +103,17 @@ ac_status ac_run_read_state(ac_run_record *rec, ac_err *err)
 {
     ac_arena arena = { 0 };
     const ac_json *o = NULL;
-    ac_view started;
+    ac_view started, lock;
     char *path = NULL;
     int64_t resumed = 0;
     ac_status st = ac_run_path(&path, &arena, rec->dir, "run.json", err);
     if (!st) st = ac_json_parse_file(&o, path, &arena, NULL, err);
     if (!st) st = ac_json_get_str(&started, o, "started", path, err);
+    if (!st) st = ac_json_get_str(&lock, o, "lock", path, err);
     if (!st) st = ac_json_get_i64(&resumed, o, "resumed", path, err);
+    if (!st && !ac_view_eq_str(lock, rec->lock_hex))
+        st = ac_fail(err, AC_ECONTRACT, "run %s stands under another lock (%.16s...) than accord.lock (%.16s...); put its "
+                     "lock and files back, or start a new run", rec->id, lock.len >= 16 ? lock.ptr : "?", rec->lock_hex);
     if (!st) {
         (void)snprintf(rec->started, sizeof rec->started, AC_VIEW_FMT, AC_VIEW_ARG(started));
         rec->resumed = (uint64_t)resumed + 1;

@@ -169,15 +169,15 @@ static ac_status dry_run(work *w, ac_err *err)
     return st;
 }
 
-/* What the audit log and the engine's checkpoints hold of each other. */
-static ac_status record_begin(const work *w, ac_audit_head *head, ac_err *err)
+/* The engine holds the run and has refused nothing: from here on it is a training. */
+static ac_status begin(void *ctx, ac_err *err)
 {
+    work *w = ctx;
     char fields[256];
     (void)snprintf(fields, sizeof fields, "\"run\":\"%s\",\"lock\":\"%s\",\"resumed\":%s", w->rec.id, w->project.lock_hex,
                    w->o->resume ? "true" : "false");
-    ac_status st = ac_audit_append(".", "train", fields, err);
-    if (!st) st = ac_audit_verify(".", head, err);
-    return st;
+    const ac_status st = ac_audit_append(".", "train", fields, err);
+    return st ? st : ac_run_write_start(&w->rec, &w->project, err);
 }
 
 static ac_status record_end(const work *w, const ac_train_result *r, ac_err *err)
@@ -213,10 +213,12 @@ static ac_status train(work *w, ac_train_result *r, ac_err *err)
     char *metrics = NULL;
     ac_audit_head head = { .count = 0 };
     ac_status st = ac_run_path(&metrics, &w->arena, w->dir, "metrics.jsonl", err);
-    if (!st) st = record_begin(w, &head, err);
-    if (st) return st;
+    if (!st) st = ac_audit_verify(".", &head, err);
+    if (st) return st == AC_ENO ? AC_ESTATE : st;       /* a damaged chain stops everything that would append */
     w->events.next = w->cli->sink;
     w->events.path = metrics;
+    w->events.begin = begin;
+    w->events.ctx = w;
     const ac_sink sink = ac_recorder_sink(&w->events);
     const ac_train_job job = {
         .opts = &w->opts, .model = w->l.model, .train = &w->train, .valid = w->valid.n ? &w->valid : NULL,
@@ -276,31 +278,33 @@ static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
     return st;
 }
 
-/* The state on disk says how it ended, whatever that was; the first failure is the one that is told. */
+/* The state on disk says how it ended; the first failure is the one that is told. */
 static ac_status settle(work *w, ac_status st, const ac_train_result *r, ac_err *err)
 {
-    ac_status kept = AC_OK;
-    if (st == AC_ECANCEL) {
-        kept = ac_run_write_state(&w->rec, "stopped", NULL, NULL, NULL);
-        (void)ac_fail(err, st, "checkpointed after step %llu of %llu; go on with: accord train --resume %s",
-                      (unsigned long long)w->events.last_step, (unsigned long long)w->rec.total_steps, w->rec.id);
-    } else if (st) {
-        kept = ac_run_write_state(&w->rec, "failed", NULL, err ? err->text : NULL, NULL);
-        (void)ac_err_prefix(err, st, "run %s", w->rec.id);
-    } else {
-        st = ac_run_write_cost(&w->rec, r, err);
-        if (!st) st = record_end(w, r, err);
-        if (!st) st = ac_run_write_state(&w->rec, "trained", r, NULL, err);
+    if (st && !w->events.began) {                        /* refused: nothing of it stays */
+        if (!w->o->resume) (void)ac_remove_tree(w->dir, NULL);
+        return ac_project_refused("train", st, err);
     }
-    return st ? st : kept;
+    if (st == AC_ECANCEL) {
+        (void)ac_run_write_state(&w->rec, "stopped", NULL, NULL, NULL);
+        if (err) *err = (ac_err){ "" };                  /* the engine cannot know how to go on */
+        return ac_fail(err, st, "checkpointed after step %llu of %llu; go on with: accord train --resume %s",
+                       (unsigned long long)w->events.last_step, (unsigned long long)w->rec.total_steps, w->rec.id);
+    }
+    if (st) {
+        (void)ac_run_write_state(&w->rec, "failed", NULL, err ? err->text : NULL, NULL);
+        return ac_err_prefix(err, st, "run %s", w->rec.id);
+    }
+    st = ac_run_write_cost(&w->rec, r, err);
+    if (!st) st = record_end(w, r, err);
+    return st ? st : ac_run_write_state(&w->rec, "trained", r, NULL, err);
 }
 
 static ac_status run_it(work *w, ac_err *err)
 {
     ac_train_result r = { .steps = 0 };
     ac_status st = open_run(w, err);
-    if (!st) st = ac_run_write_start(&w->rec, &w->project, err);
-    if (st) return st;
+    if (st) return ac_project_refused("train", st, err);
     st = train(w, &r, err);
     st = settle(w, st, &r, err);
     return st ? st : say_done(w, &r, err);

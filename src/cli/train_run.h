@@ -38,16 +38,22 @@ ac_status ac_run_write_state(const ac_run_record *rec, const char *state, const 
 /* env.json, lock.json, README.md, run.json. */
 ac_status ac_run_write_start(const ac_run_record *rec, const ac_project *p, ac_err *err);
 ac_status ac_run_write_cost(const ac_run_record *rec, const ac_train_result *r, ac_err *err);
-/* Reads what a resume needs from run.json: when it began and how often it was resumed. */
+/* Reads what a resume needs from run.json: when it began and how often it was resumed. AC_ECONTRACT when it stands
+ * under another lock. */
 ac_status ac_run_read_state(ac_run_record *rec, ac_err *err);
 
 /* ---- metrics.jsonl (train_events.c) ---- */
 typedef struct {
     ac_sink next;                /* gets every event too */
     const char *path;
+    /* Called once, when the engine has checked everything and holds the run: until then nothing is written, so
+     * that a refused resume, or a second one, leaves the run as it was. */
+    ac_status (*begin)(void *ctx, ac_err *err);
+    void *ctx;
     ac_appender *metrics;        /* opened when training begins */
     ac_str line;
     uint64_t last_step;
+    bool began;
 } ac_recorder;
 ac_sink ac_recorder_sink(ac_recorder *r);
 void    ac_recorder_close(ac_recorder *r);

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -33,29 +34,6 @@ static bool is_run_name(const char *s)
     return true;
 }
 
-ac_status ac_run_create(char **path, ac_arena *a, const char *project, ac_err *err)
-{
-    static atomic_uint made;
-    const char *dir = runs_dir(a, project);
-    if (!dir) return ac_fail_nomem(err, 64);
-    for (int attempt = 0; attempt < 16; attempt++) {
-        char utc[32];
-        const int64_t now = ac_utc_ns();
-        const struct {
-            int64_t now, mono, pid, number;
-        } seed = { now, ac_mono_ns(), (int64_t)getpid(), (int64_t)atomic_fetch_add(&made, 1) };
-        const ac_sha256 h = ac_sha256_of(&seed, sizeof seed);
-        ac_utc_compact(utc, now);
-        char *p = ac_arena_printf(a, "%s/%s-%02x%02x%02x%02x", dir, utc, h.byte[0], h.byte[1], h.byte[2], h.byte[3]);
-        if (!p) return ac_fail_nomem(err, 128);
-        if (ac_path_exists(p)) continue;
-        const ac_status st = ac_mkdir_p(p, err);
-        if (!st) *path = p;
-        return st;
-    }
-    return ac_fail(err, AC_ECREATE, "%s: no free run name; is the clock stuck?", dir);
-}
-
 /* Names of run folders, oldest first; none when there is no folder yet. */
 static ac_status run_names(const char *dir, ac_arena *a, char ***out, size_t *n_out, ac_err *err)
 {
@@ -70,6 +48,42 @@ static ac_status run_names(const char *dir, ac_arena *a, char ***out, size_t *n_
     *out = names;
     *n_out = kept;
     return AC_OK;
+}
+
+/* "latest" is the last name, so a second run of the same second must sort behind the first one. */
+static bool sorts_last(const char *name, char *const *names, size_t n)
+{
+    return n == 0 || strncmp(names[n - 1], name, 16) != 0 || strcmp(names[n - 1], name) < 0;
+}
+
+ac_status ac_run_create(char **path, ac_arena *a, const char *project, ac_err *err)
+{
+    static atomic_uint made;
+    const char *dir = runs_dir(a, project);
+    if (!dir) return ac_fail_nomem(err, 64);
+    for (int attempt = 0; attempt < 256; attempt++) {
+        char utc[32], **names;
+        size_t n;
+        const int64_t now = ac_utc_ns();
+        const struct {
+            int64_t now, mono, pid, number;
+        } seed = { now, ac_mono_ns(), (int64_t)getpid(), (int64_t)atomic_fetch_add(&made, 1) };
+        const ac_sha256 h = ac_sha256_of(&seed, sizeof seed);
+        ac_utc_compact(utc, now);
+        char *name = ac_arena_printf(a, "%s-%02x%02x%02x%02x", utc, h.byte[0], h.byte[1], h.byte[2], h.byte[3]);
+        char *p = name ? ac_path_join(a, dir, name) : NULL;
+        if (!p) return ac_fail_nomem(err, 128);
+        ac_status st = run_names(dir, a, &names, &n, err);
+        if (!st && !sorts_last(name, names, n)) {
+            const struct timespec wait = { 0, 20000000 };    /* at most the rest of the second, 256 times */
+            (void)nanosleep(&wait, NULL);
+            continue;
+        }
+        if (!st) st = ac_mkdir_p(p, err);
+        if (!st) *path = p;
+        return st;
+    }
+    return ac_fail(err, AC_ECREATE, "%s: no free run name; is the clock stuck?", dir);
 }
 
 static ac_status ambiguous(const char *name, char *const *names, size_t first, size_t n, ac_err *err)

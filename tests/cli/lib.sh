@@ -1,6 +1,6 @@
 # Sourced by each script: sh <script> <program> <source folder>.
-accord=$1
-source_dir=$2
+case $1 in /*) accord=$1 ;; *) accord=$PWD/$1 ;; esac
+source_dir=$(cd "$2" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/accord_cli.XXXXXX") || exit 70
 trap 'rm -rf "$work"' EXIT
@@ -11,7 +11,8 @@ checks=0
 
 bad() {
     failed=$((failed + 1))
-    printf 'FAILED: %s\n' "$*" >&2
+    printf 'FAILED: %s\n' "$*" | head -c 600 >&2
+    echo >&2
 }
 
 # run <expected exit code> <arguments...>: leaves stdout and stderr in $work/out and $work/err.
