@@ -43,6 +43,8 @@ typedef struct {
                      ac_dtype type, size_t cols, size_t kc);
     /* Asks for bytes to be brought near, without waiting. */
     void (*fetch)(const uint8_t *p, size_t bytes);
+    /* A path of its own for few rows; says whether it took the product. NULL: none. */
+    bool (*few)(const ac_matmul_args *g, float *scratch, size_t scratch_floats);
 } ac_mm_isa;
 
 /* C (+)= A B on one thread with that tier's tiles. */

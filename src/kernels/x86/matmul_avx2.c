@@ -316,7 +316,7 @@ static void fetch(const uint8_t *p, size_t bytes)
     if (bytes) _mm_prefetch((const char *)(p + bytes - 1), _MM_HINT_T1);
 }
 
-static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, fetch };
+static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, fetch, NULL };
 
 static void matmul_avx2(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {

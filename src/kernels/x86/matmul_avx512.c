@@ -4,7 +4,7 @@
  * height has its own function, so that rows can be cut evenly instead of into full tiles and a short
  * one. B is prefetched 16 steps ahead: its panels come out of the L2 cache. */
 #include "kernels/matmul_int.h"
-#include "kernels/x86/expand_avx512_int.h"
+#include "kernels/x86/turn_avx512_int.h"
 
 enum { MR = 14, NR = 32, AHEAD = 16 };
 
@@ -210,69 +210,7 @@ static void tile_wide(const ac_mm_tile *t, size_t rows, size_t panel_stride)
     else wide_body(t, panel_stride, 3);
 }
 
-/* ---- 16 rows to columns --------------------------------------------------------------------------------- */
-
-/* 16 bytes from each of 16 rows, turned: q[i] has dword i of every row. Lane L of the vector that
- * gathers rows p, 4+p, 8+p, 12+p is row 4L+p, so that the turn stays inside the lanes. */
-AC_INLINE void turn_16x4(__m512i q[4], const uint8_t *const row[16], size_t at)
-{
-    __m512i v[4];
-    for (size_t p = 0; p < 4; p++) {
-        v[p] = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(const void *)(row[p] + at)));
-        v[p] = _mm512_mask_broadcast_i32x4(v[p], 0x00f0,
-            _mm_loadu_si128((const __m128i *)(const void *)(row[4 + p] + at)));
-        v[p] = _mm512_mask_broadcast_i32x4(v[p], 0x0f00,
-            _mm_loadu_si128((const __m128i *)(const void *)(row[8 + p] + at)));
-        v[p] = _mm512_mask_broadcast_i32x4(v[p], 0xf000,
-            _mm_loadu_si128((const __m128i *)(const void *)(row[12 + p] + at)));
-    }
-    const __m512i a = _mm512_unpacklo_epi32(v[0], v[1]), b = _mm512_unpackhi_epi32(v[0], v[1]);
-    const __m512i c = _mm512_unpacklo_epi32(v[2], v[3]), d = _mm512_unpackhi_epi32(v[2], v[3]);
-    q[0] = _mm512_unpacklo_epi64(a, c);
-    q[1] = _mm512_unpackhi_epi64(a, c);
-    q[2] = _mm512_unpacklo_epi64(b, d);
-    q[3] = _mm512_unpackhi_epi64(b, d);
-}
-
-/* The last, short piece: element p of each of 16 rows of floats. */
-AC_INLINE __m512 column_of(const uint8_t *const row[16], size_t p)
-{
-    float v[16];
-    for (size_t r = 0; r < 16; r++)
-        memcpy(&v[r], row[r] + 4 * p, 4);
-    return _mm512_loadu_ps(v);
-}
-
-/* dst[p * stride + r] = float p of row r; 16 floats are stored each time. */
-AC_INLINE void turn_floats(float *dst, size_t stride, const uint8_t *const row[16], size_t kc)
-{
-    size_t p = 0;
-    for (; p + 4 <= kc; p += 4) {
-        __m512i q[4];
-        turn_16x4(q, row, 4 * p);
-        for (size_t i = 0; i < 4; i++)
-            _mm512_storeu_ps(dst + (p + i) * stride, _mm512_castsi512_ps(q[i]));
-    }
-    for (; p < kc; p++)
-        _mm512_storeu_ps(dst + p * stride, column_of(row, p));
-}
-
-/* Rows past the last one repeat it: nobody stores what comes of them. */
-AC_INLINE void set_rows(const uint8_t *row[16], const uint8_t *b, size_t row_bytes, size_t rows)
-{
-    for (size_t r = 0; r < 16; r++)
-        row[r] = b + (r < rows ? r : rows - 1) * row_bytes;
-}
-
 /* ---- panels, B's rows along k ------------------------------------------------------------------------- */
-
-AC_INLINE __m512 gather_f16(const uint8_t *const row[16], size_t at)
-{
-    uint16_t h[16];
-    for (size_t r = 0; r < 16; r++)
-        h[r] = ac_load_u16(row[r] + at);
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)h));
-}
 
 /* The 4-bit types of 32: byte i holds elements i and i + 16; a permutation reads the low four bits of
  * its index and so is both mask and conversion. */
@@ -282,8 +220,8 @@ AC_INLINE void half_panel_q4(float *dst, const uint8_t *const row[16], ac_dtype 
     const __m512 plain = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512 table = type == AC_Q4_1 ? plain : _mm512_sub_ps(plain, _mm512_set1_ps(8));
     for (size_t p = 0, at = 0; p < kc; p += 32, at += bytes, dst += 32 * NR) {
-        const __m512 d = gather_f16(row, at);
-        const __m512 m = type == AC_Q4_1 ? gather_f16(row, at + 2) : _mm512_setzero_ps();
+        const __m512i head = turn_16x1(row, at);
+        const __m512 d = low_f16(head), m = high_f16(head);
         __m512i q[4];
         turn_16x4(q, row, at + codes);
         for (size_t i = 0; i < 4; i++) {
@@ -300,7 +238,7 @@ AC_INLINE void half_panel_q4(float *dst, const uint8_t *const row[16], ac_dtype 
 AC_INLINE void half_panel_q8_0(float *dst, const uint8_t *const row[16], size_t kc)
 {
     for (size_t p = 0, at = 0; p < kc; p += 32, at += 34, dst += 32 * NR) {
-        const __m512 d = gather_f16(row, at);
+        const __m512 d = low_f16(turn_16x1(row, at));
         for (size_t half = 0; half < 2; half++) {
             __m512i q[4];
             turn_16x4(q, row, at + 2 + 16 * half);
@@ -414,7 +352,8 @@ static void fetch(const uint8_t *p, size_t bytes)
     if (bytes) _mm_prefetch((const char *)(p + bytes - 1), _MM_HINT_T1);
 }
 
-static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, fetch };
+static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, fetch,
+                                ac_mm_few_avx512 };
 
 static void matmul_avx512(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {
