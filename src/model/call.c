@@ -49,6 +49,21 @@ static ac_status check_adapter(const ac_model *m, const ac_adapter *ad, ac_err *
     return AC_OK;
 }
 
+/* Devices may run a type forward only: said by name before the first step. */
+static ac_status check_grad_support(const ac_model *m, ac_err *err)
+{
+    const ac_device *d = m->dev;
+    ac_dtype bad = m->output.type;
+    bool ok = d->op->supports(d, AC_OP_LOSS_GRAD, bad);
+    for (size_t i = 0; ok && i < m->cfg.n_layers; i++)
+        for (size_t t = 0; ok && t < AC_TARGET_COUNT; t++) {
+            bad = m->layer[i].w[t].type;
+            ok = d->op->supports(d, AC_OP_LINEAR_GRAD, bad);
+        }
+    return ok ? AC_OK : ac_fail(err, AC_EFORMAT, "%s: the device %s computes no gradients through weights of type "
+                                "%s", m->path, d->name, ac_dtype_name(bad));
+}
+
 /* ---- the adapter on the device ---------------------------------------------------------------------------- */
 
 ac_status ac_adapted_open(ac_adapted *out, ac_model *m, const ac_adapter *ad, float *grad,
@@ -192,7 +207,8 @@ static ac_status check_units(const ac_model *m, const ac_unit *units, size_t n_u
 ac_status ac_model_grad(ac_model *m, const ac_adapter *ad, const ac_unit *units, size_t n_units,
                         const ac_pass *pass, float *grad, double *loss, ac_err *err)
 {
-    ac_status st = check_units(m, units, n_units, err);
+    ac_status st = check_grad_support(m, err);
+    if (!st) st = check_units(m, units, n_units, err);
     if (!st && !(pass->dropout >= 0.0 && pass->dropout < 1.0))
         st = ac_fail(err, AC_EARG, "dropout is %g, expected 0 up to but not including 1", pass->dropout);
     if (st || n_units == 0) return st;

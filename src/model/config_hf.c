@@ -137,7 +137,7 @@ static ac_status refuse_unsupported(const hf *h, const ac_family *f)
     double rotary = 1.0;
     st = get_real(h, h->root, "partial_rotary_factor", &rotary, &rotary);
     if (st) return st;
-    if (rotary < 1.0 || rotary > 1.0) return refuse(h, "\"partial_rotary_factor\" other than 1", "take another");
+    if (rotary < 1.0 || rotary > 1.0) return refuse(h, "\"partial_rotary_factor\" other than 1", "take a model that rotates whole heads");
     return AC_OK;
 }
 
@@ -171,7 +171,11 @@ static ac_status read_rope(const hf *h, ac_model_config *c)
     if (o->type != AC_JSON_OBJECT)
         return ac_fail(h->err, AC_EFORMAT, "%s: \"rope_scaling\" must be an object, found %s", h->where,
                        ac_json_type_name(o->type));
+    double rotary = 1.0;
     ac_view type;
+    st = get_real(h, o, "partial_rotary_factor", &rotary, &rotary);
+    if (st) return st;
+    if (rotary < 1.0 || rotary > 1.0) return refuse(h, "\"partial_rotary_factor\" other than 1", "take a model that rotates whole heads");
     st = get_text(h, o, "rope_type", &type);
     if (!st && !type.ptr) st = get_text(h, o, "type", &type);
     if (st) return st;

@@ -130,7 +130,6 @@ struct ac_kv {
 /* Lays the workspace out for a call and makes it as large as needed. grad: keep what backward needs. */
 ac_status ac_work_prepare(ac_model *m, const ac_adapter *ad, const ac_batch *b, bool grad, bool dropout,
                           ac_err *err);
-size_t    ac_work_bytes(const ac_model *m, const ac_adapter *ad, size_t tokens);
 /* Tables of cos and sin for positions 0 .. rows-1. */
 ac_status ac_rope_prepare(ac_model *m, size_t rows, ac_err *err);
 

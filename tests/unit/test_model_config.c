@@ -73,6 +73,7 @@ static void test_hf_refusals(void **state)
         { "llama", "\"head_dim\"", "\"rope_scaling\": {\"type\": \"linear\", \"factor\": -1}, \"head_dim\"", "factor" },
         { "llama", "\"head_dim\"", "\"rope_scaling\": 7, \"head_dim\"", "rope_scaling" },
         { "llama", "\"head_dim\"", "\"rope_parameters\": {\"rope_type\": \"dynamic\"}, \"head_dim\"", "dynamic" },
+        { "llama", "\"head_dim\"", "\"rope_parameters\": {\"partial_rotary_factor\": 0.5}, \"head_dim\"", "partial_rotary" },
         { "llama", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 0", "layers" },
         { "llama", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1000000000", "layers" },
         { "llama", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": -2", "num_hidden_layers" },
