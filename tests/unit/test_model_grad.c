@@ -193,11 +193,53 @@ static void test_bad_pass(void **state)
     ref_close(&o);
 }
 
+/* A device that lacks an operation is refused by name, before anything runs. */
+static ac_op lacking;
+
+static bool supports_but(const ac_device *d, ac_op op, ac_dtype type)
+{
+    (void)d;
+    return op != lacking && ac_dtype_is_weight(type);
+}
+
+static void test_lacking_device(void **state)
+{
+    (void)state;
+    static const ac_op ops[] = { AC_OP_EMBED, AC_OP_LINEAR, AC_OP_OUTPUT, AC_OP_LINEAR_GRAD, AC_OP_LOSS_GRAD };
+    ref_open o;
+    ac_adapter *a = NULL;
+    ref_units u;
+    double loss[REF_UNITS];
+    const ac_lora_spec spec = { .rank = 1, .alpha = 3, .targets = 1 };
+    assert_true(ref_open_spec(&o, ref_spec_of("qwen2"), AC_CPU_AUTO, 1));
+    assert_int_equal(ac_adapter_open(&a, o.model, &spec, NULL), AC_OK);
+    ref_make_units(&u, 1, 5, 37, 8);
+    float *grad = test_calloc(a->n_params, sizeof *grad);
+    ac_device_ops table = *o.dev->op;
+    table.supports = supports_but;
+    o.dev->op = &table;
+    for (size_t i = 0; i < AC_COUNTOF(ops); i++) {
+        ac_err err = { 0 };
+        ac_model *other = NULL;
+        lacking = ops[i];
+        const bool forward = i < 3;
+        const ac_status st = forward ? ac_model_open(&other, o.dev, o.dir, &err)
+                                     : ac_model_grad(o.model, a, u.unit, 1, &(ac_pass){ 1, 1, 1, 0 }, grad, loss, &err);
+        assert_int_equal(st, AC_EFORMAT);
+        assert_non_null(strstr(err.text, "F32"));
+        assert_non_null(strstr(err.text, ac_device_name(o.dev)));
+    }
+    test_free(grad);
+    ac_adapter_close(&a);
+    ref_close(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_families), cmocka_unit_test(test_subsets), cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_grouping), cmocka_unit_test(test_memory), cmocka_unit_test(test_bad_pass),
+        cmocka_unit_test(test_lacking_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
