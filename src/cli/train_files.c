@@ -103,7 +103,7 @@ ac_status ac_run_read_state(ac_run_record *rec, ac_err *err)
 {
     ac_arena arena = { 0 };
     const ac_json *o = NULL;
-    ac_view started, lock;
+    ac_view started = { NULL, 0 }, lock = { NULL, 0 };
     char *path = NULL;
     int64_t resumed = 0;
     ac_status st = ac_run_path(&path, &arena, rec->dir, "run.json", err);

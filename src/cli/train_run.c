@@ -226,7 +226,6 @@ static ac_status train(work *w, ac_train_result *r, ac_err *err)
         .resume = w->o->resume != NULL, .sink = &sink, .stop = stop, .stop_after_step = w->o->stop_after,
         .audit_count = head.count, .audit_head = head.head,
     };
-    catch_signals();
     return ac_train_run(&job, r, err);
 }
 
@@ -303,6 +302,7 @@ static ac_status settle(work *w, ac_status st, const ac_train_result *r, ac_err 
 static ac_status run_it(work *w, ac_err *err)
 {
     ac_train_result r = { .steps = 0 };
+    catch_signals();                                     /* before there is anything to leave half done */
     ac_status st = open_run(w, err);
     if (st) return ac_project_refused("train", st, err);
     st = train(w, &r, err);

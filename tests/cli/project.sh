@@ -195,6 +195,32 @@ run 78 ab --run "$first"
 err_has 'changed after training'
 cp "$work/kept" ".accord/runs/$first/adapter/adapter_model.safetensors"
 
+# ---- a signal checkpoints and stops; the run goes on afterwards
+sed 's/max_steps: 6/max_steps: 5000/' kept >accord.yaml
+run 0 freeze
+before=$(ls .accord/runs | tail -1)
+"$accord" train -q --json >"$work/out" 2>"$work/err" &
+pid=$!
+tries=0
+while [ $tries -lt 200 ]; do
+    newest=$(ls .accord/runs | tail -1)
+    [ "$newest" != "$before" ] && [ "$(wc -l <".accord/runs/$newest/metrics.jsonl" 2>/dev/null || echo 0)" -gt 3 ] && break
+    sleep 0.1
+    tries=$((tries + 1))
+done
+kill -TERM $pid
+wait $pid
+got=$?
+checks=$((checks + 1))
+[ $got -eq 75 ] || bad "SIGTERM: exit code $got, expected 75: $(cat "$work/err")"
+err_has "accord train --resume $newest"
+grep -q '"state": "stopped"' ".accord/runs/$newest/run.json" || bad "the run does not say that it was stopped"
+step=$(sed -n 's/.*after step \([0-9]*\) of.*/\1/p' "$work/err")
+run 75 train --resume "$newest" --stop-after-step $((step + 2))
+err_has "checkpointed after step $((step + 2)) of 5000"
+cp kept accord.yaml
+cp first.lock accord.lock
+
 # ---- the audit chain
 run 0 audit --list
 out_has '"act":"opening"'
