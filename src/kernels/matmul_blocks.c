@@ -232,6 +232,7 @@ void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace
     }
     float *base = ws->base + worker * AC_MM_WS_FLOATS;
     if (isa->few && isa->few(g, base, AC_MM_WS_FLOATS)) return;
+    if (ac_mm_thin(isa, g, base)) return;
     const bool wide_block = g->form != AC_MM_NT && ac_dtype_block_elems(g->b_type) > GROUP;
     job w = { .isa = isa, .g = g, .b_pack = base, .sums = base + AC_MM_WS_B_FLOATS,
               .panel_stride = isa->nr * AC_K_BLOCK + 48, .group = wide_block ? GROUP_MAX : GROUP,

@@ -49,5 +49,7 @@ typedef struct {
 
 /* C (+)= A B on one thread with that tier's tiles. */
 void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace *ws, size_t worker);
+/* matmul_thin.c: TN with a short side; false when it is not one. space: AC_MM_WS_FLOATS floats. */
+bool ac_mm_thin(const ac_mm_isa *isa, const ac_matmul_args *g, float *space);
 
 #endif
