@@ -65,7 +65,7 @@ static void run_part(void *ctx, size_t task, size_t worker)
 }
 
 enum { PARTS_A_THREAD = 4 };
-static const double SHORT_FLOPS = 2e6, LONG_FLOPS = 1.5e8;   /* of a product; of a thread's share */
+static const double SHORT_NS = 8e3, LONG_NS = 1e6;   /* of a product; of a thread's share */
 
 static size_t ceil_div(size_t a, size_t b)
 {
@@ -104,8 +104,9 @@ static void choose_parts(split *s, size_t cols, size_t rows, size_t threads, boo
 void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args)
 {
     if (!args->m || !args->n) return;
-    const double flops = 2.0 * (double)args->m * (double)args->n * (double)args->k;
-    const bool own = ac_pool_threads(pool) == 1 || flops < SHORT_FLOPS ||
+    /* Roughly, on one thread: 160 GFLOP/s, and each weight is expanded once. */
+    const double ns = (double)args->n * (double)args->k * ((double)args->m / 80 + 0.05);
+    const bool own = ac_pool_threads(pool) == 1 || ns < SHORT_NS ||
                      (ws && ac_pool_threads(pool) > ws->threads);   /* each worker needs its part of it */
     split s = { .t = t, .ws = ws, .args = args, .col_parts = 1, .row_parts = 1, .col_unit = 32,
                 .row_unit = t->tier == AC_CPU_AVX2 ? 12 : 14 };
@@ -114,7 +115,7 @@ void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac
     if (!own) {
         const size_t threads = ac_pool_threads(pool);
         choose_parts(&s, ceil_div(args->n, s.col_unit), ceil_div(args->m, s.row_unit), threads,
-                     flops > LONG_FLOPS * (double)threads);
+                     ns > LONG_NS * (double)threads);
     }
     ac_pool_run(own ? NULL : pool, s.col_parts * s.row_parts, run_part, &s);
 }
