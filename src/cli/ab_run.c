@@ -140,10 +140,14 @@ static ac_status open_seal(ac_ab *ab, ac_err *err)
     return st;
 }
 
+/* Openings of this project's cases under whichever lock: freezing again does not make them unseen. A lock that came
+ * with a clone was frozen elsewhere; its number counts where this chain knows less. */
 static ac_status count_openings(ac_ab *ab, ac_err *err)
 {
-    const ac_status st = ac_audit_count(".", "opening", ab->project.lock_hex, &ab->openings, err);
-    return st ? st : ac_audit_count(".", "freeze", NULL, &ab->locks, err);
+    ac_status st = ac_audit_count(".", "opening", NULL, &ab->openings, err);
+    if (!st) st = ac_audit_count(".", "freeze", NULL, &ab->locks, err);
+    if (!st && ab->locks < ab->project.lock.number) ab->locks = ab->project.lock.number;
+    return st;
 }
 
 static ac_status answer(ac_ab *ab, ac_err *err)

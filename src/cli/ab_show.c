@@ -97,6 +97,12 @@ static ac_status arms_table(const ac_ab *ab, ac_str *s, ac_err *err)
     return st;
 }
 
+static void p_cell(ac_table *t, double p)
+{
+    if (p < 0.0001) ac_table_cell(t, AC_VIEW("<0.0001"));
+    else ac_table_cellf(t, "%.4f", p);
+}
+
 static ac_status comparisons_table(const ac_ab *ab, ac_str *s, ac_err *err)
 {
     static const char *const head[] = { "comparison", "wins", "losses", "ties", "net", "mid-p", "Holm", "outcome" };
@@ -109,8 +115,8 @@ static ac_status comparisons_table(const ac_ab *ab, ac_str *s, ac_err *err)
         ac_table_cellf(&t, "%zu", c->losses);
         ac_table_cellf(&t, "%zu", c->ties);
         ac_table_cellf(&t, "%+.1f", c->net_points);
-        ac_table_cellf(&t, "%.4f", c->mid_p);
-        ac_table_cellf(&t, "%.4f", c->holm_p);
+        p_cell(&t, c->mid_p);
+        p_cell(&t, c->holm_p);
         ac_table_cell(&t, ac_view_of(ac_outcome_name(c->outcome)));
     }
     ac_str_append_char(s, '\n');

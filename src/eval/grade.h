@@ -6,7 +6,7 @@
  *     and steps, and compares results: column count, then rows; in order when the reference has ORDER BY at
  *     its outer level, else as multisets; integers and reals compare as numbers within 1e-9 relative.
  * G3  is-refusal with values: the answer, trimmed, starts with one of them. Without: with the contract's fixed
- *     sentence; without that, with one of a short list of English openings (docs/graders.md).
+ *     sentence; without that, with one of a short list of English openings (docs/verdicts.md).
  * Threads: a grader belongs to one thread. */
 #ifndef AC_EVAL_GRADE_H
 #define AC_EVAL_GRADE_H

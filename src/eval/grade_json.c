@@ -118,7 +118,7 @@ static ac_status check_rule(checker *k, const ac_json *schema, const ac_json *ru
     if (ac_view_eq_str(name, "additionalProperties") || ac_view_eq_str(name, "description") ||
         ac_view_eq_str(name, "title"))
         return AC_OK;
-    return ac_fail(k->err, AC_ECONTRACT, "JSON schema keyword \"" AC_VIEW_FMT "\" is not supported; see docs/graders.md",
+    return ac_fail(k->err, AC_ECONTRACT, "JSON schema keyword \"" AC_VIEW_FMT "\" is not supported; see docs/verdicts.md",
                    AC_VIEW_ARG(name));
 }
 

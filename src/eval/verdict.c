@@ -1,5 +1,7 @@
 #include "eval/verdict.h"
 
+#include <stdio.h>
+
 #include "eval/stats.h"
 
 #define ALPHA 0.05
@@ -63,8 +65,18 @@ static void count(ac_comparison *c, const pairing *p, const ac_arm_result *a, co
     c->mid_p = c->holm_p = ac_stats_mcnemar_midp(c->wins, c->losses);
 }
 
+/* "p = 0.0123"; a p that would round to nothing is bounded instead. */
+static const char *p_text(char buf[24], double p)
+{
+    if (p < 0.0001) return "p < 0.0001";
+    snprintf(buf, 24, "p = %.4f", p);
+    return buf;
+}
+
 static ac_status decide(ac_comparison *c, const ac_verdict_rules *rules, ac_arena *arena, ac_err *err)
 {
+    char buf[24];
+    const char *p = p_text(buf, c->holm_p);
     const bool clear = c->holm_p <= ALPHA;
     const char *a = ac_arm_name(c->a), *b = ac_arm_name(c->b);
     size_t broken = AC_CLASS_COUNT;
@@ -73,10 +85,10 @@ static ac_status decide(ac_comparison *c, const ac_verdict_rules *rules, ac_aren
     c->outcome = AC_NO_CLEAR_LIFT;
     if (clear && c->net_points <= -rules->margin && c->losses > c->wins) {
         c->outcome = AC_LOSS;
-        c->reason = ac_arena_printf(arena, "%s loses to %s by %.1f points (p = %.4f)", a, b, -c->net_points, c->holm_p);
+        c->reason = ac_arena_printf(arena, "%s loses to %s by %.1f points (%s)", a, b, -c->net_points, p);
     } else if (!clear) {
-        c->reason = ac_arena_printf(arena, "%zu wins and %zu losses against %s are not enough to tell (p = %.4f)",
-                                    c->wins, c->losses, b, c->holm_p);
+        c->reason = ac_arena_printf(arena, "%zu wins and %zu losses against %s are not enough to tell (%s)",
+                                    c->wins, c->losses, b, p);
     } else if (c->net_points < rules->margin) {
         c->reason = ac_arena_printf(arena, "the net gain over %s of %.1f points is under the margin of %.1f", b,
                                     c->net_points, rules->margin);
@@ -85,8 +97,8 @@ static ac_status decide(ac_comparison *c, const ac_verdict_rules *rules, ac_aren
                                     ac_class_name((ac_class)broken), c->class_losses[broken], b, rules->guard[broken]);
     } else {
         c->outcome = AC_WIN;
-        c->reason = ac_arena_printf(arena, "%s beats %s by %.1f points (p = %.4f), and no class breaks its guard", a, b,
-                                    c->net_points, c->holm_p);
+        c->reason = ac_arena_printf(arena, "%s beats %s by %.1f points (%s), and no class breaks its guard", a, b,
+                                    c->net_points, p);
     }
     return c->reason ? AC_OK : ac_fail_nomem(err, 200);
 }
