@@ -113,16 +113,6 @@ static void multiply_group(const job *w, ac_mm_tile t, size_t tile0, size_t tile
     }
 }
 
-static void add_sums(const job *w, size_t row0, size_t row1, size_t j0, size_t nc)
-{
-    for (size_t i = row0; i < row1; i++) {
-        float *to = w->g->c + i * w->g->ldc + j0;
-        const float *from = w->sums + (i - row0) * SUM_COLS;
-        for (size_t j = 0; j < nc; j++)
-            to[j] += from[j];
-    }
-}
-
 static void multiply_chunk(const job *w, size_t tile0, size_t tile1, size_t j0, size_t nc)
 {
     const ac_matmul_args *g = w->g;
@@ -146,7 +136,7 @@ static void multiply_chunk(const job *w, size_t tile0, size_t tile1, size_t j0, 
             multiply_group(w, t, tile0, tile1, k0, j0 + j, width, c + j, &next);
         }
     }
-    if (apart) add_sums(w, row0, row1, j0, nc);
+    if (apart) w->isa->put(g->c + row0 * g->ldc + j0, g->ldc, w->sums, SUM_COLS, row1 - row0, nc, true);
 }
 
 /* ---- few rows: weights pass once through the L1 cache ------------------------------------------------ */
@@ -202,17 +192,9 @@ static void small_rows(job *w)
             small_tiles(w, t, nc, chain);
             const size_t end = k0 + t.kc;
             if (end != g->k && end % AC_K_BLOCK) continue;
-            const bool first = end <= AC_K_BLOCK;
-            for (size_t i = 0; i < g->m; i++)
-                for (size_t j = 0; j < nc; j++)
-                    total[i * GROUP_MAX + j] = first ? chain[i * GROUP_MAX + j]
-                                                 : total[i * GROUP_MAX + j] + chain[i * GROUP_MAX + j];
+            w->isa->put(total, GROUP_MAX, chain, GROUP_MAX, g->m, nc, end > AC_K_BLOCK);
         }
-        for (size_t i = 0; i < g->m; i++) {
-            float *c = g->c + i * g->ldc + j0;
-            for (size_t j = 0; j < nc; j++)
-                c[j] = g->accumulate ? c[j] + total[i * GROUP_MAX + j] : total[i * GROUP_MAX + j];
-        }
+        w->isa->put(g->c + j0, g->ldc, total, GROUP_MAX, g->m, nc, g->accumulate);
     }
 }
 

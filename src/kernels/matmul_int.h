@@ -41,6 +41,9 @@ typedef struct {
     /* Panels from kc rows of B, cols <= 256 elements of each, starting on a block border. */
     void (*panel_nn)(float *panels, size_t panel_stride, const uint8_t *b, size_t row_bytes,
                      ac_dtype type, size_t cols, size_t kc);
+    /* c = s, or c = c + s with add. Turned: c[j * ldc + i] of s[i * lds + j], rows (of s) at most 16. */
+    void (*put)(float *c, size_t ldc, const float *s, size_t lds, size_t rows, size_t cols, bool add);
+    void (*put_turned)(float *c, size_t ldc, const float *s, size_t lds, size_t rows, size_t cols, bool add);
     /* Asks for bytes to be brought near, without waiting. */
     void (*fetch)(const uint8_t *p, size_t bytes);
     /* A path of its own for few rows; says whether it took the product. NULL: none. */

@@ -57,35 +57,10 @@ static void piece(const thin *w, size_t k0, size_t kc, size_t j0, size_t nc)
     panel_tiles(w, t, k0);
 }
 
-/* S = block 0, then S = S + block. */
-static void close_block(const thin *w, bool first, size_t nc)
-{
-    for (size_t i = 0; i < w->rows; i++) {
-        const float *from = w->chain + i * WIDTH;
-        float *to = w->total + i * WIDTH;
-        for (size_t j = 0; j < nc; j++)
-            to[j] = first ? from[j] : to[j] + from[j];
-    }
-}
-
-static void put(const thin *w, const ac_matmul_args *g, size_t j0, size_t nc, bool turned)
-{
-    const size_t by_row = turned ? 1 : g->ldc, by_col = turned ? g->ldc : 1;
-    const size_t outer = turned ? nc : w->rows, inner = turned ? w->rows : nc;
-    for (size_t o = 0; o < outer; o++) {
-        for (size_t i = 0; i < inner; i++) {
-            const size_t row = turned ? i : o, col = turned ? o : i;
-            float *c = g->c + row * by_row + (j0 + col) * by_col;
-            const float s = w->total[row * WIDTH + col];
-            *c = g->accumulate ? *c + s : s;
-        }
-    }
-}
-
 bool ac_mm_thin(const ac_mm_isa *isa, const ac_matmul_args *g, float *space)
 {
     if (g->form != AC_MM_TN || g->b_row_bytes % sizeof(float) || (g->m > THIN && g->n > THIN)) return false;
-    const bool turned = g->n < g->m;
+    const bool turned = g->n < g->m, one_block = g->k <= AC_K_BLOCK;
     const float *b = g->b;
     const size_t ldb = g->b_row_bytes / sizeof(float);
     const thin w = { .isa = isa, .small = turned ? b : g->a, .large = turned ? g->a : b,
@@ -97,9 +72,12 @@ bool ac_mm_thin(const ac_mm_isa *isa, const ac_matmul_args *g, float *space)
         for (size_t k0 = 0; k0 < g->k; k0 += PIECE) {
             const size_t kc = min_of(g->k - k0, PIECE), end = k0 + kc;
             piece(&w, k0, kc, j0, nc);
-            if (end == g->k || end % AC_K_BLOCK == 0) close_block(&w, end <= AC_K_BLOCK, nc);
+            if (!one_block && (end == g->k || end % AC_K_BLOCK == 0))
+                isa->put(w.total, WIDTH, w.chain, WIDTH, w.rows, nc, end > AC_K_BLOCK);
         }
-        put(&w, g, j0, nc, turned);
+        const float *sum = one_block ? w.chain : w.total;
+        if (turned) isa->put_turned(g->c + j0 * g->ldc, g->ldc, sum, WIDTH, w.rows, nc, g->accumulate);
+        else isa->put(g->c + j0, g->ldc, sum, WIDTH, w.rows, nc, g->accumulate);
     }
     return true;
 }

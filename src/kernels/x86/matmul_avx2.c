@@ -309,6 +309,42 @@ static void panel_nn(float *panels, size_t panel_stride, const uint8_t *b, size_
 #undef PANELS
 }
 
+/* ---- sums to their places -------------------------------------------------------------------------------- */
+
+AC_INLINE void put_some(float *c, const float *s, size_t n, bool add)
+{
+    size_t j = 0;
+    for (; j + 8 <= n; j += 8) {
+        const __m256 v = _mm256_loadu_ps(s + j);
+        _mm256_storeu_ps(c + j, add ? _mm256_add_ps(_mm256_loadu_ps(c + j), v) : v);
+    }
+    for (; j < n; j++)
+        c[j] = add ? c[j] + s[j] : s[j];
+}
+
+static void put(float *c, size_t ldc, const float *s, size_t lds, size_t rows, size_t cols, bool add)
+{
+    for (size_t i = 0; i < rows; i++)
+        put_some(c + i * ldc, s + i * lds, cols, add);
+}
+
+static void put_turned(float *c, size_t ldc, const float *s, size_t lds, size_t rows, size_t cols, bool add)
+{
+    enum { PIECE = 32 };
+    float turned[PIECE * 8];
+    for (size_t i = 0; i < rows; i += 8) {
+        const size_t some = rows - i < 8 ? rows - i : 8;
+        for (size_t j = 0; j < cols; j += PIECE) {
+            const size_t n = cols - j < PIECE ? cols - j : PIECE;
+            const uint8_t *row[8];
+            set_rows(row, (const uint8_t *)(s + i * lds + j), lds * sizeof(float), some);
+            turn_floats(turned, 8, row, n);
+            for (size_t p = 0; p < n; p++)
+                put_some(c + (j + p) * ldc + i, turned + 8 * p, some, add);
+        }
+    }
+}
+
 static void fetch(const uint8_t *p, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i += 64)
@@ -316,7 +352,8 @@ static void fetch(const uint8_t *p, size_t bytes)
     if (bytes) _mm_prefetch((const char *)(p + bytes - 1), _MM_HINT_T1);
 }
 
-static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, fetch, NULL };
+static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
+                                put_turned, fetch, NULL };
 
 static void matmul_avx2(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {

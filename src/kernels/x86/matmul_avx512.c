@@ -345,6 +345,40 @@ static void panel_nn(float *panels, size_t panel_stride, const uint8_t *b, size_
 #undef PANELS
 }
 
+/* ---- sums to their places -------------------------------------------------------------------------------- */
+
+AC_INLINE void put16(float *c, __mmask16 m, __m512 s, bool add)
+{
+    if (add) s = _mm512_add_ps(_mm512_maskz_loadu_ps(m, c), s);
+    _mm512_mask_storeu_ps(c, m, s);
+}
+
+static void put(float *c, size_t ldc, const float *s, size_t lds, size_t rows, size_t cols, bool add)
+{
+    for (size_t i = 0; i < rows; i++, c += ldc, s += lds) {
+        for (size_t j = 0; j < cols; j += 16) {
+            const __mmask16 m = ac_tail_mask(cols - j);
+            put16(c + j, m, _mm512_maskz_loadu_ps(m, s + j), add);
+        }
+    }
+}
+
+static void put_turned(float *c, size_t ldc, const float *s, size_t lds, size_t rows, size_t cols, bool add)
+{
+    const __mmask16 m = ac_tail_mask(rows);
+    const uint8_t *row[16];
+    size_t j = 0;
+    set_rows(row, (const uint8_t *)s, lds * sizeof(float), rows);
+    for (; j + 4 <= cols; j += 4) {
+        __m512i q[4];
+        turn_16x4(q, row, 4 * j);
+        for (size_t i = 0; i < 4; i++)
+            put16(c + (j + i) * ldc, m, _mm512_castsi512_ps(q[i]), add);
+    }
+    for (; j < cols; j++)
+        put16(c + j * ldc, m, column_of(row, j), add);
+}
+
 static void fetch(const uint8_t *p, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i += 64)
@@ -352,8 +386,8 @@ static void fetch(const uint8_t *p, size_t bytes)
     if (bytes) _mm_prefetch((const char *)(p + bytes - 1), _MM_HINT_T1);
 }
 
-static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, fetch,
-                                ac_mm_few_avx512 };
+static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
+                                put_turned, fetch, ac_mm_few_avx512 };
 
 static void matmul_avx512(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {
