@@ -61,7 +61,7 @@ enum { MR = 14, NR = 32, AHEAD = 16 };
     const float *p0 = t->a, *p1 = p0 + 3 * rs, *p2 = p0 + 6 * rs, *p3 = p0 + 9 * rs,              \
                 *p4 = p0 + 12 * rs;                                                               \
     AC_UNUSED(p1), AC_UNUSED(p2), AC_UNUSED(p3), AC_UNUSED(p4), AC_UNUSED(rs), AC_UNUSED(a_k);
-#define ROWS_NEXT p0++, p1++, p2++, p3++, p4++;
+#define ROWS_NEXT       { p0++; p1++; p2++; p3++; p4++; }
 
 #define START(r)                                                                                  \
     float *const c##r = t->c + (r) * t->ldc;                                                      \
@@ -104,6 +104,15 @@ enum { MR = 14, NR = 32, AHEAD = 16 };
 #define FMA_1_BESIDE(r) FMA_1(r, AP_##r)
 #define FMA_1_ROWS(r)   FMA_1(r, AR_##r)
 
+#define STEP_OF_K(h, FMA_KIND, NEXT)                                                              \
+    {                                                                                             \
+        const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);                       \
+        _mm_prefetch((const char *)(b + AHEAD * b_k), _MM_HINT_T0);                               \
+        _mm_prefetch((const char *)(b + AHEAD * b_k + 16), _MM_HINT_T0);                          \
+        b += b_k;                                                                                 \
+        ROWS_##h(FMA_KIND)                                                                        \
+        NEXT                                                                                      \
+    }
 #define DEFINE_TILE(h, kind, FMA_KIND, FMA_1_KIND, POINTERS, NEXT)                                \
     static void tile2_##kind##_##h(const ac_mm_tile *t)                                           \
     {                                                                                             \
@@ -112,14 +121,11 @@ enum { MR = 14, NR = 32, AHEAD = 16 };
         const float *b = t->b;                                                                    \
         POINTERS                                                                                  \
         ROWS_##h(START)                                                                           \
-        for (size_t k = t->kc; k; k--) {                                                          \
-            const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);                   \
-            _mm_prefetch((const char *)(b + AHEAD * b_k), _MM_HINT_T0);                           \
-            _mm_prefetch((const char *)(b + AHEAD * b_k + 16), _MM_HINT_T0);                      \
-            b += b_k;                                                                             \
-            ROWS_##h(FMA_KIND)                                                                    \
-            NEXT                                                                                  \
+        for (size_t k = t->kc / 2; k; k--) {                                                      \
+            STEP_OF_K(h, FMA_KIND, NEXT)                                                          \
+            STEP_OF_K(h, FMA_KIND, NEXT)                                                          \
         }                                                                                         \
+        if (t->kc % 2) STEP_OF_K(h, FMA_KIND, NEXT)                                               \
         ROWS_##h(FINISH)                                                                          \
     }                                                                                             \
     static void tile1_##kind##_##h(const ac_mm_tile *t)                                           \
