@@ -142,11 +142,11 @@ static void multiply_chunk(const job *w, size_t tile0, size_t tile1, size_t j0, 
 /* ---- few rows: weights pass once through the L1 cache ------------------------------------------------ */
 
 /* How much of B is expanded at a time: about 32 KiB, on the borders of its blocks. */
-static void small_piece(const ac_matmul_args *g, size_t *cols, size_t *ks)
+static void small_piece(const ac_matmul_args *g, size_t wide_rows, size_t *cols, size_t *ks)
 {
     const bool large_block = ac_dtype_block_elems(g->b_type) > 32;
     if (g->form == AC_MM_NT) {
-        *cols = large_block ? 32 : 128;
+        *cols = large_block && g->m > wide_rows ? 32 : 128;     /* wide tiles take 128 */
         *ks = large_block ? 256 : 64;
     } else {
         *cols = GROUP_MAX;
@@ -173,7 +173,7 @@ static void small_rows(job *w)
 {
     const ac_matmul_args *g = w->g;
     size_t cols, ks;
-    small_piece(g, &cols, &ks);
+    small_piece(g, w->isa->wide_rows, &cols, &ks);
     w->panel_stride = w->isa->nr * ks;
     float *chain = w->sums, *total = w->sums + w->isa->mr * GROUP_MAX;
     ac_mm_tile t = { .a_row = g->form == AC_MM_TN ? 1 : g->lda, .a_k = g->form == AC_MM_TN ? g->lda : 1,

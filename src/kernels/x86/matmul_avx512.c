@@ -280,22 +280,6 @@ AC_INLINE void half_panel_bf16(float *dst, const uint8_t *const row[16], size_t 
     }
 }
 
-/* All other types: rows are expanded in pieces of 256 and turned. */
-AC_INLINE void half_panel_any(float *dst, const uint8_t *const row[16], ac_dtype type, size_t rows,
-                              size_t kc)
-{
-    float piece[16][256];
-    const uint8_t *from[16];
-    const size_t elems = ac_dtype_block_elems(type), bytes = ac_dtype_block_bytes(type);
-    set_rows(from, (const uint8_t *)piece, sizeof piece[0], rows);
-    for (size_t p = 0; p < kc; p += 256) {
-        const size_t n = kc - p < 256 ? kc - p : 256;
-        for (size_t r = 0; r < rows; r++)
-            ac_expand_row_avx512(piece[r], row[r] + p / elems * bytes, type, n);
-        turn_floats(dst + p * NR, NR, from, n);
-    }
-}
-
 static void panel_nt(float *panel, const uint8_t *b, size_t row_bytes, ac_dtype type, size_t cols,
                      size_t kc)
 {
@@ -309,7 +293,7 @@ static void panel_nt(float *panel, const uint8_t *b, size_t row_bytes, ac_dtype 
         case AC_Q8_0: half_panel_q8_0(panel, row, kc); break;
         case AC_Q4_0: half_panel_q4(panel, row, AC_Q4_0, kc); break;
         case AC_Q4_1: half_panel_q4(panel, row, AC_Q4_1, kc); break;
-        default:      half_panel_any(panel, row, type, rows, kc); break;
+        default:      ac_mm_half_panel_avx512(panel, row, type, kc); break;
         }
     }
 }

@@ -81,6 +81,9 @@ AC_INLINE void set_rows(const uint8_t *row[16], const uint8_t *b, size_t row_byt
         row[r] = b + (r < rows ? r : rows - 1) * row_bytes;
 }
 
+/* panel_avx512.c: 16 columns of a panel of 32, for F16, five-bit and K-quantised types. */
+void ac_mm_half_panel_avx512(float *dst, const uint8_t *const row[16], ac_dtype type, size_t kc);
+
 /* matmul_few_avx512.c: a product of few rows, B's rows along k; false when it is none of its cases. */
 bool ac_mm_few_avx512(const ac_matmul_args *g, float *scratch, size_t scratch_floats);
 
