@@ -7,6 +7,7 @@ packages() {
     case "$1" in
     build) cat <<'LIST'
 gcc            the compiler
+libc6-dev      the C library's headers
 cmake          configures the build
 ninja-build    runs it
 pkg-config     finds the libraries below
