@@ -65,6 +65,16 @@ static bool lay_out(const ac_model *m, const ac_lora_spec *s, ac_lora_module *mo
     return true;
 }
 
+static void list_tensors(ac_adapter *a)
+{
+    const size_t rank = a->spec.rank;
+    for (size_t i = 0; i < a->n_modules; i++) {
+        const ac_lora_module *m = &a->module[i];
+        a->tensor[2 * i] = (ac_param){ m->a_at, rank, m->in, AC_PARAM_MATRIX, true };
+        a->tensor[2 * i + 1] = (ac_param){ m->b_at, m->out, rank, AC_PARAM_MATRIX, false };
+    }
+}
+
 ac_status ac_adapter_open(ac_adapter **out, const ac_model *m, const ac_lora_spec *spec, ac_err *err)
 {
     const ac_status st = check_spec(m, spec, err);
@@ -76,14 +86,17 @@ ac_status ac_adapter_open(ac_adapter **out, const ac_model *m, const ac_lora_spe
     a->scale = (float)(spec->alpha / (spec->rslora ? sqrt(r) : r));
     if (lay_out(m, spec, NULL, &a->n_modules, &a->n_params)) {
         a->module = ac_calloc(a->n_modules, sizeof *a->module);
+        a->n_tensors = 2 * a->n_modules;
+        a->tensor = ac_calloc(a->n_tensors, sizeof *a->tensor);
         a->params = ac_calloc(a->n_params, sizeof *a->params);
     }
-    if (!a->module || !a->params) {
+    if (!a->module || !a->tensor || !a->params) {
         const size_t want = a->n_params;
         ac_adapter_close(&a);
         return ac_fail_nomem(err, want * sizeof(float));
     }
     lay_out(m, spec, a->module, &a->n_modules, &a->n_params);
+    list_tensors(a);
     *out = a;
     return AC_OK;
 }
@@ -92,6 +105,7 @@ void ac_adapter_close(ac_adapter **a)
 {
     if (!a || !*a) return;
     ac_free((*a)->module);
+    ac_free((*a)->tensor);
     ac_free((*a)->params);
     ac_free(*a);
     *a = NULL;

@@ -3,6 +3,7 @@
  * A1  All parameters lie in one array of n_params floats: modules by layer, then by target (q k v o gate up
  *     down); of each module A (rank x in, row-major) and then B (out x rank, row-major). Gradients and
  *     optimizer state have the same layout.
+ *     tensor[] lists them in that order without a gap, for whoever steps them by shape.
  * A2  scale = alpha / rank, or alpha / sqrt(rank) with rslora.
  * A3  Rows of q and k are in Hugging Face's order whatever the base's file has, so that an adapter fits the
  *     same model from safetensors and from GGUF.
@@ -35,11 +36,21 @@ typedef struct {
     size_t a_at, b_at;         /* offsets into params */
 } ac_lora_module;
 
+/* A tensor among the parameters; an optimizer may treat kinds differently (Muon: matrices only). */
+typedef enum { AC_PARAM_MATRIX, AC_PARAM_VECTOR, AC_PARAM_EMBED } ac_param_kind;
+typedef struct {
+    size_t at, rows, cols;     /* rows * cols values from params + at, row-major; a vector has one row */
+    ac_param_kind kind;
+    bool starts_part;          /* the gradient norm adds one sum of squares a part: from here to the next start */
+} ac_param;
+
 struct ac_adapter {
     ac_lora_spec spec;
     float scale;
     size_t n_modules;
     ac_lora_module *module;
+    size_t n_tensors;
+    ac_param *tensor;
     size_t n_params;
     float *params;
 };

@@ -30,10 +30,10 @@ ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err)
     ac_status st = o->dev->op->buf_borrow(o->dev, &g, o->grad, ad->n_params * sizeof(float), AC_BORROW_READ, err);
     if (st) return st;
     double sum = 0;
-    for (size_t i = 0; i < ad->n_modules; i++) {
-        const ac_lora_module *m = &ad->module[i];
-        const size_t n = ((size_t)ad->spec.rank) * (m->in + m->out);    /* A and B lie side by side (A1) */
-        sum += o->dev->op->sum_squares(o->dev, (ac_ref){ g, m->a_at }, n);
+    for (size_t i = 0, next; i < ad->n_tensors; i = next) {
+        for (next = i + 1; next < ad->n_tensors && !ad->tensor[next].starts_part;) next++;
+        const size_t from = ad->tensor[i].at, end = next < ad->n_tensors ? ad->tensor[next].at : ad->n_params;
+        sum += o->dev->op->sum_squares(o->dev, (ac_ref){ g, from }, end - from);
     }
     st = o->dev->op->sync(o->dev, err);
     o->dev->op->buf_close(o->dev, &g);
