@@ -102,18 +102,6 @@ static ac_status set_number(const reader *r, const ac_key *k, const ac_json *v, 
     return AC_OK;
 }
 
-static bool is_choice(const char *choices, ac_view text)
-{
-    const ac_view list = ac_view_of(choices);
-    for (size_t from = 0; from <= list.len;) {
-        size_t to = ac_view_find(list, AC_VIEW("|"), from);
-        if (to == SIZE_MAX) to = list.len;
-        if (ac_view_eq(ac_view_slice(list, from, to), text)) return true;
-        from = to + 1;
-    }
-    return false;
-}
-
 static ac_status set_text(const reader *r, const ac_key *k, const ac_json *v, const char **to)
 {
     char text[300];
@@ -122,7 +110,7 @@ static ac_status set_text(const reader *r, const ac_key *k, const ac_json *v, co
         return at_key(r, v, k, text);
     }
     if (v->text.len == 0 || memchr(v->text.ptr, 0, v->text.len)) return at_key(r, v, k, "must not be empty or hold NUL");
-    if (k->type == AC_KEY_ENUM && !is_choice(k->choices, v->text)) {
+    if (k->type == AC_KEY_ENUM && !ac_choice_in(k->choices, v->text)) {
         snprintf(text, sizeof text, "must be one of %s", k->choices);
         return at_key(r, v, k, text);
     }
@@ -203,23 +191,11 @@ static const ac_json *given(const reader *r, const char *section, const char *na
     return r->given[ac_key_find(ac_view_of(section), ac_view_of(name))];
 }
 
-/* Keys that would be ignored because of another one are refused where they stand (T7), and so are values that
- * do not go together. */
-static ac_status check_useless(const reader *r)
+/* Values that do not go together. Keys that would be ignored are ignored.c's. */
+static ac_status check_together(const reader *r)
 {
     const ac_contract_values *v = &r->c->v;
     const struct { const ac_json *where; bool bad; const char *what; } rules[] = {
-        { given(r, "method", "warmup_ratio"), v->warmup_steps > 0,
-          "method.warmup_ratio has no effect beside method.warmup_steps; keep one" },
-        { given(r, "method", "epochs"), v->max_steps > 0, "method.epochs has no effect beside method.max_steps; keep one" },
-        { given(r, "method", "pack_len"), !v->packing, "method.pack_len has no effect with method.packing: false" },
-        { given(r, "method", "min_lr_ratio"), !strcmp(v->schedule, "constant"),
-          "method.min_lr_ratio has no effect with method.schedule: constant" },
-        { given(r, "method", "eval_every"), !v->valid, "method.eval_every has no effect without data.valid" },
-        { given(r, "method", "patience"), !v->valid, "method.patience has no effect without data.valid" },
-        { given(r, "eval", "rag_top"), !v->docs, "eval.rag_top has no effect without eval.docs" },
-        { given(r, "eval", "rag_chunk_tokens"), !v->docs, "eval.rag_chunk_tokens has no effect without eval.docs" },
-        { given(r, "eval", "rag_overlap_tokens"), !v->docs, "eval.rag_overlap_tokens has no effect without eval.docs" },
         { given(r, "eval", "rag_overlap_tokens"), v->rag_overlap_tokens >= v->rag_chunk_tokens,
           "eval.rag_overlap_tokens must be under eval.rag_chunk_tokens" },
         { given(r, "eval", "rag_chunk_tokens"), v->rag_overlap_tokens >= v->rag_chunk_tokens,
@@ -259,7 +235,8 @@ static ac_status read_tree(reader *r, const ac_json *root)
     if (!given(r, "data", "max_len") && given(r, "method", "pack_len") && v->pack_len < v->max_len)
         v->max_len = v->pack_len;
     if (!given(r, "method", "micro_batch") && v->micro_batch > v->batch_rows) v->micro_batch = v->batch_rows;
-    return check_useless(r);
+    const ac_status st = ac_contract_check_ignored(r->c, r->text, r->given, r->err);
+    return st ? st : check_together(r);
 }
 
 ac_status ac_contract_read(ac_contract *out, const char *dir, ac_err *err)

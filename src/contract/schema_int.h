@@ -29,7 +29,27 @@ extern const size_t ac_n_sections;
 
 /* Index into ac_keys; ac_n_keys when there is none. */
 size_t ac_key_find(ac_view section, ac_view name);
+size_t ac_key_of_path(const char *path);              /* "method.rank" */
+/* text is one of "a|b|c". */
+bool ac_choice_in(const char *choices, ac_view text);
 /* The nearest "section.name" to a wrong one, NULL when none is near. */
 const char *ac_key_near(ac_view section, ac_view name, char *buf, size_t size);
+
+/* ---- ignored.c: keys without effect under another choice (T7) ---- */
+
+typedef struct {
+    const char *key, *is;      /* "method.optimizer", "sgd|lion": the values under which ... */
+} ac_ignored_when;
+typedef struct {
+    const char *key;           /* ... this key has no effect, when every condition holds */
+    ac_ignored_when when[2];   /* the second may be empty */
+} ac_ignored;
+extern const ac_ignored ac_ignored_keys[];
+extern const size_t ac_n_ignored_keys;
+
+/* given: by key index, where it stands in text, NULL where it does not. AC_ECONTRACT names both lines. */
+ac_status ac_contract_check_ignored(const ac_contract *c, ac_view text, const ac_json *const *given, ac_err *err);
+/* "with method.packing: false", "without data.valid", "beside method.max_steps". */
+void ac_ignored_cause(ac_str *out, const ac_ignored_when *w, const char *is);
 
 #endif

@@ -59,6 +59,28 @@ static void range_of(ac_str *out, const ac_key *k)
     }
 }
 
+/* The rows of one key stand together in the table, so each key is told once. */
+static void ignored_docs(ac_str *out)
+{
+    ac_str_append_c(out, "\n## Keys that would be ignored\n\nWhere one of these stands in the file under such a choice, "
+                         "nothing is done and the error names both lines.\n\n| key | has no effect |\n|---|---|\n");
+    for (size_t i = 0; i < ac_n_ignored_keys; i++) {
+        const ac_ignored *row = &ac_ignored_keys[i];
+        ac_str_appendf(out, "| `%s` | ", row->key);
+        for (size_t c = 0; c < AC_COUNTOF(row->when) && row->when[c].key; c++) {
+            if (c) ac_str_append_c(out, " and ");
+            ac_str is = { 0 };
+            for (const char *p = row->when[c].is; *p; p++) {
+                if (*p == '|') ac_str_append_c(&is, ", ");
+                else ac_str_append_char(&is, *p);
+            }
+            ac_ignored_cause(out, &row->when[c], ac_str_c(&is));
+            ac_str_release(&is);
+        }
+        ac_str_append_c(out, " |\n");
+    }
+}
+
 ac_status ac_contract_docs(ac_str *out, ac_err *err)
 {
     ac_str_append_c(out,
@@ -80,5 +102,6 @@ ac_status ac_contract_docs(ac_str *out, ac_err *err)
             ac_str_appendf(out, " | %s |\n", k->help);
         }
     }
+    ignored_docs(out);
     return ac_str_ok(out) ? AC_OK : ac_fail_nomem(err, out->len);
 }

@@ -149,11 +149,18 @@ static void missing_needed_keys_are_named(void **state)
 static void keys_without_effect_are_refused(void **state)
 {
     (void)state;
-    refused(NEEDED "method:\n  warmup_steps: 5\n  warmup_ratio: 0.1\n", "9:", "keep one");
-    refused(NEEDED "method:\n  max_steps: 5\n  epochs: 2\n", "9:", "keep one");
-    refused(NEEDED "method:\n  pack_len: 512\n", "8:", "packing: false");
-    refused(NEEDED "method:\n  schedule: constant\n  min_lr_ratio: 0.1\n", "9:", "constant");
-    refused(NEEDED "method:\n  eval_every: 5\n", "8:", "without data.valid");
+    refused(NEEDED "method:\n  warmup_steps: 5\n  warmup_ratio: 0.1\n", "9:",
+            "method.warmup_ratio has no effect beside method.warmup_steps (line 8); remove it, or remove "
+            "method.warmup_steps");
+    refused(NEEDED "method:\n  max_steps: 5\n  epochs: 2\n", "9:", "beside method.max_steps (line 8); remove it");
+    refused(NEEDED "method:\n  pack_len: 512\n", "8:",
+            "method.pack_len has no effect with method.packing: false (the default); remove it, or choose "
+            "method.packing: true");
+    refused(NEEDED "method:\n  pack_len: 512\n  packing: false\n", "8:", "packing: false (line 9)");
+    refused(NEEDED "method:\n  schedule: constant\n  min_lr_ratio: 0.1\n", "9:",
+            "with method.schedule: constant (line 8); remove it, or choose method.schedule: cosine or linear");
+    refused(NEEDED "method:\n  eval_every: 5\n", "8:",
+            "method.eval_every has no effect without data.valid; remove it, or give data.valid");
     refused(NEEDED "method:\n  patience: 5\n", "8:", "without data.valid");
     refused(NEEDED "  rag_top: 3\n", "7:", "without eval.docs");
     refused(NEEDED "  docs: d\n  rag_overlap_tokens: 300\n", "8:", "under eval.rag_chunk_tokens");
@@ -162,6 +169,36 @@ static void keys_without_effect_are_refused(void **state)
     refused("base:\n  model: m\ndata:\n  train: t\n  max_len: 1024\neval:\n  cases: c\nmethod:\n  packing: true\n  pack_len: 512\n",
             "10:", "at least data.max_len");
     refused("base:\n  model: m\ndata:\n  train: t\n  valid: t\neval:\n  cases: c\n", "5:", "validate on other rows");
+}
+
+static bool is_word_of(const ac_key *k, ac_view word)
+{
+    switch (k->type) {
+    case AC_KEY_ENUM: return ac_choice_in(k->choices, word);
+    case AC_KEY_BOOL: return ac_choice_in("true|false", word);
+    case AC_KEY_STR: return ac_choice_in("none|set", word);
+    default: return ac_choice_in("0|set", word);
+    }
+}
+
+/* A slip in the table would never fire: each row names keys that exist and values that they can take. */
+static void the_table_of_ignored_keys_is_sound(void **state)
+{
+    (void)state;
+    assert_true(ac_n_ignored_keys > 8);
+    for (size_t i = 0; i < ac_n_ignored_keys; i++) {
+        const ac_ignored *row = &ac_ignored_keys[i];
+        if (ac_key_of_path(row->key) == ac_n_keys) fail_msg("no key %s", row->key);
+        assert_non_null(row->when[0].key);
+        for (size_t c = 0; c < AC_COUNTOF(row->when) && row->when[c].key; c++) {
+            const size_t k = ac_key_of_path(row->when[c].key);
+            if (k == ac_n_keys) fail_msg("no key %s", row->when[c].key);
+            for (const char *p = row->when[c].is; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL) {
+                const ac_view word = { p, strcspn(p, "|") };
+                if (!is_word_of(&ac_keys[k], word)) fail_msg("%s is never " AC_VIEW_FMT, row->when[c].key, AC_VIEW_ARG(word));
+            }
+        }
+    }
 }
 
 /* What `accord init` writes is a contract with the defaults, and comments name every key. */
@@ -263,6 +300,7 @@ int main(void)
         cmocka_unit_test(defaults_are_what_people_expect), cmocka_unit_test(values_are_read),
         cmocka_unit_test(unknown_keys_name_the_nearest), cmocka_unit_test(bad_values_are_placed),
         cmocka_unit_test(missing_needed_keys_are_named), cmocka_unit_test(keys_without_effect_are_refused),
+        cmocka_unit_test(the_table_of_ignored_keys_is_sound),
         cmocka_unit_test(template_reads_as_the_defaults), cmocka_unit_test(commented_defaults_are_the_defaults),
         cmocka_unit_test(docs_are_the_tables), cmocka_unit_test(models_are_found),
     };
