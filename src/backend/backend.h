@@ -101,7 +101,7 @@ typedef struct {
 } ac_norm_grad_args;
 
 typedef struct {
-    ac_ref y, x, bias;         /* bias: out floats, or none */
+    ac_ref y, x, bias;         /* bias: out floats, or none. y none, with lora only: h alone is computed */
     size_t rows;
     const ac_matrix *w;        /* out x in */
     const ac_lora *lora;       /* NULL: none */

@@ -90,9 +90,10 @@ void cpu_linear(ac_device *dev, const ac_linear_args *a)
     const size_t in = a->w->cols, out = a->w->rows, rows = a->rows;
     const float *x = cpu_f32(a->x);
     float *y = cpu_f32(a->y);
-    cpu_product(d, AC_MM_NT, rows, out, in, x, in, a->w->buf->ptr, a->w->type, a->w->row_bytes, y, out,
-                false);
-    if (a->bias.buf) {
+    if (y)
+        cpu_product(d, AC_MM_NT, rows, out, in, x, in, a->w->buf->ptr, a->w->type, a->w->row_bytes, y, out,
+                    false);
+    if (y && a->bias.buf) {
         rows_job j = { &d->k, y, cpu_f32(a->bias), out, 0.0f };
         cpu_for(d, rows, cpu_grain(out), bias_range, &j);
     }
@@ -107,6 +108,7 @@ void cpu_linear(ac_device *dev, const ac_linear_args *a)
     cpu_product(d, AC_MM_NT, rows, l->rank, in, x, in, cpu_f32(l->a), AC_F32, in * sizeof(float), h,
                 l->rank, false);
     scale_rows(d, h, l->scale, rows, l->rank);
+    if (!y) return;
     cpu_product(d, AC_MM_NT, rows, out, l->rank, h, l->rank, cpu_f32(l->b), AC_F32,
                 l->rank * sizeof(float), y, out, true);
 }

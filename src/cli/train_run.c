@@ -148,7 +148,9 @@ static ac_status dry_run(work *w, ac_err *err)
     const size_t longest = w->opts.packing && w->opts.pack_len > w->train.max_len ? w->opts.pack_len : w->train.max_len;
     const size_t at_once = longest * (w->opts.micro_batch ? w->opts.micro_batch : 1);
     const uint64_t state = (uint64_t)ad->n_params * sizeof(float) * 5;   /* parameters, gradient, m, v, best */
-    const uint64_t bytes = ac_model_grad_bytes(w->l.model, ad, at_once) + state;
+    const ac_call_size size = { .tokens = at_once, .supervised = at_once, .longest = longest, .grad = true,
+                                .dropout = w->opts.dropout > 0, .recompute = w->opts.recompute };
+    const uint64_t bytes = ac_model_call_bytes(w->l.model, ad, &size) + state;
     char tokens[32], params[32], memory[32];
     ac_human_count(tokens, w->train.n_tokens);
     ac_human_count(params, ad->n_params);

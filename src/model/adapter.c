@@ -139,3 +139,8 @@ const ac_lora_module *ac_adapter_find(const ac_adapter *a, size_t layer, ac_targ
     const size_t at = (layer - a->module[0].layer) * per_layer + before;
     return at < a->n_modules ? &a->module[at] : NULL;
 }
+
+size_t ac_adapter_first_layer(const ac_adapter *a, size_t n_layers)
+{
+    return a && a->n_modules ? a->module[0].layer : n_layers - 1;
+}

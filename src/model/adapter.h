@@ -62,6 +62,8 @@ void      ac_adapter_close(ac_adapter **a);
 void      ac_adapter_init(ac_adapter *a, uint64_t seed);
 /* The module of a layer and target; NULL when it is not adapted. */
 const ac_lora_module *ac_adapter_find(const ac_adapter *a, size_t layer, ac_target t);
+/* The lowest layer with an adapted module: backward goes no further. n_layers - 1 when none is adapted. */
+size_t ac_adapter_first_layer(const ac_adapter *a, size_t n_layers);
 
 /* Writes adapter_config.json and adapter_model.safetensors into dir (made when absent). */
 ac_status ac_adapter_save(const ac_adapter *a, const char *dir, const char *base_name, double dropout,

@@ -88,7 +88,7 @@ static bool gated_block(const pass *p, size_t layer, int until)
     const ac_temps *t = &m->temps;
     const ac_ref none = { 0 };
     const size_t n = p->b->rows * m->cfg.ffn;
-    if (adapted(p, layer, AC_TARGET_DOWN))
+    if (adapted(p, layer, AC_TARGET_DOWN) && !p->b->recompute)
         m->dev->op->gated(m->dev, &(ac_gated_args){ .y = t->s, .g = a->g, .u = a->u, .n = n });
     linear_grad(p, layer, AC_TARGET_DOWN, until == STAGE_DOWN ? none : t->ds, false, t->dx, t->s);
     if (until == STAGE_DOWN) return false;
@@ -157,6 +157,8 @@ void ac_backward(ac_model *m, const ac_adapted *ad, const ac_batch *b)
     lowest_adapted(ad->ad, &lowest, &last);
     if (lowest == SIZE_MAX) return;
     for (size_t i = m->cfg.n_layers; i-- > lowest;) {
+        /* The last layer's are still there from the forward pass. */
+        if (b->recompute && i + 1 < m->cfg.n_layers) ac_forward_again(m, ad, b, i);
         const int until = i == lowest ? (int)last : -1;
         if (!gated_block(&p, i, until) || !attention_block(&p, i, until)) return;
     }

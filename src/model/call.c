@@ -6,6 +6,11 @@
 /* Tokens that one forward-only pass takes at once, unless a unit alone is longer. Changes no bit (L2). */
 enum { FORWARD_TOKENS = 4096 };
 
+size_t ac_model_nll_tokens(size_t longest)
+{
+    return longest > FORWARD_TOKENS ? longest : FORWARD_TOKENS;
+}
+
 /* ---- checks ------------------------------------------------------------------------------------------ */
 
 static ac_status check_ids(const ac_model *m, const int32_t *ids, size_t n, ac_err *err)
@@ -215,6 +220,7 @@ ac_status ac_model_grad(ac_model *m, const ac_adapter *ad, const ac_unit *units,
     unit_batch x = { 0 };
     ac_adapted own = { 0 };
     st = fill_batch(&x, units, n_units, err);
+    x.b.recompute = pass->recompute;
     if (!st) st = upload(m, &x, ad, true, pass->dropout > 0.0, err);
     if (!st) st = ac_adapted_open(&own, m, ad, grad, pass, err);
     if (!st) {

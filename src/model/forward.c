@@ -92,7 +92,8 @@ static void attention_block(const pass *p, size_t layer, bool keep)
     linear(p, layer, AC_TARGET_O, m->temps.mid, a->att);
 }
 
-static void gated_block(const pass *p, size_t layer)
+/* To the gated product in temps.s. */
+static void gate(const pass *p, size_t layer)
 {
     ac_model *m = p->m;
     const ac_acts *a = &m->acts[layer];
@@ -100,7 +101,6 @@ static void gated_block(const pass *p, size_t layer)
     linear(p, layer, AC_TARGET_UP, a->u, m->temps.n);
     m->dev->op->gated(m->dev, &(ac_gated_args){ .y = m->temps.s, .g = a->g, .u = a->u,
                                                 .n = p->b->rows * m->cfg.ffn });
-    linear(p, layer, AC_TARGET_DOWN, m->temps.mid, m->temps.s);
 }
 
 void ac_forward(ac_model *m, const ac_adapted *ad, const ac_batch *b, bool keep)
@@ -115,7 +115,23 @@ void ac_forward(ac_model *m, const ac_adapted *ad, const ac_batch *b, bool keep)
         else norm(&p, m->temps.n, a->x0, m->acts[i - 1].x1, m->temps.mid, m->layer[i].attn_norm);
         attention_block(&p, i, keep);
         norm(&p, m->temps.n, a->x1, a->x0, m->temps.mid, m->layer[i].ffn_norm);
-        gated_block(&p, i);
+        gate(&p, i);
+        linear(&p, i, AC_TARGET_DOWN, m->temps.mid, m->temps.s);
     }
     norm(&p, none, m->temps.xf, m->acts[m->cfg.n_layers - 1].x1, m->temps.mid, none);
+}
+
+void ac_forward_again(ac_model *m, const ac_adapted *ad, const ac_batch *b, size_t layer)
+{
+    const pass p = { m, ad, b };
+    const ac_ref none = { 0 };
+    const ac_acts *a = &m->acts[layer];
+    ac_lora lora;
+    norm(&p, m->temps.n, none, a->x0, none, m->layer[layer].attn_norm);
+    attention_block(&p, layer, true);
+    norm(&p, m->temps.n, a->x1, a->x0, m->temps.mid, m->layer[layer].ffn_norm);
+    gate(&p, layer);
+    /* Of the last product only LoRA's h is read again. */
+    if (ac_lora_of(ad, layer, AC_TARGET_DOWN, a->h[AC_TARGET_DOWN], &lora))
+        linear(&p, layer, AC_TARGET_DOWN, none, m->temps.s);
 }

@@ -60,6 +60,8 @@ typedef struct {
     double inv_n;               /* 1 / supervised tokens of the whole step (B6) */
     uint64_t seed, step;        /* dropout */
     double dropout;             /* 0: none */
+    bool recompute;             /* keep each layer's input only, and run the layer once more on the way back:
+                                   less memory, more time, the same bits */
 } ac_pass;
 
 /* Forward and backward of n_units units. Adds their gradients, in order, to grad[adapter params] and sets
@@ -72,8 +74,16 @@ ac_status ac_model_nll(ac_model *m, const ac_adapter *ad, const ac_unit *units, 
 /* Logits of every position of one sequence, for tests: n x vocab. */
 ac_status ac_model_logits(ac_model *m, const ac_adapter *ad, const int32_t *ids, size_t n, float *logits,
                           ac_err *err);
-/* Bytes that one ac_model_grad call with so many tokens takes beside weights and adapter (dropout included). */
-size_t    ac_model_grad_bytes(const ac_model *m, const ac_adapter *ad, size_t tokens);
+/* What the workspace of a call depends on. */
+typedef struct {
+    size_t tokens, supervised;  /* of all its units */
+    size_t longest;             /* document */
+    bool grad, dropout, recompute;
+} ac_call_size;
+/* Bytes that such a call takes beside weights and adapter; SIZE_MAX: too many to count. */
+size_t    ac_model_call_bytes(const ac_model *m, const ac_adapter *ad, const ac_call_size *s);
+/* Tokens that one forward-only pass computes at once when it is given `longest` or less a unit. */
+size_t    ac_model_nll_tokens(size_t longest);
 /* Gives back the activations' memory, which is otherwise kept for the next call: after the calls get smaller. */
 void      ac_model_trim(ac_model *m);
 

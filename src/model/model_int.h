@@ -59,7 +59,8 @@ typedef struct {
     ac_ref attn_norm, ffn_norm, q_norm, k_norm;
 } ac_layer;
 
-/* Activations of a layer. With gradients each layer has its own; without, all share one set. */
+/* Activations of a layer. With gradients each layer that backward comes to has its own, or with recompute its own
+ * x0 and the rest shared; without gradients all share one set. */
 typedef struct {
     ac_ref x0, x1;                /* residual stream before attention and before the gated unit */
     ac_ref q_raw, k_raw;          /* before the head norm; the same as q and k without one */
@@ -105,6 +106,7 @@ typedef struct {
     size_t rows;                  /* tokens */
     size_t n_select;              /* rows with logits */
     size_t longest;               /* document */
+    bool recompute;               /* with gradients: see ac_pass */
     const ac_doc_rows *docs;
     size_t n_docs;
     const ac_unit_rows *units;
@@ -138,6 +140,8 @@ ac_status ac_adapted_open(ac_adapted *out, ac_model *m, const ac_adapter *ad, fl
 void      ac_adapted_close(ac_adapted *a, ac_model *m);
 
 void ac_forward(ac_model *m, const ac_adapted *ad, const ac_batch *b, bool keep);
+/* A layer's activations once more from its x0: what backward reads of it, temps.s included. */
+void ac_forward_again(ac_model *m, const ac_adapted *ad, const ac_batch *b, size_t layer);
 /* temps.dx holds the gradient at xf on entry. */
 void ac_backward(ac_model *m, const ac_adapted *ad, const ac_batch *b);
 /* The LoRA argument of a module; false when it is not adapted. */

@@ -2,7 +2,8 @@
  *
  * With gradients each layer keeps what its backward cannot cheaply have again: residual streams, q k v, the
  * attention's output and lse, gate and up, and LoRA's h. Norms' outputs and gate * up are computed again,
- * the same bits from the same kernel. Without gradients all layers share one set. */
+ * the same bits from the same kernel. With recompute a layer keeps its input alone, and the rest is one set, filled
+ * again before the layer's backward. Without gradients, and below the lowest adapted layer, all share one set. */
 #include <string.h>
 #include "base/size.h"
 #include "model/model_int.h"
@@ -28,7 +29,7 @@ typedef struct {
     const ac_model *m;
     const ac_adapter *ad;
     size_t rows, n_select, longest;
-    bool grad, dropout;
+    bool grad, dropout, recompute;
 } plan;
 
 static void layer_acts(bump *b, const plan *p, size_t layer, ac_acts *a)
@@ -91,9 +92,16 @@ static void temps(bump *b, const plan *p, ac_temps *t)
 static size_t lay_out(ac_acts *acts, ac_temps *t, const plan *p, ac_buf *buf, bool *overflow)
 {
     bump b = { buf, 0, false };
-    for (size_t i = 0; i < p->m->cfg.n_layers; i++) {
-        if (p->grad || i == 0) layer_acts(&b, p, i, &acts[i]);
-        else acts[i] = acts[0];
+    const size_t n = p->m->cfg.n_layers, first = p->grad ? ac_adapter_first_layer(p->ad, n) : n - 1;
+    layer_acts(&b, p, first, &acts[first]);
+    for (size_t i = 0; i < first; i++) acts[i] = acts[first];
+    for (size_t i = first + 1; i < n; i++) {
+        if (!p->recompute) {
+            layer_acts(&b, p, i, &acts[i]);
+            continue;
+        }
+        acts[i] = acts[first];
+        acts[i].x0 = take(&b, p->rows, p->m->cfg.hidden);
     }
     temps(&b, p, t);
     *overflow = b.overflow;
@@ -114,7 +122,7 @@ static ac_status grow(ac_model *m, size_t floats, ac_err *err)
 ac_status ac_work_prepare(ac_model *m, const ac_adapter *ad, const ac_batch *b, bool grad, bool dropout,
                           ac_err *err)
 {
-    const plan p = { m, ad, b->rows, b->n_select, b->longest, grad, dropout };
+    const plan p = { m, ad, b->rows, b->n_select, b->longest, grad, dropout, b->recompute };
     bool overflow = false;
     const size_t floats = lay_out(m->acts, &m->temps, &p, NULL, &overflow);
     if (overflow) return ac_fail_nomem(err, SIZE_MAX);
@@ -123,10 +131,9 @@ ac_status ac_work_prepare(ac_model *m, const ac_adapter *ad, const ac_batch *b, 
     return st;
 }
 
-size_t ac_model_grad_bytes(const ac_model *m, const ac_adapter *ad, size_t tokens)
+size_t ac_model_call_bytes(const ac_model *m, const ac_adapter *ad, const ac_call_size *s)
 {
-    const size_t longest = tokens < m->cfg.context ? tokens : m->cfg.context;
-    const plan p = { m, ad, tokens, tokens, longest, true, true };
+    const plan p = { m, ad, s->tokens, s->supervised, s->longest, s->grad, s->dropout, s->recompute };
     bool overflow = false;
     size_t bytes = 0;
     ac_temps t;

@@ -193,7 +193,7 @@ static ac_status measure(run *r, outcome *x, ac_err *err)
     }
     if (!st) {
         const ac_pass pass = { .inv_n = 1.0 / (double)u.supervised, .seed = r->o->seed, .step = x->step,
-                               .dropout = r->o->dropout };
+                               .dropout = r->o->dropout, .recompute = r->o->recompute };
         memset(r->opt.grad, 0, r->ad->n_params * sizeof *r->opt.grad);
         st = run_units(r, &u, &pass, err);
     }

@@ -32,6 +32,7 @@ typedef struct {
     uint64_t max_steps;           /* 0: epochs decide; else as many epochs as it takes */
     size_t batch_rows;            /* rows a step, packed or not: packing never changes which rows a step has */
     size_t micro_batch;           /* units a forward; changes no bit */
+    bool recompute;               /* ac_pass.recompute: less memory, more time; changes no bit */
     bool packing;                 /* several rows of a step in one unit, block-diagonal attention */
     size_t pack_len;              /* tokens a unit holds at most; a longer row is a unit of its own */
     uint64_t seed;

@@ -17,7 +17,7 @@ static ac_status train_and_feed(ac_model *m, ac_adapter *a, ac_err *err)
     double loss[REF_UNITS];
     float logits[2 * 37], grad[4096] = { 0 };
     ref_make_units(&u, 2, 6, 37, 1);
-    const ac_pass pass = { 0.1, 1, 1, 0.1 };
+    const ac_pass pass = { .inv_n = 0.1, .seed = 1, .step = 1, .dropout = 0.1, .recompute = true };
     ac_status st = a->n_params <= 4096 ? AC_OK : AC_ESTATE;
     if (!st) st = ac_model_grad(m, a, u.unit, u.n, &pass, grad, loss, err);
     if (!st) st = ac_model_nll(m, a, u.unit, u.n, loss, NULL, err);

@@ -236,7 +236,7 @@ static void test_tiers_and_threads(void **state)
                 must(ac_model_logits(o.model, a, ids, 30, got, &err), &err);
                 ref_units u;
                 ref_make_units(&u, 4, 20, 37, 3);
-                const ac_pass pass = { 1.0 / (double)u.supervised, 7, 2, 0.1 };
+                const ac_pass pass = { .inv_n = 1.0 / (double)u.supervised, .seed = 7, .step = 2, .dropout = 0.1 };
                 memset(grad, 0, sizeof grad);
                 must(ac_model_grad(o.model, a, u.unit, u.n, &pass, grad, loss, &err), &err);
                 if (!have) {
@@ -284,7 +284,7 @@ static void check_container(ref_spec s, bool q8)
     assert_memory_equal(x, y, 20 * s.vocab * sizeof(float));
     ref_units u;
     ref_make_units(&u, 3, 12, s.vocab, 3);
-    const ac_pass pass = { 0.1, 1, 1, 0 };
+    const ac_pass pass = { .inv_n = 0.1, .seed = 1, .step = 1 };
     must(ac_model_grad(hf, a, u.unit, u.n, &pass, gx, loss, &err), &err);
     must(ac_model_grad(gguf, b, u.unit, u.n, &pass, gy, loss, &err), &err);
     assert_memory_equal(gx, gy, sizeof gx);

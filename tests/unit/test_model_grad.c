@@ -31,7 +31,7 @@ static void check_gradients(ref_spec s, ac_lora_spec spec, double dropout, size_
     must(ac_adapter_open(&a, o.model, &spec, &err), &err);
     ref_fill_adapter(a, 21);
     ref_make_units(&u, n_units, 4, s.vocab, 6);
-    const ac_pass pass = { 1.0 / (double)u.supervised, 9, 4, dropout };
+    const ac_pass pass = { .inv_n = 1.0 / (double)u.supervised, .seed = 9, .step = 4, .dropout = dropout };
     float *grad = test_calloc(a->n_params, sizeof *grad);
     must(ac_model_grad(o.model, a, u.unit, u.n, &pass, grad, loss, &err), &err);
     params = test_calloc(a->n_params, sizeof *params);
@@ -100,28 +100,31 @@ static void test_dropout(void **state)
     check_gradients(small("qwen2"), (ac_lora_spec){ .rank = 2, .alpha = 3, .targets = 127 }, 0.3, 2);
 }
 
-/* B6: the same bytes whether units go in one call, one by one, or otherwise grouped; with dropout as well. */
-static void check_grouping(const char *family, double dropout)
+/* B6: the same bytes whether units go in one call, one by one, or otherwise grouped, and whether activations are
+ * kept or computed again; with dropout as well. */
+static void check_grouping(const char *family, double dropout, uint32_t targets, uint32_t last_layers)
 {
     ac_err err = { 0 };
     ref_open o;
     ac_adapter *a = NULL;
     ref_units u;
-    const ac_lora_spec spec = { .rank = 3, .alpha = 3, .targets = 127 };
+    const ac_lora_spec spec = { .rank = 3, .alpha = 3, .targets = targets, .last_layers = last_layers };
     assert_true(ref_open_spec(&o, ref_spec_of(family), AC_CPU_AUTO, 2));
     must(ac_adapter_open(&a, o.model, &spec, &err), &err);
     ref_fill_adapter(a, 2);
     ref_make_units(&u, 6, 25, 37, 8);
-    const ac_pass pass = { 1.0 / (double)u.supervised, 9, 4, dropout };
+    ac_pass pass = { .inv_n = 1.0 / (double)u.supervised, .seed = 9, .step = 4, .dropout = dropout };
     static const size_t groups[][7] = { { 6 }, { 1, 1, 1, 1, 1, 1 }, { 4, 2 }, { 2, 3, 1 } };
     float *first = test_calloc(a->n_params, sizeof *first), *grad = test_calloc(a->n_params, sizeof *grad);
     double loss0[6], loss[6];
-    for (size_t g = 0; g < AC_COUNTOF(groups); g++) {
-        float *to = g ? grad : first;
+    for (size_t i = 0; i < 2 * AC_COUNTOF(groups); i++) {
+        const size_t g = i % AC_COUNTOF(groups);
+        float *to = i ? grad : first;
+        pass.recompute = i >= AC_COUNTOF(groups);
         memset(to, 0, a->n_params * sizeof *to);
         for (size_t k = 0, at = 0; groups[g][k]; at += groups[g][k++])
-            must(ac_model_grad(o.model, a, u.unit + at, groups[g][k], &pass, to, (g ? loss : loss0) + at, &err), &err);
-        if (!g) continue;
+            must(ac_model_grad(o.model, a, u.unit + at, groups[g][k], &pass, to, (i ? loss : loss0) + at, &err), &err);
+        if (!i) continue;
         assert_memory_equal(first, grad, a->n_params * sizeof *grad);
         assert_memory_equal(loss0, loss, sizeof loss);
     }
@@ -134,15 +137,15 @@ static void check_grouping(const char *family, double dropout)
 static void test_grouping(void **state)
 {
     (void)state;
-    check_grouping("llama", 0.0);
-    check_grouping("qwen2", 0.25);
-    check_grouping("qwen3", 0.0);
+    check_grouping("llama", 0.0, 127, 0);
+    check_grouping("qwen2", 0.25, 127, 0);
+    check_grouping("qwen3", 0.0, 127, 1);
+    for (uint32_t t = 0; t < AC_TARGET_COUNT; t++) check_grouping("qwen3", 0.1, 1u << t, t % 3);
 }
 
-/* Memory: what a call takes is what was promised, and trim gives it back. */
-static void test_memory(void **state)
+/* Memory: what a call takes is what was promised, and trim gives it back. Returns it. */
+static int64_t check_memory(bool recompute)
 {
-    (void)state;
     ac_err err = { 0 };
     ref_open o;
     ac_adapter *a = NULL;
@@ -154,21 +157,38 @@ static void test_memory(void **state)
     ref_make_units(&u, 5, 25, 37, 8);
     size_t tokens = 0;
     for (size_t i = 0; i < u.n; i++) tokens += u.unit[i].n;
-    const ac_pass pass = { 1, 1, 1, 0.5 };
+    const ac_pass pass = { .inv_n = 1, .seed = 1, .step = 1, .dropout = 0.5, .recompute = recompute };
     float *grad = test_calloc(a->n_params, sizeof *grad);
     must(ac_model_grad(o.model, a, u.unit, 1, &pass, grad, loss, &err), &err);   /* rotary tables exist now */
     ac_model_trim(o.model);
     const int64_t before = ac_live_bytes();
     must(ac_model_grad(o.model, a, u.unit, u.n, &pass, grad, loss, &err), &err);
     const int64_t took = ac_live_bytes() - before;
-    assert_true(took > 0 && (uint64_t)took <= ac_model_grad_bytes(o.model, a, tokens) + 256);
-    assert_true(ac_model_grad_bytes(o.model, a, 2 * tokens) > ac_model_grad_bytes(o.model, a, tokens));
+    ac_call_size size = { .tokens = tokens, .supervised = u.supervised, .longest = 25, .grad = true, .dropout = true,
+                          .recompute = recompute };
+    const size_t promised = ac_model_call_bytes(o.model, a, &size);
+    assert_true(took > 0 && (uint64_t)took <= promised + 256 && (uint64_t)took + 256 >= promised);
+    size.tokens *= 2;
+    assert_true(ac_model_call_bytes(o.model, a, &size) > promised);
+    size.grad = false;
+    assert_true(ac_model_call_bytes(o.model, a, &size) < promised);
+    size.tokens = SIZE_MAX / 8;
+    assert_true(ac_model_call_bytes(o.model, a, &size) == SIZE_MAX);
     ac_model_trim(o.model);
     assert_int_equal(ac_live_bytes(), before);
     test_free(grad);
     ac_adapter_close(&a);
     ref_close(&o);
     assert_int_equal(ac_live_bytes(), 0);
+    return took;
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    const int64_t kept = check_memory(false), again = check_memory(true);
+    print_message("workspace: %lld bytes, %lld with recompute\n", (long long)kept, (long long)again);
+    assert_true(again < kept);
 }
 
 static void test_bad_pass(void **state)
@@ -185,9 +205,9 @@ static void test_bad_pass(void **state)
     float *grad = test_calloc(a->n_params, sizeof *grad);
     static const double bad[] = { 1.0, -0.1, 7.0 };
     for (size_t i = 0; i < AC_COUNTOF(bad); i++)
-        assert_int_equal(ac_model_grad(o.model, a, u.unit, 1, &(ac_pass){ 1, 1, 1, bad[i] }, grad, loss, NULL), AC_EARG);
+        assert_int_equal(ac_model_grad(o.model, a, u.unit, 1, &(ac_pass){ .inv_n = 1, .dropout = bad[i] }, grad, loss, NULL), AC_EARG);
     a->module[0].out++;                          /* an adapter of another model */
-    assert_int_equal(ac_model_grad(o.model, a, u.unit, 1, &(ac_pass){ 1, 1, 1, 0 }, grad, loss, NULL), AC_EARG);
+    assert_int_equal(ac_model_grad(o.model, a, u.unit, 1, &(ac_pass){ .inv_n = 1 }, grad, loss, NULL), AC_EARG);
     test_free(grad);
     ac_adapter_close(&a);
     ref_close(&o);
@@ -224,7 +244,7 @@ static void test_lacking_device(void **state)
         lacking = ops[i];
         const bool forward = i < 3;
         const ac_status st = forward ? ac_model_open(&other, o.dev, o.dir, &err)
-                                     : ac_model_grad(o.model, a, u.unit, 1, &(ac_pass){ 1, 1, 1, 0 }, grad, loss, &err);
+                                     : ac_model_grad(o.model, a, u.unit, 1, &(ac_pass){ .inv_n = 1 }, grad, loss, &err);
         assert_int_equal(st, AC_EFORMAT);
         assert_non_null(strstr(err.text, "F32"));
         assert_non_null(strstr(err.text, ac_device_name(o.dev)));

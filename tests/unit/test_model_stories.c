@@ -43,7 +43,7 @@ static ac_sha256 digest(const char *path, ac_cpu tier, size_t threads)
     float *grad = test_calloc(a->n_params, sizeof *grad);
     const ac_unit u[3] = { { ids, target, N, start, 3, 0 }, { ids, target, 77, start, 1, 1 },
                            { ids + 77, target + 77, 64, start, 1, 2 } };
-    const ac_pass pass = { 0.01, 3, 5, 0.1 };
+    const ac_pass pass = { .inv_n = 0.01, .seed = 3, .step = 5, .dropout = 0.1 };
     must(ac_model_grad(m, a, u, 3, &pass, grad, loss, &err), &err);
     ac_sha256_state s;
     ac_sha256 h;

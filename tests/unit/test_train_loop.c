@@ -112,6 +112,13 @@ static void micro_batch_changes_no_bit(void **state)
             const outcome_bits got = run_with(&t1, &o, &valid, NULL, NULL);
             assert_true(same_bits(&got, &want));
         }
+        for (size_t m = 1; m <= 8; m *= 8) {
+            o.micro_batch = m;
+            o.recompute = true;
+            const outcome_bits got = run_with(&t1, &o, &valid, NULL, NULL);
+            assert_true(same_bits(&got, &want));
+            o.recompute = false;
+        }
     }
 }
 
@@ -266,6 +273,7 @@ static void resume_after_any_step(void **state)
         j.stop_after_step = 0;
         j.resume = true;
         o.micro_batch = 1 + (size_t)stop % 3;
+        o.recompute = stop % 2;
         if (ac_train_run(&j, &r, &err)) fail_msg("%s", err.text);
         const outcome_bits got = bits_of(dir);
         if (!same_bits(&got, &want)) fail_msg("resumed after step %u differs", (unsigned)stop);
