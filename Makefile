@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all deps demo test check bench lint install clean
+.PHONY: all deps demo test check bench bench-peers lint install clean
 
 all: deps build/build.ninja
 	@cmake --build build -j $(JOBS) --target accord
@@ -31,6 +31,11 @@ check: all
 bench: all
 	@cmake --build build -j $(JOBS)
 	@tools/bench.sh
+
+# LoRA beside PEFT and mlx-lm on the same rows; docs/kernels.md says which pythons it wants.
+bench-peers: all
+	@cmake --build build -j $(JOBS) --target accord bench_units
+	@python3 bench/peers/peers.py $(PEERS)
 
 lint:
 	@tools/lint.sh
