@@ -117,6 +117,12 @@ size_t ac_attn_scratch_floats(size_t n, size_t head_dim, size_t group);   /* 0: 
 
 /* ---- the table ----------------------------------------------------------------------------------- */
 
+/* Where random words come from: ac_rng_u32(seed, stream, step, index + i) for element i of a call. */
+typedef struct {
+    uint64_t seed, step, index;
+    uint32_t stream;
+} ac_draw;
+
 typedef struct ac_kernels ac_kernels;
 struct ac_kernels {
     ac_cpu tier;
@@ -181,6 +187,35 @@ struct ac_kernels {
     void (*adamw)(float *p, float *m, float *v, const float *g, size_t n, float grad_scale,
                   float one_minus_lr_wd, float b1, float one_minus_b1, float b2, float one_minus_b2,
                   float lr_over_bc1, float inv_sqrt_bc2, float eps);
+
+    /* The other optimizers; g' = g * grad_scale, keep = 1 - lr*wd (decoupled decay everywhere), m, p and g do not
+     * overlap. sgd (torch's momentum): m = fma(mu, m, g'), d = m, or d = g' with m NULL; p = fma(-lr, d, p * keep). */
+    void (*sgd)(float *p, float *m, const float *g, size_t n, float grad_scale, float keep, float mu, float lr);
+    /* Lion (Chen et al., 2023): c = fma(b1, m, (1-b1) * g'); s = the sign of c, or c where it is a zero;
+     * p = fma(-lr, s, p * keep); m = fma(b2, m, (1-b2) * g'). */
+    void (*lion)(float *p, float *m, const float *g, size_t n, float grad_scale, float keep, float b1,
+                 float one_minus_b1, float b2, float one_minus_b2, float lr);
+    /* Muon's momentum: a = (1-mu) * g'; m = fma(mu, m, a); u = fma(mu, m, a). u may equal g. */
+    void (*nesterov)(float *u, float *m, const float *g, size_t n, float grad_scale, float mu, float one_minus_mu);
+    void (*descend)(float *p, const float *x, size_t n, float keep, float step);   /* p = fma(-step, x, p * keep) */
+    /* Adafactor (Shazeer and Stern, 2018). Sum of squares of each column: blocks of AC_K_BLOCK rows, a block is one
+     * chain fma(x, x, chain) from +0, rows ascending; the sum starts at +0 and blocks are added in order. */
+    void (*col_squares)(float *sum, const float *x, size_t rows, size_t cols, size_t row_stride);
+    void (*factored)(float *x, const float *c, size_t n, float a, float least);    /* x / sqrt(max(c * a, least)) */
+    /* v = fma(b, v, (1-b) * (x * x)); x = x / sqrt(max(v, least)). */
+    void (*unfactored)(float *x, float *v, size_t n, float b, float one_minus_b, float least);
+
+    /* Stored state. Element i draws w = ac_rng_u32(seed, stream, step, index + i); x is finite.
+     * bf16_random: the upper half of bits(x) + (w mod 2^16), so that rounding is unbiased. */
+    void (*bf16_random)(uint16_t *dst, const float *x, size_t n, const ac_draw *d);
+    /* One block: scale = the largest |x|, +0 where all are zero. r = |x| / scale (0 when scale is 0);
+     * low = floor(sqrt(r) * 127) for is_square (signed values), floor(sqrt(sqrt(r)) * 255) else (x >= 0);
+     * share(k) = t*t for is_square, (t*t)*(t*t) else, t = k * unit (the binary32 nearest to 1/127, 1/255);
+     * code = low + 1 where r - share(low) > (w / 2^8 rounded down * 2^-24) * (share(low+1) - share(low)), else low;
+     * at most 127 (255); where is_square is false, a code of 0 becomes 1 for x > 0. Stored: the code with x's sign
+     * in two's complement, or the code. Decoding: share(code) * scale with the code's sign. */
+    void (*code8_encode)(uint8_t *q, float *scale, const float *x, size_t n, bool is_square, const ac_draw *d);
+    void (*code8_decode)(float *x, const uint8_t *q, float scale, size_t n, bool is_square);
 
     /* y may equal x. exp: within 1.1 ulp (of a denormal's spacing where the result is one); +0 from -104 down,
      * Inf from 88.8 up. log: x > 0, denormals too, within 2 ulp. */

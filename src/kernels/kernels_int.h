@@ -18,6 +18,7 @@ void ac_expand_row_ref(float *dst, const void *src, ac_dtype type, size_t n);
 
 /* Everything else: norms, rotary, attention, gated unit, loss, optimizer, exp and log. */
 void ac_kernels_fill_vec_ref(ac_kernels *t);
+void ac_kernels_fill_optim_ref(ac_kernels *t);    /* called by fill_vec_ref */
 void ac_kernels_fill_vec_avx2(ac_kernels *t);
 void ac_kernels_fill_vec_avx512(ac_kernels *t);
 

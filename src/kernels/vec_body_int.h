@@ -4,6 +4,7 @@
 #define AC_KERNELS_VEC_BODY_INT_H
 
 #include <math.h>
+#include "kernels/optim_body_int.h"
 #include "kernels/v16_math_int.h"
 
 static float inverse_rms(const float *x, size_t cols, float eps)
@@ -266,6 +267,7 @@ static void fill_vec_body(ac_kernels *t)
     t->sum_squares = sum_squares;
     t->all_finite = all_finite;
     t->adamw = adamw;
+    fill_optim_body(t);
     t->exp = exp_slot;
     t->log = log_slot;
 }

@@ -41,6 +41,10 @@
 #define AC_LOG_C7      (-0x1.bf4ee4p-4f)
 #define AC_LOG_C8      0x1.b5d380p-5f
 
+/* Codes of stored state: the share of a block's scale is (code * unit)^2 or (code * unit)^4. */
+#define AC_CODE8_SQUARE_UNIT 0x1.020408p-7f    /* 1/127, rounded */
+#define AC_CODE8_FOURTH_UNIT 0x1.010102p-8f    /* 1/255, rounded */
+
 AC_INLINE uint32_t ac_bits_of_f32(float f)
 {
     uint32_t u;

@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include "base/rng.h"
 
-static const ck_test *const lists[] = { ck_vec_tests, ck_attn_tests, ck_loss_tests, ck_matmul_tests };
+static const ck_test *const lists[] = { ck_vec_tests, ck_optim_tests, ck_attn_tests, ck_loss_tests, ck_matmul_tests };
 
 #define MAX_BUFFERS 96
 #define CANARY      64

@@ -52,7 +52,7 @@ struct ck {
     bool active;
 };
 
-extern const ck_test ck_vec_tests[], ck_attn_tests[], ck_loss_tests[], ck_matmul_tests[];
+extern const ck_test ck_vec_tests[], ck_optim_tests[], ck_attn_tests[], ck_loss_tests[], ck_matmul_tests[];
 
 /* Opens a case; false when filtered out, or when benchmarks are asked for and this is none (and reversely). */
 bool ck_case(ck *t, const char *format, ...) AC_PRINTF(2, 3);

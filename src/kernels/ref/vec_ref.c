@@ -218,6 +218,7 @@ void ac_kernels_fill_vec_ref(ac_kernels *t)
     t->sum_squares = sum_squares;
     t->all_finite = all_finite;
     t->adamw = adamw;
+    ac_kernels_fill_optim_ref(t);
     t->exp = exp_slot;
     t->log = log_slot;
 }
