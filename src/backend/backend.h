@@ -186,11 +186,46 @@ typedef struct {
     ac_ref scratch;
 } ac_loss_args;
 
-typedef struct {               /* kernels.h, adamw */
-    ac_ref p, m, v, g;
+/* ---- optimizers (kernels.h has the formulas) ---- */
+
+typedef enum { AC_RULE_ADAMW, AC_RULE_SGD, AC_RULE_LION, AC_RULE_NESTEROV } ac_rule;
+typedef enum { AC_STATE_F32, AC_STATE_BF16, AC_STATE_INT8 } ac_state_type;   /* how moments are stored */
+enum { AC_STATE_BLOCK = 256 };   /* values that share a scale, counted from a part's first */
+
+typedef struct {               /* n values of a moment, from the at-th of data */
+    ac_buf *data;              /* NULL: none */
+    size_t at;
+    ac_ref scale;              /* INT8: one float a block */
+} ac_moment;
+
+/* One step of a rule over n elements. Stored state is expanded, stepped and stored again, element i drawing word
+ * draw.index + i (draw.stream for m, draw.stream + 1 for v). NESTEROV leaves the update in g and lets p be. */
+typedef struct {
+    ac_rule rule;
+    ac_state_type state;
+    ac_ref p, g;
+    ac_moment m, v;
     size_t n;
-    float grad_scale, one_minus_lr_wd, b1, one_minus_b1, b2, one_minus_b2, lr_over_bc1, inv_sqrt_bc2, eps;
-} ac_adamw_args;
+    ac_draw draw;
+    float grad_scale, keep, b1, one_minus_b1, b2, one_minus_b2, step, inv_sqrt_bc2, eps;
+} ac_optim_args;
+
+/* x becomes its Newton-Schulz orthogonalisation (it is changed), then p = p * keep - step * x. */
+typedef struct {
+    ac_ref p, x;
+    size_t rows, cols;
+    float keep, step;
+    ac_ref scratch;            /* ac_muon_scratch floats */
+} ac_muon_args;
+
+/* Adafactor over one tensor; g is changed. Factored with row and col, else v holds rows * cols values. */
+typedef struct {
+    ac_ref p, g, row, col, v;
+    size_t rows, cols;
+    float grad_scale, keep, b2, one_minus_b2;
+    double rho;                /* min(lr, 1 / sqrt(t)) */
+    ac_ref scratch;            /* cols floats when factored */
+} ac_adafactor_args;
 
 /* What a caller is about to do, for scratch_floats: the largest of each over all calls. */
 typedef struct {
@@ -228,7 +263,9 @@ typedef struct {
     void (*loss)(ac_device *d, const ac_loss_args *a);
     double (*sum_squares)(ac_device *d, ac_ref x, size_t n);              /* gradient norm */
     bool (*all_finite)(ac_device *d, const ac_matrix *w);                 /* of expanded weights */
-    void (*adamw)(ac_device *d, const ac_adamw_args *a);
+    void (*optim)(ac_device *d, const ac_optim_args *a);
+    void (*muon)(ac_device *d, const ac_muon_args *a);
+    void (*adafactor)(ac_device *d, const ac_adafactor_args *a);
 
     void (*close)(ac_device **d);
 } ac_device_ops;
@@ -237,6 +274,12 @@ struct ac_device {             /* a device's own state follows in its file */
     const ac_device_ops *op;
     const char *name;
 };
+
+static inline size_t ac_muon_scratch(size_t rows, size_t cols)
+{
+    const size_t least = rows < cols ? rows : cols;
+    return rows * cols + 2 * least * least;
+}
 
 /* ref + n elements. */
 static inline ac_ref ac_ref_at(ac_ref r, size_t n)

@@ -319,27 +319,6 @@ static double cpu_sum_squares(ac_device *dev, ac_ref x, size_t n)
     return j.sum;
 }
 
-typedef struct {
-    const ac_kernels *k;
-    const ac_adamw_args *a;
-} adamw_job;
-
-static void adamw_range(void *ctx, size_t from, size_t to, size_t worker)
-{
-    AC_UNUSED(worker);
-    const adamw_job *j = ctx;
-    const ac_adamw_args *a = j->a;
-    j->k->adamw(cpu_f32(a->p) + from, cpu_f32(a->m) + from, cpu_f32(a->v) + from, cpu_f32(a->g) + from,
-                to - from, a->grad_scale, a->one_minus_lr_wd, a->b1, a->one_minus_b1, a->b2,
-                a->one_minus_b2, a->lr_over_bc1, a->inv_sqrt_bc2, a->eps);
-}
-
-static void cpu_adamw(ac_device *dev, const ac_adamw_args *a)
-{
-    adamw_job j = { &cpu_of(dev)->k, a };
-    cpu_for(cpu_of(dev), a->n, 16384, adamw_range, &j);
-}
-
 /* ---- the table ------------------------------------------------------------------------------------- */
 
 static void cpu_close(ac_device **dev)
@@ -377,7 +356,9 @@ static const ac_device_ops cpu_ops = {
     .loss = cpu_loss,
     .sum_squares = cpu_sum_squares,
     .all_finite = cpu_all_finite,
-    .adamw = cpu_adamw,
+    .optim = cpu_optim,
+    .muon = cpu_muon,
+    .adafactor = cpu_adafactor,
     .close = cpu_close,
 };
 

@@ -1,7 +1,7 @@
 /* train/checkpoint.c - checkpoints that are complete or absent (T8).
  *
  *   step-N.tmp.PID/   adapter_config.json, adapter_model.safetensors   the adapter, as PEFT lays it out
- *                     optimizer.safetensors                            exp_avg and exp_avg_sq
+ *                     optimizer.safetensors                            the optimizer's state as stored
  *                     best.safetensors                                 the best parameters so far, if any
  *                     manifest.json                                    last
  *   -> step-N/        by rename, once everything is on the disk
@@ -98,9 +98,9 @@ ac_status ac_ckpt_sweep(const ac_ckpt *c, bool *any, ac_err *err)
 
 /* ---- writing -------------------------------------------------------------------------------------------- */
 
-static ac_tensor_out flat(const char *name, const float *data, size_t n)
+static ac_tensor_out flat(const char *name, ac_dtype type, const void *data, size_t n)
 {
-    return (ac_tensor_out){ .name = name, .type = AC_F32, .n_dims = 1, .dim = { n, 1, 1, 1 }, .data = data };
+    return (ac_tensor_out){ .name = name, .type = type, .n_dims = 1, .dim = { n, 1, 1, 1 }, .data = data };
 }
 
 static ac_status write_tensors(const char *dir, const char *name, const ac_tensor_out *t, size_t n, ac_arena *a,
@@ -126,14 +126,19 @@ static ac_status write_files(const ac_ckpt *c, const char *dir, ac_manifest *m, 
                              ac_err *err)
 {
     const size_t n = d->ad->n_params;
-    const ac_tensor_out moments[2] = { flat("exp_avg", d->m, n), flat("exp_avg_sq", d->v, n) };
+    ac_tensor_out state[AC_STATE_ARRAYS];
+    size_t n_state = 0;
+    for (size_t i = 0; i < AC_STATE_ARRAYS; i++) {
+        const ac_state_array *s = &d->state[i];
+        if (s->n) state[n_state++] = flat(s->name, s->type, s->data, s->n);
+    }
     ac_status st = ac_adapter_save(d->ad, dir, c->base_name, c->dropout, err);
-    if (!st) st = write_tensors(dir, "optimizer.safetensors", moments, 2, a, err);
+    if (!st) st = write_tensors(dir, "optimizer.safetensors", state, n_state, a, err);
     if (!st) st = list_file(m, dir, "adapter_config.json", a, err);
     if (!st) st = list_file(m, dir, "adapter_model.safetensors", a, err);
     if (!st) st = list_file(m, dir, "optimizer.safetensors", a, err);
     if (!st && m->state.has_best) {
-        const ac_tensor_out best = flat("params", d->best, n);
+        const ac_tensor_out best = flat("params", AC_F32, d->best, n);
         st = write_tensors(dir, "best.safetensors", &best, 1, a, err);
         if (!st) st = list_file(m, dir, "best.safetensors", a, err);
     }
@@ -310,24 +315,26 @@ ac_status ac_ckpt_find(const ac_ckpt *c, ac_manifest *out, char **step_dir, ac_a
     return st ? st : ac_fail(err, AC_ENOENT, "%s: holds no complete checkpoint; start the run without resume", c->dir);
 }
 
-static ac_status read_flat(float *to, size_t n, const ac_tensors *t, const char *name, const char *path, ac_err *err)
+static ac_status read_flat(const ac_state_array *to, const ac_tensors *t, const char *path, ac_err *err)
 {
-    const ac_tensor *x = ac_tensors_find(t, name);
-    if (!x || x->type != AC_F32 || x->n_dims != 1 || x->dim[0] != n) {
-        return ac_fail(err, AC_EFORMAT, "%s: expected the tensor %s of %zu floats; the checkpoint is of another adapter",
-                       path, name, n);
+    const ac_tensor *x = ac_tensors_find(t, to->name);
+    if (!x || x->type != to->type || x->n_dims != 1 || x->dim[0] != to->n) {
+        return ac_fail(err, AC_EFORMAT, "%s: expected the tensor %s of %zu values of type %s; the checkpoint is of another "
+                       "adapter or optimizer", path, to->name, to->n, ac_dtype_name(to->type));
     }
-    memcpy(to, x->data, n * sizeof *to);
+    memcpy(to->data, x->data, to->n * ac_dtype_block_bytes(to->type));
     return AC_OK;
 }
 
-static ac_status load_flat(const char *dir, const char *file, const char *const *names, float *const *to,
-                           size_t n_names, size_t n, ac_arena *a, ac_err *err)
+static ac_status load_flat(const char *dir, const char *file, const ac_state_array *to, size_t n, ac_arena *a,
+                           ac_err *err)
 {
     ac_tensors *t = NULL;
     const char *path = ac_path_join(a, dir, file);
     ac_status st = path ? ac_safetensors_open(&t, path, err) : ac_fail_nomem(err, strlen(dir));
-    for (size_t i = 0; !st && i < n_names; i++) st = read_flat(to[i], n, t, names[i], path, err);
+    for (size_t i = 0; !st && i < n; i++) {
+        if (to[i].n) st = read_flat(&to[i], t, path, err);
+    }
     ac_tensors_close(&t);
     return st;
 }
@@ -349,13 +356,10 @@ ac_status ac_ckpt_load(const char *step_dir, const ac_manifest *man, const ac_mo
                        ac_err *err)
 {
     ac_arena a = { 0 };
-    const char *const moments[2] = { "exp_avg", "exp_avg_sq" }, *const best = "params";
-    float *const to[2] = { d->m, d->v };
+    const ac_state_array best = { .name = "params", .type = AC_F32, .n = d->ad->n_params, .data = d->best };
     ac_status st = load_adapter(d->ad, m, step_dir, err);
-    if (!st) st = load_flat(step_dir, "optimizer.safetensors", moments, to, 2, d->ad->n_params, &a, err);
-    if (!st && man->state.has_best) {
-        st = load_flat(step_dir, "best.safetensors", &best, &d->best, 1, d->ad->n_params, &a, err);
-    }
+    if (!st) st = load_flat(step_dir, "optimizer.safetensors", d->state, AC_STATE_ARRAYS, &a, err);
+    if (!st && man->state.has_best) st = load_flat(step_dir, "best.safetensors", &best, 1, &a, err);
     ac_arena_release(&a);
     return st;
 }

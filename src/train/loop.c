@@ -51,7 +51,7 @@ static ac_status save_state(run *r, const ac_train_state *s, ac_err *err)
     if (r->has_saved && r->saved_step == s->step) return AC_OK;
     r->ckpt.head.epoch = s->step / r->per_epoch;
     r->ckpt.head.epoch_step = s->step % r->per_epoch;
-    const ac_ckpt_data d = { .ad = r->ad, .m = r->opt.m, .v = r->opt.v, .best = r->best };
+    const ac_ckpt_data d = { .ad = r->ad, .state = r->opt.array, .best = r->best };
     ac_status st = ac_appender_sync(r->trace, err);
     if (!st) st = ac_ckpt_write(&r->ckpt, s, &d, err);
     if (!st) {
@@ -312,7 +312,7 @@ static ac_status make_paths(run *r, ac_err *err)
 static ac_status make_arrays(run *r, ac_err *err)
 {
     ac_status st = ac_adapter_open(&r->ad, r->job->model, &r->o->lora, err);
-    if (!st) st = ac_optimizer_open(&r->opt, ac_model_device(r->job->model), r->ad, err);
+    if (!st) st = ac_optimizer_open(&r->opt, ac_model_device(r->job->model), r->ad, r->o, err);
     if (!st && r->job->valid && r->job->valid->n) {
         st = ac_units_of_all(&r->valid, r->job->valid, r->o, &r->arena, err);
         if (!st && r->valid.supervised == 0) {
@@ -367,7 +367,7 @@ static ac_status start_again(run *r, ac_err *err)
         st = ac_fail(err, AC_ECONTRACT, "%s: was made with validation rows, this run has none; give them", dir);
     }
     if (st) return st;
-    ac_ckpt_data d = { .ad = r->ad, .m = r->opt.m, .v = r->opt.v, .best = r->best };
+    ac_ckpt_data d = { .ad = r->ad, .state = r->opt.array, .best = r->best };
     st = ac_ckpt_load(dir, &m, r->job->model, &d, err);
     if (!st) st = ac_trace_cut(r->trace_path, m.state.step, m.state.trace_bytes, &m.state.trace, err);
     if (st) return st;

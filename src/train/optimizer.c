@@ -1,27 +1,92 @@
-/* train/optimizer.c - gradient norm, clipping and AdamW over the device table. */
+/* train/optimizer.c - gradient norm, clipping, state, and the table of optimizers. */
 #include <math.h>
 #include <string.h>
 
 #include "train/train_int.h"
 
-ac_status ac_optimizer_open(ac_optimizer *o, ac_device *dev, ac_adapter *ad, ac_err *err)
+static const ac_optim_family families[] = {                 /* by ac_optim_kind */
+    { "adamw", ac_plan_moments, ac_step_moments },
+    { "sgd", ac_plan_moments, ac_step_moments },
+    { "lion", ac_plan_moments, ac_step_moments },
+    { "adafactor", ac_plan_adafactor, ac_step_adafactor },
+    { "muon", ac_plan_moments, ac_step_muon },
+};
+
+const char *ac_optim_name(ac_optim_kind k)
 {
+    return (size_t)k < AC_COUNTOF(families) ? families[k].name : "unknown";
+}
+
+const char *ac_state_name(ac_state_type t)
+{
+    static const char *const names[] = { "fp32", "bf16", "int8" };
+    return (size_t)t < AC_COUNTOF(names) ? names[t] : "unknown";
+}
+
+/* ---- memory -------------------------------------------------------------------------------------------- */
+
+static void fill_arrays(ac_state_array out[AC_STATE_ARRAYS], ac_state_type state, const ac_optim_need *need)
+{
+    static const ac_dtype of[] = { AC_F32, AC_BF16, AC_U8 };
+    const bool coded = state == AC_STATE_INT8;
+    const ac_state_array a[AC_STATE_ARRAYS] = {
+        [AC_STATE_M] = { .name = "exp_avg", .type = coded ? AC_I8 : of[state], .n = need->m },
+        [AC_STATE_M_SCALE] = { .name = "exp_avg_scale", .type = AC_F32, .n = coded ? need->m_blocks : 0 },
+        [AC_STATE_V] = { .name = "exp_avg_sq", .type = of[state], .n = need->v },
+        [AC_STATE_V_SCALE] = { .name = "exp_avg_sq_scale", .type = AC_F32, .n = coded ? need->v_blocks : 0 },
+        [AC_STATE_FACTORS] = { .name = "factors", .type = AC_F32, .n = need->factors },
+    };
+    memcpy(out, a, sizeof a);
+}
+
+size_t ac_optimizer_state_bytes(const ac_train_opts *opts, const ac_adapter *ad)
+{
+    ac_optim_need need = { 0 };
+    ac_state_array a[AC_STATE_ARRAYS];
+    families[opts->optimizer].plan(opts, ad, &need, NULL);
+    fill_arrays(a, opts->optimizer_state, &need);
+    size_t bytes = need.scratch * sizeof(float);
+    for (size_t i = 0; i < AC_STATE_ARRAYS; i++) bytes += a[i].n * ac_dtype_block_bytes(a[i].type);
+    return bytes;
+}
+
+ac_status ac_optimizer_open(ac_optimizer *o, ac_device *dev, ac_adapter *ad, const ac_train_opts *opts, ac_err *err)
+{
+    ac_optim_need need = { 0 };
     *o = (ac_optimizer){ .dev = dev, .ad = ad };
+    families[opts->optimizer].plan(opts, ad, &need, NULL);
+    fill_arrays(o->array, opts->optimizer_state, &need);
+    o->n_scratch = need.scratch;
+    o->n_parts = need.parts;
     o->grad = ac_calloc(ad->n_params, sizeof(float));
-    o->m = ac_calloc(ad->n_params, sizeof(float));
-    o->v = ac_calloc(ad->n_params, sizeof(float));
-    if (o->grad && o->m && o->v) return AC_OK;
-    ac_optimizer_close(o);
-    return ac_fail_nomem(err, (unsigned long long)ad->n_params * 3 * sizeof(float));
+    bool ok = o->grad != NULL;
+    for (size_t i = 0; ok && i < AC_STATE_ARRAYS; i++) {
+        if (!o->array[i].n) continue;
+        o->array[i].data = ac_calloc(o->array[i].n, ac_dtype_block_bytes(o->array[i].type));
+        ok = o->array[i].data != NULL;
+    }
+    if (ok && need.scratch) ok = (o->scratch = ac_calloc(need.scratch, sizeof(float))) != NULL;
+    if (ok && need.parts) ok = (o->part = ac_calloc(need.parts, sizeof *o->part)) != NULL;
+    if (!ok) {
+        ac_optimizer_close(o);
+        return ac_fail_nomem(err, (unsigned long long)ad->n_params * sizeof(float)
+                                      + ac_optimizer_state_bytes(opts, ad));
+    }
+    need = (ac_optim_need){ 0 };
+    families[opts->optimizer].plan(opts, ad, &need, o->part);
+    return AC_OK;
 }
 
 void ac_optimizer_close(ac_optimizer *o)
 {
     ac_free(o->grad);
-    ac_free(o->m);
-    ac_free(o->v);
+    for (size_t i = 0; i < AC_STATE_ARRAYS; i++) ac_free(o->array[i].data);
+    ac_free(o->scratch);
+    ac_free(o->part);
     *o = (ac_optimizer){ 0 };
 }
+
+/* ---- a step -------------------------------------------------------------------------------------------- */
 
 ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err)
 {
@@ -41,32 +106,34 @@ ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err)
     return st;
 }
 
+static ac_status borrow(ac_optimizer *o, ac_buf **out, void *host, size_t bytes, ac_err *err)
+{
+    return bytes ? o->dev->op->buf_borrow(o->dev, out, host, bytes, AC_BORROW_BOTH, err) : AC_OK;
+}
+
 ac_status ac_optimizer_step(ac_optimizer *o, const ac_train_opts *opts, double lr, double norm, uint64_t t,
                             ac_err *err)
 {
     const ac_device_ops *op = o->dev->op;
     const size_t bytes = o->ad->n_params * sizeof(float);
-    float *const host[4] = { o->ad->params, o->m, o->v, o->grad };
-    ac_buf *buf[4] = { NULL };
-    ac_status st = AC_OK;
-    for (size_t i = 0; !st && i < 4; i++) {
-        st = op->buf_borrow(o->dev, &buf[i], host[i], bytes, i < 3 ? AC_BORROW_BOTH : AC_BORROW_READ, err);
+    ac_optim_step s = {
+        .opts = opts, .lr = lr, .t = t, .keep = (float)(1.0 - lr * opts->weight_decay),
+        .grad_scale = opts->clip > 0 && norm > opts->clip ? (float)(opts->clip / norm) : 1.0f,
+    };
+    ac_status st = borrow(o, &s.p.buf, o->ad->params, bytes, err);
+    if (!st) st = borrow(o, &s.g.buf, o->grad, bytes, err);
+    if (!st) st = borrow(o, &s.scratch.buf, o->scratch, o->n_scratch * sizeof(float), err);
+    for (size_t i = 0; !st && i < AC_STATE_ARRAYS; i++) {
+        const ac_state_array *a = &o->array[i];
+        st = borrow(o, &s.state[i], a->data, a->n * ac_dtype_block_bytes(a->type), err);
     }
     if (!st) {
-        const double bc1 = 1.0 - ac_pow_int(opts->beta1, t), bc2 = 1.0 - ac_pow_int(opts->beta2, t);
-        const ac_adamw_args a = {
-            .p = { buf[0], 0 }, .m = { buf[1], 0 }, .v = { buf[2], 0 }, .g = { buf[3], 0 },
-            .n = o->ad->n_params,
-            .grad_scale = opts->clip > 0 && norm > opts->clip ? (float)(opts->clip / norm) : 1.0f,
-            .one_minus_lr_wd = (float)(1.0 - lr * opts->weight_decay),
-            .b1 = (float)opts->beta1, .one_minus_b1 = (float)(1.0 - opts->beta1),
-            .b2 = (float)opts->beta2, .one_minus_b2 = (float)(1.0 - opts->beta2),
-            .lr_over_bc1 = (float)(lr / bc1), .inv_sqrt_bc2 = (float)(1.0 / sqrt(bc2)),
-            .eps = (float)opts->eps,
-        };
-        op->adamw(o->dev, &a);
+        families[opts->optimizer].step(o, &s);
         st = op->sync(o->dev, err);
     }
-    for (size_t i = 0; i < 4; i++) op->buf_close(o->dev, &buf[i]);
+    for (size_t i = 0; i < AC_STATE_ARRAYS; i++) op->buf_close(o->dev, &s.state[i]);
+    op->buf_close(o->dev, &s.scratch.buf);
+    op->buf_close(o->dev, &s.g.buf);
+    op->buf_close(o->dev, &s.p.buf);
     return st;
 }

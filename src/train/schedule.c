@@ -30,6 +30,12 @@ ac_status ac_train_opts_check(const ac_train_opts *o, ac_err *err)
         { "beta2", "from 0 to under 1", o->beta2 >= 0 && o->beta2 < 1 },
         { "eps", "from 1e-30 to 1", within(o->eps, 1e-30, 1) },
         { "weight_decay", "from 0 to 10", within(o->weight_decay, 0, 10) },
+        { "optimizer", "adamw, sgd, lion, adafactor or muon", (unsigned)o->optimizer <= AC_OPTIM_MUON },
+        { "optimizer_state", "fp32, bf16 or int8", (unsigned)o->optimizer_state <= AC_STATE_INT8 },
+        { "optimizer_state", "fp32: these optimizer options leave no moment to store otherwise",
+          o->optimizer_state == AC_STATE_F32
+              || (o->optimizer != AC_OPTIM_ADAFACTOR && (o->optimizer != AC_OPTIM_SGD || o->momentum > 0)) },
+        { "momentum", "from 0 to under 1", o->momentum >= 0 && o->momentum < 1 },
         { "clip", "0 (none) or above, at most 1e15", within(o->clip, 0, 1e15) },
         { "epochs", "at least 1 (or max_steps at least 1)", o->epochs >= 1 || o->max_steps >= 1 },
         { "epochs", "at most 2^40", o->epochs <= STEPS_MAX },
@@ -136,6 +142,11 @@ static void put_options(ac_jw *w, const ac_train_opts *o)
     ac_jw_f64(w, "beta2", o->beta2);
     ac_jw_f64(w, "eps", o->eps);
     ac_jw_f64(w, "weight_decay", o->weight_decay);
+    if (o->optimizer != AC_OPTIM_ADAMW || o->optimizer_state != AC_STATE_F32) {   /* else as before there was a choice */
+        ac_jw_cstr(w, "optimizer", ac_optim_name(o->optimizer));
+        ac_jw_cstr(w, "optimizer_state", ac_state_name(o->optimizer_state));
+        ac_jw_f64(w, "momentum", o->momentum);
+    }
     ac_jw_f64(w, "clip", o->clip);
     ac_jw_u64(w, "epochs", o->max_steps ? 0 : o->epochs);
     ac_jw_u64(w, "max_steps", o->max_steps);

@@ -19,6 +19,10 @@
 
 typedef enum { AC_SCHED_COSINE, AC_SCHED_LINEAR, AC_SCHED_CONSTANT } ac_schedule;
 
+typedef enum { AC_OPTIM_ADAMW, AC_OPTIM_SGD, AC_OPTIM_LION, AC_OPTIM_ADAFACTOR, AC_OPTIM_MUON } ac_optim_kind;
+const char *ac_optim_name(ac_optim_kind k);       /* "adamw" */
+const char *ac_state_name(ac_state_type t);       /* "fp32", "bf16", "int8" */
+
 typedef struct {
     ac_lora_spec lora;
     double dropout;
@@ -26,6 +30,9 @@ typedef struct {
     double warmup_ratio;          /* share of all steps, when warmup_steps is 0 */
     uint64_t warmup_steps;
     ac_schedule schedule;
+    ac_optim_kind optimizer;
+    ac_state_type optimizer_state;
+    double momentum;              /* SGD (0: none) and Muon */
     double beta1, beta2, eps, weight_decay;
     double clip;                  /* gradient norm; 0: none */
     uint64_t epochs;              /* read when max_steps is 0 */
@@ -43,6 +50,9 @@ typedef struct {
 
 /* Each value in its range, or AC_EARG naming it. */
 ac_status ac_train_opts_check(const ac_train_opts *o, ac_err *err);
+
+/* Bytes of an optimizer's state and working space, beside parameters and gradient. */
+size_t ac_optimizer_state_bytes(const ac_train_opts *opts, const ac_adapter *ad);
 
 /* Order and grouping of an epoch (from 0): depends on lengths, options, seed and epoch alone. */
 typedef struct {

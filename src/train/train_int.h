@@ -1,6 +1,6 @@
 /* train/train_int.h - what the files of this room share: the state of a run, trace, checkpoints, optimizer.
  *
- * S1  ac_train_state, the adapter's parameters, the optimizer's two moments and the best parameters so far are
+ * S1  ac_train_state, the adapter's parameters, the optimizer's state and the best parameters so far are
  *     all that a run is between two steps; everything else follows from options, data and the step number.
  * S2  A checkpoint is the folder checkpoints/step-N; its manifest.json is written last, covers every file by size
  *     and SHA-256 and itself by its last member, `self`. What fails to verify is never loaded.
@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "train/optimizer_int.h"
 #include "train/train.h"
 
 #define AC_CKPT_SCHEMA     1
@@ -54,21 +55,6 @@ ac_status ac_train_fingerprint(ac_sha256 *out, const ac_train_opts *o, const ac_
 
 double ac_pow_int(double base, uint64_t n);   /* by squaring: only products, so the same on every CPU */
 
-/* ---- optimizer.c ------------------------------------------------------------------------------------ */
-
-typedef struct {
-    ac_device *dev;
-    ac_adapter *ad;                  /* borrowed */
-    float *grad, *m, *v;             /* n_params each; zeroed on opening */
-} ac_optimizer;
-ac_status ac_optimizer_open(ac_optimizer *o, ac_device *dev, ac_adapter *ad, ac_err *err);
-void      ac_optimizer_close(ac_optimizer *o);
-/* sqrt of the sum over modules, in order, of sums of squares in binary64. */
-ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err);
-/* One AdamW step; t counts from 1. */
-ac_status ac_optimizer_step(ac_optimizer *o, const ac_train_opts *opts, double lr, double norm, uint64_t t,
-                            ac_err *err);
-
 /* ---- trace.c (B9) ----------------------------------------------------------------------------------- */
 
 /* h and the line of a step; undone steps hash the bits 7ff8000000000000 twice. Returns the line's length. */
@@ -111,7 +97,7 @@ typedef struct {
 
 typedef struct {
     ac_adapter *ad;
-    float *m, *v;                    /* n_params of the adapter */
+    const ac_state_array *state;     /* AC_STATE_ARRAYS of the optimizer's */
     float *best;                     /* written and read when has_best */
 } ac_ckpt_data;
 

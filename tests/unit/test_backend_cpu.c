@@ -113,11 +113,11 @@ static void test_optimizer(void **state)
     random_floats(g, N, 6);
     memcpy(q, p, sizeof q);
     ac_buf *b[4] = { borrow(p, sizeof p), borrow(m, sizeof m), borrow(v, sizeof v), borrow(g, sizeof g) };
-    const ac_adamw_args a = { .p = { b[0], 0 }, .m = { b[1], 0 }, .v = { b[2], 0 }, .g = { b[3], 0 }, .n = N,
-                              .grad_scale = 0.5f, .one_minus_lr_wd = 0.999f, .b1 = 0.9f, .one_minus_b1 = 0.1f,
-                              .b2 = 0.99f, .one_minus_b2 = 0.01f, .lr_over_bc1 = 0.02f, .inv_sqrt_bc2 = 1.5f,
-                              .eps = 1e-8f };
-    dev->op->adamw(dev, &a);
+    const ac_optim_args a = { .rule = AC_RULE_ADAMW, .p = { b[0], 0 }, .m = { .data = b[1] }, .v = { .data = b[2] },
+                              .g = { b[3], 0 }, .n = N, .grad_scale = 0.5f, .keep = 0.999f, .b1 = 0.9f,
+                              .one_minus_b1 = 0.1f, .b2 = 0.99f, .one_minus_b2 = 0.01f, .step = 0.02f,
+                              .inv_sqrt_bc2 = 1.5f, .eps = 1e-8f };
+    dev->op->optim(dev, &a);
     ac_kernels k;
     assert_int_equal(ac_kernels_init(&k, AC_CPU_REF, NULL), AC_OK);
     k.adamw(q, qm, qv, g, N, 0.5f, 0.999f, 0.9f, 0.1f, 0.99f, 0.01f, 0.02f, 1.5f, 1e-8f);

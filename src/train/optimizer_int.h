@@ -1,0 +1,78 @@
+/* train/optimizer_int.h - the optimizers: one table, one small file a family.
+ *
+ * O1  A step is a function of parameters, gradient, state, options, lr, norm and t alone; docs/numerics.md, section 8,
+ *     has every operation in its order.
+ * O2  Moments are stored as binary32, bfloat16 or 8-bit codes; Adafactor's factors are binary32 always.
+ * O3  Parameters are stepped in parts: runs of neighbouring tensors under one rule. Blocks of 8-bit state start anew
+ *     at each part. */
+#ifndef AC_TRAIN_OPTIMIZER_INT_H
+#define AC_TRAIN_OPTIMIZER_INT_H
+
+#include "base/mem.h"
+#include "train/train.h"
+
+#define AC_STATE_ARRAYS 5
+
+/* State as it lies in memory and, by its name, in optimizer.safetensors; n 0: this optimizer has none. */
+typedef struct {
+    const char *name;
+    ac_dtype type;
+    size_t n;
+    void *data;
+} ac_state_array;
+enum { AC_STATE_M, AC_STATE_M_SCALE, AC_STATE_V, AC_STATE_V_SCALE, AC_STATE_FACTORS };
+
+typedef struct {
+    ac_rule rule;
+    size_t at, n;                    /* parameters */
+    size_t m_at, v_at, m_block, v_block;
+    bool has_v;
+} ac_optim_part;
+
+/* What an optimizer needs for an adapter's tensors. */
+typedef struct {
+    size_t m, v, m_blocks, v_blocks, factors, scratch, parts;
+} ac_optim_need;
+
+typedef struct {
+    ac_device *dev;
+    ac_adapter *ad;                  /* borrowed */
+    float *grad;                     /* n_params; a step may change it */
+    ac_state_array array[AC_STATE_ARRAYS];   /* zeroed on opening */
+    ac_optim_part *part;
+    size_t n_parts;
+    float *scratch;
+    size_t n_scratch;
+} ac_optimizer;
+
+typedef struct {
+    const ac_train_opts *opts;
+    double lr;
+    float grad_scale, keep;          /* keep: 1 - lr * weight_decay */
+    uint64_t t;                      /* from 1; undone steps do not count */
+    ac_ref p, g, scratch;
+    ac_buf *state[AC_STATE_ARRAYS];
+} ac_optim_step;
+
+typedef struct {
+    const char *name;
+    /* Adds what the tensors need; fills part[] where it is given. */
+    void (*plan)(const ac_train_opts *o, const ac_adapter *ad, ac_optim_need *need, ac_optim_part *part);
+    void (*step)(ac_optimizer *o, const ac_optim_step *s);
+} ac_optim_family;
+
+void ac_plan_moments(const ac_train_opts *o, const ac_adapter *ad, ac_optim_need *need, ac_optim_part *part);
+void ac_plan_adafactor(const ac_train_opts *o, const ac_adapter *ad, ac_optim_need *need, ac_optim_part *part);
+void ac_step_moments(ac_optimizer *o, const ac_optim_step *s);   /* AdamW, SGD, Lion, and Muon's momentum */
+void ac_step_adafactor(ac_optimizer *o, const ac_optim_step *s);
+void ac_step_muon(ac_optimizer *o, const ac_optim_step *s);
+
+ac_status ac_optimizer_open(ac_optimizer *o, ac_device *dev, ac_adapter *ad, const ac_train_opts *opts, ac_err *err);
+void      ac_optimizer_close(ac_optimizer *o);
+/* sqrt of the sum over the adapter's parts, in order, of sums of squares in binary64. */
+ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err);
+/* One step; t counts from 1. */
+ac_status ac_optimizer_step(ac_optimizer *o, const ac_train_opts *opts, double lr, double norm, uint64_t t,
+                            ac_err *err);
+
+#endif
