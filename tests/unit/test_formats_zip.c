@@ -1,4 +1,4 @@
-/* Archives are made here with libzip itself, so no file is needed. */
+/* Archives are made here (zip_build.h), so no file is needed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,27 +9,22 @@
 
 #include <stdio.h>
 #include <unistd.h>
-#include <zip.h>
 
 #include "base/file.h"
 #include "formats/zip.h"
+#include "zip_build.h"
 
 static char dir[] = "/tmp/accord-zip-XXXXXX";
 static char archive[128], target[128];
 static char body[100000];
 
-static void make(const char *const *names, size_t n)
+static void make(const char *const *names, size_t n, bool deflated)
 {
-    int code;
-    (void)unlink(archive);
-    zip_t *z = zip_open(archive, ZIP_CREATE | ZIP_EXCL, &code);
-    assert_non_null(z);
-    for (size_t i = 0; i < n; i++) {
-        zip_source_t *src = zip_source_buffer(z, body, sizeof body, 0);
-        assert_non_null(src);
-        assert_true(zip_file_add(z, names[i], src, ZIP_FL_ENC_UTF_8) >= 0);
-    }
-    assert_int_equal(zip_close(z), 0);
+    ac_str s = { 0 };
+    zip_build(&s, names, n, body, sizeof body, deflated);
+    assert_true(ac_str_ok(&s));
+    assert_int_equal(ac_file_write_atomic(archive, s.ptr, s.len, NULL), AC_OK);
+    ac_str_release(&s);
 }
 
 static void bad(const char *suffix, uint64_t max, const char *want)
@@ -45,17 +40,43 @@ static void extracts(void **state)
 {
     AC_UNUSED(state);
     static const char *const names[] = { "p/a.txt", "p/data/model.gguf", "p/__init__.py" };
-    ac_err err = { 0 };
-    ac_str got = { 0 };
-    make(names, 3);
-    if (ac_zip_extract_suffix(archive, ".gguf", target, sizeof body, &err)) fail_msg("%s", err.text);
-    assert_int_equal(ac_file_read(&got, target, 1 << 20, NULL), AC_OK);
-    assert_int_equal(got.len, sizeof body);
-    assert_memory_equal(got.ptr, body, sizeof body);
-    ac_str_release(&got);
-    bad(".gguf", sizeof body - 1, "unpacks to more than 99999 bytes");
-    bad(".bin", 1 << 20, "0 members end in \".bin\"");
-    bad("", 1 << 20, "3 members end in");
+    for (int deflated = 0; deflated < 2; deflated++) {
+        ac_err err = { 0 };
+        ac_str got = { 0 };
+        make(names, 3, deflated);
+        if (ac_zip_extract_suffix(archive, ".gguf", target, sizeof body, &err)) fail_msg("%s", err.text);
+        assert_int_equal(ac_file_read(&got, target, 1 << 20, NULL), AC_OK);
+        assert_int_equal(got.len, sizeof body);
+        assert_memory_equal(got.ptr, body, sizeof body);
+        ac_str_release(&got);
+        bad(".gguf", sizeof body - 1, "unpacks to more than 99999 bytes");
+        bad(".bin", 1 << 20, "0 members end in \".bin\"");
+        bad("", 1 << 20, "3 members end in");
+    }
+}
+
+/* One field of a good archive set to something that is not read here. */
+static void not_read_here(void **state)
+{
+    AC_UNUSED(state);
+    static const char *const names[] = { "m.gguf" };
+    static const struct { size_t from_end, bytes; uint32_t value; const char *want; } t[] = {
+        { 22 + 52 - 8, 2, 1, "encrypted" },         /* of the directory's one entry: flags, */
+        { 22 + 52 - 10, 2, 14, "packing is unknown" },                      /* method,       */
+        { 22 + 52 - 24, 4, 0xffffffffu, "zip64" },                          /* plain length, */
+        { 22 + 52 - 24, 4, 5, "length is not" },
+        { 22 + 52 - 16, 4, 7, "checksum is not" },                          /* CRC,          */
+        { 22 + 52 - 42, 4, 3, "not where the directory says" },             /* and place     */
+        { 22 - 10, 2, 0xffff, "zip64" }, { 22 - 4, 2, 1, "several volumes" },
+    };
+    for (size_t i = 0; i < AC_COUNTOF(t); i++) {
+        ac_str s = { 0 };
+        zip_build(&s, names, 1, body, sizeof body, true);
+        for (size_t k = 0; k < t[i].bytes; k++) s.ptr[s.len - t[i].from_end + k] = (char)(t[i].value >> 8 * k);
+        assert_int_equal(ac_file_write_atomic(archive, s.ptr, s.len, NULL), AC_OK);
+        bad(".gguf", 1 << 20, t[i].want);
+        ac_str_release(&s);
+    }
 }
 
 static void damaged(void **state)
@@ -63,7 +84,7 @@ static void damaged(void **state)
     AC_UNUSED(state);
     static const char *const names[] = { "m.gguf" };
     ac_str raw = { 0 };
-    make(names, 1);
+    make(names, 1, true);
     assert_int_equal(ac_file_read(&raw, archive, 1 << 20, NULL), AC_OK);
     size_t caught = 0;
     for (size_t at = 0; at < raw.len; at++) {                /* every byte: an error, or the same content */
@@ -115,7 +136,7 @@ int main(void)
     for (size_t i = 0; i < sizeof body; i++) body[i] = (char)(i / 700);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(extracts, no_leak), cmocka_unit_test_teardown(damaged, no_leak),
-        cmocka_unit_test_teardown(missing, no_leak),
+        cmocka_unit_test_teardown(missing, no_leak), cmocka_unit_test_teardown(not_read_here, no_leak),
     };
     const int rc = cmocka_run_group_tests(tests, NULL, NULL);
     (void)ac_remove_tree(dir, NULL);
