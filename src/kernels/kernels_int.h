@@ -14,6 +14,7 @@
 void ac_kernels_fill_mm_ref(ac_kernels *t);
 void ac_kernels_fill_mm_avx2(ac_kernels *t);
 void ac_kernels_fill_mm_avx512(ac_kernels *t);
+void ac_kernels_fill_mm_neon(ac_kernels *t);
 void ac_expand_row_ref(float *dst, const void *src, ac_dtype type, size_t n);
 
 /* Everything else: norms, rotary, attention, gated unit, loss, optimizer, exp and log. */
@@ -21,14 +22,18 @@ void ac_kernels_fill_vec_ref(ac_kernels *t);
 void ac_kernels_fill_optim_ref(ac_kernels *t);    /* called by fill_vec_ref */
 void ac_kernels_fill_vec_avx2(ac_kernels *t);
 void ac_kernels_fill_vec_avx512(ac_kernels *t);
+void ac_kernels_fill_vec_neon(ac_kernels *t);
 
 /* x86/cpu_x86.c: AC_HAS_* bits that CPUID and XGETBV both vouch for; the brand string. */
 unsigned ac_cpu_detect_x86(void);
 void     ac_cpu_brand_x86(char out[64]);
+/* arm/cpu_arm.c: the same there. */
+unsigned ac_cpu_detect_arm(void);
+void     ac_cpu_brand_arm(char out[64]);
 
 /* Packing space; each worker owns AC_MM_WS_FLOATS floats, 64-byte aligned. How a tier cuts its part
  * is its own business. */
-#define AC_MM_WS_B_FLOATS ((size_t)256 * AC_K_BLOCK + 16 * 48 + 64) /* expanded panels of B          */
+#define AC_MM_WS_B_FLOATS ((size_t)256 * AC_K_BLOCK + 32 * 48 + 64) /* expanded panels of B          */
 #define AC_MM_WS_S_FLOATS ((size_t)512 * 640)                       /* sums that must not stand in C */
 #define AC_MM_WS_FLOATS   (AC_MM_WS_B_FLOATS + AC_MM_WS_S_FLOATS)
 

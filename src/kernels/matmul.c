@@ -109,7 +109,7 @@ void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac
     const bool own = ac_pool_threads(pool) == 1 || ns < SHORT_NS ||
                      (ws && ac_pool_threads(pool) > ws->threads);   /* each worker needs its part of it */
     split s = { .t = t, .ws = ws, .args = args, .col_parts = 1, .row_parts = 1, .col_unit = 32,
-                .row_unit = t->tier == AC_CPU_AVX2 ? 12 : 14 };
+                .row_unit = t->tier == AC_CPU_AVX2 || t->tier == AC_CPU_NEON ? 12 : 14 };
     const size_t elems = ac_dtype_block_elems(args->b_type);
     if (args->form != AC_MM_NT && elems > s.col_unit) s.col_unit = elems;
     if (!own) {

@@ -134,5 +134,7 @@ void ac_attn_forward_avx2(const ac_attn_args *a);
 void ac_attn_grad_avx2(const ac_attn_grad_args *a);
 void ac_attn_forward_avx512(const ac_attn_args *a);
 void ac_attn_grad_avx512(const ac_attn_grad_args *a);
+void ac_attn_forward_neon(const ac_attn_args *a);
+void ac_attn_grad_neon(const ac_attn_grad_args *a);
 
 #endif
