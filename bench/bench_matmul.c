@@ -219,7 +219,7 @@ int main(int argc, char **argv)
     double peak = 0, read = 0;
     for (size_t i = 0; i < 20; i++) {
         const double p = bench_peak_gflops(b.pool, b.kernels.tier);
-        const double r = bench_read_gbytes(b.pool, b.c, (size_t)512 * 49152);
+        const double r = bench_read_gbytes(b.pool, b.kernels.tier, b.c, (size_t)512 * 49152 * sizeof *b.c);
         if (p > peak) peak = p;
         if (r > read) read = r;
     }

@@ -19,3 +19,13 @@ double bench_fma_avx2(long rounds, float *sum)
     *sum += _mm256_cvtss_f32(t) * 1e-30f;
     return (double)rounds * 2 * 12 * 16;
 }
+
+uint32_t bench_read_avx2(const void *from, size_t bytes)
+{
+    const __m256i *p = from;
+    __m256i s[8] = { 0 };
+    for (size_t i = 0; i + 8 <= bytes / 32; i += 8)
+        for (size_t l = 0; l < 8; l++) s[l] = _mm256_add_epi32(s[l], _mm256_load_si256(p + i + l));
+    for (size_t l = 1; l < 8; l++) s[0] = _mm256_add_epi32(s[0], s[l]);
+    return (uint32_t)_mm256_extract_epi32(s[0], 0) + (uint32_t)_mm256_extract_epi32(s[0], 5);
+}

@@ -19,3 +19,13 @@ double bench_fma_avx512(long rounds, float *sum)
     *sum += _mm512_cvtss_f32(t) * 1e-30f;
     return (double)rounds * 2 * 12 * 32;
 }
+
+uint32_t bench_read_avx512(const void *from, size_t bytes)
+{
+    const __m512i *p = from;
+    __m512i s[8] = { 0 };
+    for (size_t i = 0; i + 8 <= bytes / 64; i += 8)
+        for (size_t l = 0; l < 8; l++) s[l] = _mm512_add_epi32(s[l], _mm512_load_si512(p + i + l));
+    for (size_t l = 1; l < 8; l++) s[0] = _mm512_add_epi32(s[0], s[l]);
+    return (uint32_t)_mm512_reduce_add_epi32(s[0]);
+}

@@ -1,0 +1,154 @@
+/* Matrix products of the models' layers: from binary32 and stored weights, and the adapter's thin ones. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/dtype.h"
+#include "bench.h"
+
+const layer_shape bench_layers[8] = {
+    { "135m.q", 576, 576 },  { "135m.kv", 192, 576 },  { "135m.up", 1536, 576 },  { "135m.down", 576, 1536 },
+    { "0.5b.q", 896, 896 },  { "0.5b.kv", 128, 896 },  { "0.5b.up", 4864, 896 },  { "0.5b.down", 896, 4864 },
+};
+
+static const size_t rows_of[] = { 64, 512, 2048 };
+static const char *const form_name[] = { "nt", "nn", "tn" };
+
+/* Random codes under one plain scale; every byte below 0x40 keeps all two-byte scales finite. Types without scales get
+ * numbers of [0.5, 1): products of denormals would measure the CPU's assists. */
+static void fill(bench *b, ac_dtype type)
+{
+    if (b->filled == type) return;
+    for (size_t i = 0; i < WEIGHT_BYTES; i++) {
+        const uint8_t r = (uint8_t)((i * 2654435761u >> 13) & 0x3f);
+        uint8_t v = r;
+        if (type == AC_F32 && i % 4 >= 2) v = i % 4 == 3 ? 0x3f : r;
+        if (type == AC_BF16 && i % 2) v = 0x3f;
+        b->weights[i] = v;
+    }
+    b->filled = type;
+}
+
+bool bench_product(product *p, bench *b, env *e, ac_mm_form form, ac_dtype type, size_t m, size_t out, size_t in)
+{
+    /* TN: dW = dy^T x, an out x in product over the tokens. */
+    const size_t n = form == AC_MM_NT ? out : in, k = form == AC_MM_NT ? in : form == AC_MM_NN ? out : m;
+    const size_t rows = form == AC_MM_NT ? n : k, cols = form == AC_MM_NT ? k : n;
+    const size_t height = form == AC_MM_TN ? out : m;
+    size_t row_bytes = 0;
+    if (!ac_dtype_row_bytes(&row_bytes, type, cols) || row_bytes * rows > WEIGHT_BYTES) return false;
+    fill(b, type);
+    *p = (product){ .e = e, .bytes = row_bytes * rows, .weights = b->weights };
+    p->copies = WEIGHT_BYTES / p->bytes < 64 ? WEIGHT_BYTES / p->bytes : 64;
+    p->args = (ac_matmul_args){ .form = form, .m = height, .n = n, .k = k, .a = b->a,
+        .lda = form == AC_MM_TN ? height : k, .b_type = type, .b_row_bytes = row_bytes, .c = b->c, .ldc = n };
+    return true;
+}
+
+void bench_product_run(void *ctx)
+{
+    product *p = ctx;
+    p->args.b = p->weights + p->at++ % p->copies * p->bytes;
+    ac_matmul(&p->e->kernels, p->e->pool, p->e->ws, &p->args);
+}
+
+double bench_product_flops(const product *p)
+{
+    return 2.0 * (double)p->args.m * (double)p->args.n * (double)p->args.k;
+}
+
+typedef struct {
+    double log_sum, worst;
+    size_t n;
+    char where[40];
+} mean;
+
+static void mean_add(mean *g, const layer_shape *l, size_t m, double share)
+{
+    if (!(share > 0)) return;
+    if (!g->n || share < g->worst) {
+        g->worst = share;
+        (void)snprintf(g->where, sizeof g->where, "%s m=%zu", l->name, m);
+    }
+    g->log_sum += log(share);
+    g->n++;
+}
+
+static double mean_value(const mean *g)
+{
+    return g->n ? exp(g->log_sum / (double)g->n) : (double)NAN;
+}
+
+/* 24 shapes in each of the three forms of training. */
+void bench_products(bench *b, env *e)
+{
+    mean all = { 0 };
+    const double at_least = !e->main_tier ? 0.85 : e->threads == 1 ? 0.88 : 0.85;
+    const double aim = !e->main_tier ? 0.90 : e->threads == 1 ? 0.93 : 0.92;
+    for (ac_mm_form form = AC_MM_NT; form <= AC_MM_TN; form++) {
+        mean g = { 0 };
+        for (size_t i = 0; i < 8; i++) {
+            for (size_t j = 0; j < 3; j++) {
+                product p;
+                if (!bench_product(&p, b, e, form, AC_F32, rows_of[j], bench_layers[i].out, bench_layers[i].in))
+                    continue;
+                const double share = bench_share(e, bench_product_run, &p, bench_product_flops(&p));
+                mean_add(&g, &bench_layers[i], rows_of[j], share);
+                mean_add(&all, &bench_layers[i], rows_of[j], share);
+            }
+        }
+        char id[32];
+        (void)snprintf(id, sizeof id, "products.fp32.%s", form_name[form]);
+        figure *f = bench_figure(b, e, &(demand){ id, "24 shapes, geometric mean", "%", at_least, aim, false });
+        bench_add(f, e, mean_value(&g));
+        (void)snprintf(f->note, sizeof f->note, "least: %s", g.where);
+    }
+    figure *f = bench_figure(b, e, &(demand){ "products.fp32.least", "the slowest of 72 products", "%",
+                                              e->main_tier ? 0.80 : 0, 0, false });
+    bench_add(f, e, all.worst);
+    (void)snprintf(f->note, sizeof f->note, "%s", all.where);
+}
+
+void bench_stored(bench *b, env *e)
+{
+    static const struct { ac_dtype type; const char *id; } types[] = {
+        { AC_BF16, "stored.bf16" }, { AC_Q8_0, "stored.q8_0" }, { AC_Q4_1, "stored.q4_1" } };
+    if (!e->main_tier) return;
+    for (size_t t = 0; t < AC_COUNTOF(types); t++) {
+        mean g = { 0 };
+        for (size_t i = 0; i < 16; i++) {
+            product p;
+            const layer_shape *l = &bench_layers[i / 2];
+            if (bench_product(&p, b, e, i % 2 ? AC_MM_NN : AC_MM_NT, types[t].type, 512, l->out, l->in))
+                mean_add(&g, l, 512, bench_share(e, bench_product_run, &p, bench_product_flops(&p)));
+        }
+        figure *f = bench_figure(b, e, &(demand){ types[t].id, "weights expanded at each call, m = 512, nt and nn", "%",
+                                                  0.80, 0.88, false });
+        bench_add(f, e, mean_value(&g));
+        (void)snprintf(f->note, sizeof f->note, "least: %s", g.where);
+    }
+}
+
+/* The six products of a rank 16 adapter over 512 tokens, as they take time in a step: sum of work over sum of time. */
+void bench_thin(bench *b, env *e)
+{
+    static const char *const id[6] = { "thin.xA", "thin.hB", "thin.dyB", "thin.dhA", "thin.dA", "thin.dB" };
+    if (!e->main_tier) return;
+    for (size_t i = 0; i < 6; i++) {
+        mean g = { 0 };
+        for (size_t j = 0; j < 4; j++) {
+            const layer_shape *l = &bench_layers[j];
+            const ac_mm_form form = i < 2 ? AC_MM_NT : i < 4 ? AC_MM_NN : AC_MM_TN;
+            /* out x in of the factor that stands at the right, or of the gradient */
+            const size_t out = i == 0 ? 16 : i == 1 ? l->out : i == 2 ? l->out : i == 3 ? 16 : i == 4 ? 16 : l->out;
+            const size_t in = i == 0 ? l->in : i == 1 ? 16 : i == 2 ? 16 : i == 3 ? l->in : i == 4 ? l->in : 16;
+            product p;
+            if (!bench_product(&p, b, e, form, AC_F32, 512, out, in)) continue;
+            p.copies = p.copies < 4 ? p.copies : 4;      /* activations were just written: they are in the cache */
+            p.args.accumulate = i != 0 && i != 2;
+            mean_add(&g, l, 512, bench_share(e, bench_product_run, &p, bench_product_flops(&p)));
+        }
+        bench_add(bench_figure(b, e, &(demand){ id[i], "rank 16, 135 M, 512 tokens", "%", 0, 0, false }), e,
+                  mean_value(&g));
+    }
+}
