@@ -41,12 +41,14 @@ static ac_status name_index(int *out, const char *key, const char *value, const 
 ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_err *err)
 {
     static const char *const schedules[] = { "cosine", "linear", "constant" };        /* ac_schedule */
-    int schedule = 0;
+    static const char *const optimizers[] = { "adamw", "sgd", "lion", "adafactor", "muon" };   /* ac_optim_kind */
+    static const char *const states[] = { "fp32", "bf16", "int8" };                   /* ac_state_type */
+    int schedule = 0, optimizer = 0, state = 0;
     ac_train_opts o = {
         .lora = { .rank = (uint32_t)v->rank, .alpha = v->alpha, .rslora = v->rslora,
                   .last_layers = (uint32_t)v->last_layers },
         .dropout = v->dropout, .lr = v->lr, .min_lr_ratio = v->min_lr_ratio, .warmup_ratio = v->warmup_ratio,
-        .warmup_steps = (uint64_t)v->warmup_steps, .beta1 = v->beta1, .beta2 = v->beta2, .eps = v->eps,
+        .warmup_steps = (uint64_t)v->warmup_steps, .momentum = v->momentum, .beta1 = v->beta1, .beta2 = v->beta2, .eps = v->eps,
         .weight_decay = v->weight_decay, .clip = v->clip, .epochs = (uint64_t)v->epochs,
         .max_steps = (uint64_t)v->max_steps, .batch_rows = (size_t)v->batch_rows,
         .micro_batch = (size_t)v->micro_batch, .packing = v->packing, .pack_len = (size_t)v->pack_len,
@@ -55,7 +57,11 @@ ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_e
     };
     ac_status st = targets_of(&o.lora.targets, v->targets, err);
     if (!st) st = name_index(&schedule, "schedule", v->schedule, schedules, AC_COUNTOF(schedules), err);
+    if (!st) st = name_index(&optimizer, "optimizer", v->optimizer, optimizers, AC_COUNTOF(optimizers), err);
+    if (!st) st = name_index(&state, "optimizer_state", v->optimizer_state, states, AC_COUNTOF(states), err);
     o.schedule = (ac_schedule)schedule;
+    o.optimizer = (ac_optim_kind)optimizer;
+    o.optimizer_state = (ac_state_type)state;
     if (!st) *out = o;
     return st;
 }
@@ -147,23 +153,26 @@ static ac_status dry_run(work *w, ac_err *err)
     if (st) return st;
     const size_t longest = w->opts.packing && w->opts.pack_len > w->train.max_len ? w->opts.pack_len : w->train.max_len;
     const size_t at_once = longest * (w->opts.micro_batch ? w->opts.micro_batch : 1);
-    const uint64_t state = (uint64_t)ad->n_params * sizeof(float) * 5;   /* parameters, gradient, m, v, best */
+    const uint64_t optimizer = ac_optimizer_state_bytes(&w->opts, ad);
+    const uint64_t state = (uint64_t)ad->n_params * sizeof(float) * 3 + optimizer;   /* parameters, gradient, best */
     const ac_call_size size = { .tokens = at_once, .supervised = at_once, .longest = longest, .grad = true,
                                 .dropout = w->opts.dropout > 0, .recompute = w->opts.recompute };
     const uint64_t bytes = ac_model_call_bytes(w->l.model, ad, &size) + state;
-    char tokens[32], params[32], memory[32];
+    char tokens[32], params[32], memory[32], held[32];
     ac_human_count(tokens, w->train.n_tokens);
     ac_human_count(params, ad->n_params);
     ac_human_bytes(memory, bytes);
+    ac_human_bytes(held, optimizer);
     if (w->cli->json) {
         ac_str_appendf(&s, "{\"rows\":%zu,\"valid_rows\":%zu,\"tokens\":%zu,\"supervised_tokens\":%zu,\"steps\":%llu,"
-                       "\"parameters\":%zu,\"bytes_beside_weights\":%llu}", w->train.n, w->valid.n, w->train.n_tokens,
-                       w->train.n_targets, (unsigned long long)w->rec.total_steps, ad->n_params,
-                       (unsigned long long)bytes);
+                       "\"parameters\":%zu,\"optimizer_bytes\":%llu,\"bytes_beside_weights\":%llu}", w->train.n,
+                       w->valid.n, w->train.n_tokens, w->train.n_targets, (unsigned long long)w->rec.total_steps,
+                       ad->n_params, (unsigned long long)optimizer, (unsigned long long)bytes);
     } else {
         ac_str_appendf(&s, "%zu rows, %s tokens; %zu validation rows\n%llu steps, %s parameters to train\n"
-                       "about %s of memory beside the mapped weights\n", w->train.n, tokens, w->valid.n,
-                       (unsigned long long)w->rec.total_steps, params, memory);
+                       "about %s of memory beside the mapped weights, %s of it %s's state (%s)\n", w->train.n, tokens,
+                       w->valid.n, (unsigned long long)w->rec.total_steps, params, memory, held,
+                       ac_optim_name(w->opts.optimizer), ac_state_name(w->opts.optimizer_state));
     }
     st = ac_cli_result(w->cli, &s, err);
     ac_str_release(&s);

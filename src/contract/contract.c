@@ -228,13 +228,15 @@ static ac_status read_tree(reader *r, const ac_json *root)
         const ac_status st = set_preset(r, &ac_keys[i]);
         if (st) return st;
     }
-    /* Defaults follow what was given: a packed unit holds the longest row, and a micro-batch is no larger than
-     * the batch. */
+    /* Defaults follow what was given: a packed unit holds the longest row, a micro-batch is no larger than the
+     * batch, and Muon and Lion begin with their papers' decays. */
     ac_contract_values *v = &r->c->v;
     if (!given(r, "method", "pack_len") && v->pack_len < v->max_len) v->pack_len = v->max_len;
     if (!given(r, "data", "max_len") && given(r, "method", "pack_len") && v->pack_len < v->max_len)
         v->max_len = v->pack_len;
     if (!given(r, "method", "micro_batch") && v->micro_batch > v->batch_rows) v->micro_batch = v->batch_rows;
+    if (!given(r, "method", "momentum") && !strcmp(v->optimizer, "muon")) v->momentum = 0.95;
+    if (!given(r, "method", "beta2") && !strcmp(v->optimizer, "lion")) v->beta2 = 0.99;
     const ac_status st = ac_contract_check_ignored(r->c, r->text, r->given, r->err);
     return st ? st : check_together(r);
 }

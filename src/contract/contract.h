@@ -43,6 +43,9 @@ typedef struct {
     double lr, min_lr_ratio, warmup_ratio, beta1, beta2, eps, weight_decay, clip;
     int64_t warmup_steps, epochs, max_steps, batch_rows, micro_batch, pack_len, seed, eval_every, save_every,
         keep_checkpoints, patience;
+    const char *optimizer;         /* adamw | sgd | lion | adafactor | muon */
+    const char *optimizer_state;   /* fp32 | bf16 | int8 */
+    double momentum;
     const char *schedule;          /* cosine | linear | constant */
     bool packing;
     const char *numerics;          /* fp32 */

@@ -15,6 +15,16 @@ const ac_ignored ac_ignored_keys[] = {
     { "method.min_lr_ratio", { { "method.schedule", "constant" } } },
     { "method.eval_every", { { "data.valid", "none" } } },
     { "method.patience", { { "data.valid", "none" } } },
+    { "method.momentum", { { "method.optimizer", "adamw|lion|adafactor" } } },
+    { "method.beta1", { { "method.optimizer", "sgd|adafactor" } } },
+    { "method.beta2", { { "method.optimizer", "sgd|adafactor" } } },
+    { "method.eps", { { "method.optimizer", "sgd|lion|adafactor" } } },
+    /* An adapter has matrices only, which never take the AdamW that Muon keeps for other tensors. */
+    { "method.beta1", { { "method.optimizer", "muon" } } },
+    { "method.beta2", { { "method.optimizer", "muon" } } },
+    { "method.eps", { { "method.optimizer", "muon" } } },
+    { "method.optimizer_state", { { "method.optimizer", "adafactor" } } },
+    { "method.optimizer_state", { { "method.optimizer", "sgd" }, { "method.momentum", "0" } } },
     { "eval.rag_top", { { "eval.docs", "none" } } },
     { "eval.rag_chunk_tokens", { { "eval.docs", "none" } } },
     { "eval.rag_overlap_tokens", { { "eval.docs", "none" } } },
@@ -60,8 +70,20 @@ static const char *word_of(const ac_contract_values *v, const ac_key *k)
     }
 }
 
-/* Choices of k that are not in `is`, as "a, b or c". */
-static void others_of(ac_str *out, const ac_key *k, const char *is)
+/* Some row leaves key without effect at this word of `by` alone. */
+static bool never_counts(const char *key, const char *by, ac_view word)
+{
+    for (size_t i = 0; i < ac_n_ignored_keys; i++) {
+        const ac_ignored *row = &ac_ignored_keys[i];
+        if (!row->when[1].key && !strcmp(row->key, key) && !strcmp(row->when[0].key, by)
+            && ac_choice_in(row->when[0].is, word))
+            return true;
+    }
+    return false;
+}
+
+/* Choices of k at which key counts, as "a, b or c". */
+static void others_of(ac_str *out, const ac_key *k, const char *key, const ac_ignored_when *w)
 {
     const ac_view list = ac_view_of(k->choices ? k->choices : "true|false");
     size_t left = 0;
@@ -70,7 +92,7 @@ static void others_of(ac_str *out, const ac_key *k, const char *is)
             to = ac_view_find(list, AC_VIEW("|"), from);
             if (to == SIZE_MAX) to = list.len;
             const ac_view word = ac_view_slice(list, from, to);
-            if (ac_choice_in(is, word)) continue;
+            if (ac_choice_in(w->is, word) || never_counts(key, w->key, word)) continue;
             if (pass == 0) {
                 left++;
                 continue;
@@ -88,11 +110,11 @@ void ac_ignored_cause(ac_str *out, const ac_ignored_when *w, const char *is)
     else ac_str_appendf(out, "with %s: %s", w->key, is);
 }
 
-static void way_out(ac_str *out, const ac_ignored_when *w, const ac_key *k)
+static void way_out(ac_str *out, const char *key, const ac_ignored_when *w, const ac_key *k)
 {
     if (k->type == AC_KEY_ENUM || k->type == AC_KEY_BOOL) {
         ac_str_appendf(out, "choose %s: ", w->key);
-        others_of(out, k, w->is);
+        others_of(out, k, key, w);
     } else if (!strcmp(w->is, "set")) {
         ac_str_appendf(out, "remove %s", w->key);
     } else {
@@ -128,7 +150,7 @@ static void say(ac_str *out, const ac_contract *c, ac_view text, const ac_json *
     ac_str_append_c(out, "; remove it");
     for (size_t i = 0; i < AC_COUNTOF(row->when) && row->when[i].key; i++) {
         ac_str_append_c(out, ", or ");
-        way_out(out, &row->when[i], &ac_keys[ac_key_of_path(row->when[i].key)]);
+        way_out(out, row->key, &row->when[i], &ac_keys[ac_key_of_path(row->when[i].key)]);
     }
 }
 

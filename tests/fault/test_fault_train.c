@@ -89,8 +89,26 @@ static void nth_allocation(void **state)
     assert_true(nth > 20);
 }
 
+/* Muon with 8-bit state allocates and writes the most. */
+static int open_muon(void **state)
+{
+    const int st = open_all(state);
+    if (st) return st;
+    const char *dir = tiny_dir();
+    opts.optimizer = AC_OPTIM_MUON;
+    opts.optimizer_state = AC_STATE_INT8;
+    opts.momentum = 0.95;
+    opts.epochs = 1;
+    ac_train_job j = tiny_job(&t1, &opts, &rows, &valid, dir);
+    ac_train_result r;
+    if (ac_train_run(&j, &r, NULL)) return -1;
+    want = bits_of(dir);
+    return ac_remove_tree(dir, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(nth_io_call), cmocka_unit_test(nth_allocation) };
-    return cmocka_run_group_tests(tests, open_all, close_all);
+    const int bad = cmocka_run_group_tests(tests, open_all, close_all);
+    return bad + cmocka_run_group_tests_name("muon, 8-bit state", tests, open_muon, close_all);
 }

@@ -159,6 +159,17 @@ static void keys_without_effect_are_refused(void **state)
     refused(NEEDED "method:\n  pack_len: 512\n  packing: false\n", "8:", "packing: false (line 9)");
     refused(NEEDED "method:\n  schedule: constant\n  min_lr_ratio: 0.1\n", "9:",
             "with method.schedule: constant (line 8); remove it, or choose method.schedule: cosine or linear");
+    refused(NEEDED "method:\n  momentum: 0.9\n", "8:",
+            "method.momentum has no effect with method.optimizer: adamw (the default); remove it, or choose "
+            "method.optimizer: sgd or muon");
+    refused(NEEDED "method:\n  optimizer: sgd\n  beta2: 0.99\n", "9:",
+            "with method.optimizer: sgd (line 8); remove it, or choose method.optimizer: adamw or lion");
+    refused(NEEDED "method:\n  eps: 1e-8\n  optimizer: lion\n", "8:", "with method.optimizer: lion (line 9)");
+    refused(NEEDED "method:\n  optimizer: muon\n  beta1: 0.9\n", "9:", "with method.optimizer: muon (line 8)");
+    refused(NEEDED "method:\n  optimizer: adafactor\n  optimizer_state: bf16\n", "9:", "optimizer: adafactor (line 8)");
+    refused(NEEDED "method:\n  optimizer: sgd\n  momentum: 0\n  optimizer_state: int8\n", "10:",
+            "method.optimizer_state has no effect with method.optimizer: sgd (line 8) and with method.momentum: 0 (line 9); "
+            "remove it, or choose method.optimizer: adamw, lion or muon, or give method.momentum a value over 0");
     refused(NEEDED "method:\n  eval_every: 5\n", "8:",
             "method.eval_every has no effect without data.valid; remove it, or give data.valid");
     refused(NEEDED "method:\n  patience: 5\n", "8:", "without data.valid");
