@@ -6,6 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <sodium.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -41,6 +42,33 @@ static void fips_vectors(void **state)
     ac_sha256_done(&s, &h);
     ac_sha256_hex(hex, &h);
     assert_string_equal(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+/* In one piece, in pieces of every awkward length, and by libsodium alone: the same. */
+static void pieces_do_not_matter(void **state)
+{
+    static const size_t step[] = { 1, 63, 64, 65, 255, 256, 257, 1000, 4096 };
+    static uint8_t data[20011];
+    (void)state;
+    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * 2654435761u >> 9);
+    for (size_t len = sizeof data - 700; len <= sizeof data; len += 7) {
+        uint8_t want[32];
+        crypto_hash_sha256(want, data, len);
+        const ac_sha256 whole = ac_sha256_of(data, len);
+        assert_memory_equal(whole.byte, want, 32);
+        for (size_t k = 0; k < sizeof step / sizeof step[0]; k++) {
+            ac_sha256_state s;
+            ac_sha256 h;
+            ac_sha256_init(&s);
+            for (size_t at = 0, i = 0; at < len; i++) {
+                const size_t wish = i % 2 ? step[k] : step[(k + i) % 9], n = wish < len - at ? wish : len - at;
+                ac_sha256_add(&s, data + at, n);
+                at += n;
+            }
+            ac_sha256_done(&s, &h);
+            assert_memory_equal(h.byte, want, 32);
+        }
+    }
 }
 
 static void hex_is_read_back(void **state)
@@ -97,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fips_vectors),
+        cmocka_unit_test(pieces_do_not_matter),
         cmocka_unit_test(hex_is_read_back),
         cmocka_unit_test(files_hash_as_their_bytes),
         cmocka_unit_test(crc32c_vectors),
