@@ -247,6 +247,7 @@ typedef struct {
     ac_status (*sync)(ac_device *d, ac_err *err);                         /* D3 */
     bool (*supports)(const ac_device *d, ac_op op, ac_dtype type);        /* D4 */
     size_t (*scratch_floats)(const ac_device *d, const ac_shape *s);      /* size of every .scratch */
+    size_t (*own_bytes)(const ac_device *d);      /* what operations take beside buffers, once they have run */
 
     void (*embed)(ac_device *d, const ac_embed_args *a);
     void (*norm)(ac_device *d, const ac_norm_args *a);

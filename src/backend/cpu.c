@@ -319,6 +319,12 @@ static double cpu_sum_squares(ac_device *dev, ac_ref x, size_t n)
     return j.sum;
 }
 
+static size_t cpu_own_bytes(const ac_device *dev)
+{
+    const ac_cpu_device *d = (const ac_cpu_device *)(const void *)dev;
+    return ac_mm_workspace_bytes(d->threads);
+}
+
 /* ---- the table ------------------------------------------------------------------------------------- */
 
 static void cpu_close(ac_device **dev)
@@ -341,6 +347,7 @@ static const ac_device_ops cpu_ops = {
     .sync = cpu_sync,
     .supports = cpu_supports,
     .scratch_floats = cpu_scratch_floats,
+    .own_bytes = cpu_own_bytes,
     .embed = cpu_embed,
     .norm = cpu_norm,
     .norm_grad = cpu_norm_grad,

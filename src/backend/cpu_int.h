@@ -20,8 +20,14 @@ typedef struct {
     char name[64];
 } ac_cpu_device;
 
-/* Rows of logits that exist at once. */
-enum { CPU_OUTPUT_CHUNK = 256 };
+/* Rows of logits that exist at once: CPU_OUTPUT_CHUNK, or fewer where the vocabulary makes them large. What fewer
+ * rows cost is the output weights' expansion, about four rows' worth a chunk. */
+enum { CPU_OUTPUT_CHUNK = 256, CPU_OUTPUT_CHUNK_BYTES = 64 << 20 };
+static inline size_t cpu_output_rows(size_t vocab)
+{
+    const size_t rows = CPU_OUTPUT_CHUNK_BYTES / ((vocab ? vocab : 1) * sizeof(float));
+    return rows >= CPU_OUTPUT_CHUNK ? CPU_OUTPUT_CHUNK : rows > 32 ? rows : 32;
+}
 
 static inline ac_cpu_device *cpu_of(ac_device *d)
 {

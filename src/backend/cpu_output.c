@@ -1,5 +1,5 @@
 /* backend/cpu_output.c - the output layer, alone and fused with the loss.
- * Logits exist for the rows asked for only, and with the loss for CPU_OUTPUT_CHUNK rows at a time. */
+ * Logits exist for the rows asked for only, and with the loss for cpu_output_rows rows at a time. */
 #include "backend/cpu_int.h"
 
 typedef struct {
@@ -63,15 +63,15 @@ void cpu_loss(ac_device *dev, const ac_loss_args *a)
 {
     ac_cpu_device *d = cpu_of(dev);
     const size_t hidden = a->w->cols, vocab = a->w->rows;
-    const size_t most = a->n_rows < CPU_OUTPUT_CHUNK ? a->n_rows : CPU_OUTPUT_CHUNK;
+    const size_t chunk = cpu_output_rows(vocab), most = a->n_rows < chunk ? a->n_rows : chunk;
     float *scratch = cpu_f32(a->scratch);
     output_job j = { .k = &d->k, .cols = hidden, .eps = a->eps, .x = cpu_f32(a->x),
                      .w = cpu_f32(a->norm_w), .normed = scratch, .logits = scratch + 2 * most * hidden,
                      .vocab = vocab, .grad = a->dx.buf != NULL, .grad_scale = a->grad_scale,
                      .dx = cpu_f32(a->dx) };
     float *dnormed = scratch + most * hidden;
-    for (size_t at = 0; at < a->n_rows; at += CPU_OUTPUT_CHUNK) {
-        const size_t n = a->n_rows - at < CPU_OUTPUT_CHUNK ? a->n_rows - at : CPU_OUTPUT_CHUNK;
+    for (size_t at = 0; at < a->n_rows; at += chunk) {
+        const size_t n = a->n_rows - at < chunk ? a->n_rows - at : chunk;
         j.rows = cpu_u32(a->rows) + at;
         j.target = cpu_i32(a->target) + at;
         j.nll = cpu_f32(a->nll) + at;
@@ -90,7 +90,7 @@ void cpu_loss(ac_device *dev, const ac_loss_args *a)
 size_t cpu_scratch_floats(const ac_device *dev, const ac_shape *s)
 {
     const ac_cpu_device *d = (const ac_cpu_device *)(const void *)dev;
-    const size_t chunk = s->output_rows < CPU_OUTPUT_CHUNK ? s->output_rows : CPU_OUTPUT_CHUNK;
+    const size_t rows = cpu_output_rows(s->vocab), chunk = s->output_rows < rows ? s->output_rows : rows;
     size_t most = chunk * (2 * s->hidden + s->vocab);
     const size_t linear = s->rows * ((s->grad ? s->rank : 0) + (s->dropout ? s->widest_in : 0));
     if (linear > most) most = linear;

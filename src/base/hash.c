@@ -1,11 +1,12 @@
 #include "base/hash.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "base/file.h"
+#include "base/file_int.h"
 #include "base/hash_int.h"
 
 _Static_assert(sizeof(crypto_hash_sha256_state) <= sizeof(ac_sha256_state),
@@ -111,12 +112,20 @@ int ac_sha256_parse(ac_sha256 *out, ac_view hex)
 
 ac_status ac_sha256_file(ac_sha256 *out, const char *path, ac_err *err)
 {
-    ac_map m;
-    const ac_status st = ac_map_open(&m, path, err);
+    /* Read in pieces, not mapped: the pages of a map would count as this process's memory. */
+    uint8_t piece[16384];
+    ac_sha256_state s;
+    int fd;
+    uint64_t size;
+    ssize_t got;
+    ac_status st = ac_io_open_input(&fd, &size, path, err);
     if (st) return st;
-    *out = ac_sha256_of(m.ptr, m.len);
-    ac_map_close(&m);
-    return AC_OK;
+    ac_sha256_init(&s);
+    while ((got = ac_io_read(fd, piece, sizeof piece)) > 0) ac_sha256_add(&s, piece, (size_t)got);
+    if (got < 0) st = ac_fail_errno(err, AC_EIO, errno, "%s: cannot read", path);
+    ac_io_close(fd);
+    if (!st) ac_sha256_done(&s, out);
+    return st;
 }
 
 /* Eight tables, so that a step takes eight bytes; filled once. Racing threads write the same

@@ -5,12 +5,18 @@ static struct {
     ac_train_cli t;
 } a;
 
+static const char *const recompute_names[] = { "contract", "auto", "none", "block", NULL };
+
 static const ac_opt options[] = {
     AC_OPT_GROUP("Run"),
     AC_OPT_STR('r', "resume", &a.t.resume, "run",
                "go on with this run: its id, the beginning of its id, its path, or \"latest\""),
     AC_OPT_INT(0, "micro-batch", &a.t.micro_batch, 0, 1e6, "rows",
-               "rows computed at once: memory against speed, no bit changes; 0: as the contract says"),
+               "rows computed at once at most: memory against speed, no bit changes; 0: as the contract says"),
+    AC_OPT_ENUM(0, "recompute", &a.t.recompute, recompute_names,
+                "whether layers are computed again on the way back, which changes no bit"),
+    AC_OPT_STR(0, "memory-limit", &a.t.memory_limit, "size",
+               "memory that the run may take in all, like 900M or 4G; else what the system and its groups leave"),
     AC_OPT_U64(0, "stop-after-step", &a.t.stop_after, "n",
                "checkpoint after this step and stop with exit code 75; 0: go to the end"),
     AC_OPT_BOOL(0, "dry-run", &a.t.dry_run, "check everything, say how many steps and how much memory, and stop"),

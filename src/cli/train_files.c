@@ -82,6 +82,7 @@ ac_status ac_run_write_state(const ac_run_record *rec, const char *state, const 
     ac_jw_object(&w, NULL);
     identity(&w, rec, state);
     figures(&w, rec, r);
+    ac_memory_json(&w, &rec->memory);
     ac_jw_i64(&w, "peak_rss_bytes", ac_peak_rss_bytes());
     ac_jw_f64(&w, "cpu_seconds", ac_cpu_seconds());
     hash_member(&w, "adapter_sha256", r ? &r->adapter_hash : NULL);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/sysmem.h"
 #include "base/time.h"
 #include "cli/human.h"
 #include "ledger/ledger.h"
@@ -128,14 +129,16 @@ static ac_status prepare(work *w, ac_err *err)
 {
     const ac_contract_values *v = &w->project.contract.v;
     const char *model = NULL;
+    const int64_t mapped = ac_rss_mapped_bytes();
     ac_status st = ac_contract_model_path(&w->project.contract, &model, err);
     if (!st) st = ac_load_model(&w->l, w->cli, model, NULL, err);
     if (!st) st = ac_load_tokenizer(&w->l, model, err);
     if (!st) st = ac_train_opts_of(&w->opts, v, err);
-    if (!st && w->o->micro_batch) w->opts.micro_batch = (size_t)w->o->micro_batch;
     if (!st) st = ac_train_data(&w->train, &w->train_rows, &w->l, &w->project.contract, v->train, &w->cli->sink, err);
     if (!st && v->valid)
         st = ac_train_data(&w->valid, &w->valid_rows, &w->l, &w->project.contract, v->valid, &w->cli->sink, err);
+    if (!st)
+        st = ac_train_plan_memory(&w->rec.memory, &w->opts, w->o, v, &w->l, &w->train, &w->valid, mapped, err);
     if (!st) {
         const uint64_t per_epoch = ac_train_steps_per_epoch(&w->opts, w->train.n);
         w->rec.total_steps = ac_train_total_steps(&w->opts, w->train.n);
@@ -151,28 +154,27 @@ static ac_status dry_run(work *w, ac_err *err)
     ac_status st = ac_train_opts_check(&w->opts, err);
     if (!st) st = ac_adapter_open(&ad, w->l.model, &w->opts.lora, err);
     if (st) return st;
-    const size_t longest = w->opts.packing && w->opts.pack_len > w->train.max_len ? w->opts.pack_len : w->train.max_len;
-    const size_t at_once = longest * (w->opts.micro_batch ? w->opts.micro_batch : 1);
-    const uint64_t optimizer = ac_optimizer_state_bytes(&w->opts, ad);
-    const uint64_t state = (uint64_t)ad->n_params * sizeof(float) * 3 + optimizer;   /* parameters, gradient, best */
-    const ac_call_size size = { .tokens = at_once, .supervised = at_once, .longest = longest, .grad = true,
-                                .dropout = w->opts.dropout > 0, .recompute = w->opts.recompute };
-    const uint64_t bytes = ac_model_call_bytes(w->l.model, ad, &size) + state;
-    char tokens[32], params[32], memory[32], held[32];
+    char tokens[32], params[32];
     ac_human_count(tokens, w->train.n_tokens);
     ac_human_count(params, ad->n_params);
-    ac_human_bytes(memory, bytes);
-    ac_human_bytes(held, optimizer);
     if (w->cli->json) {
-        ac_str_appendf(&s, "{\"rows\":%zu,\"valid_rows\":%zu,\"tokens\":%zu,\"supervised_tokens\":%zu,\"steps\":%llu,"
-                       "\"parameters\":%zu,\"optimizer_bytes\":%llu,\"bytes_beside_weights\":%llu}", w->train.n,
-                       w->valid.n, w->train.n_tokens, w->train.n_targets, (unsigned long long)w->rec.total_steps,
-                       ad->n_params, (unsigned long long)optimizer, (unsigned long long)bytes);
+        ac_jw j;
+        ac_jw_init(&j, &s, true);
+        ac_jw_object(&j, NULL);
+        ac_jw_u64(&j, "rows", w->train.n);
+        ac_jw_u64(&j, "valid_rows", w->valid.n);
+        ac_jw_u64(&j, "tokens", w->train.n_tokens);
+        ac_jw_u64(&j, "supervised_tokens", w->train.n_targets);
+        ac_jw_u64(&j, "steps", w->rec.total_steps);
+        ac_jw_u64(&j, "parameters", ad->n_params);
+        ac_jw_u64(&j, "optimizer_bytes", ac_optimizer_state_bytes(&w->opts, ad));
+        ac_memory_json(&j, &w->rec.memory);
+        ac_jw_end_object(&j);
     } else {
-        ac_str_appendf(&s, "%zu rows, %s tokens; %zu validation rows\n%llu steps, %s parameters to train\n"
-                       "about %s of memory beside the mapped weights, %s of it %s's state (%s)\n", w->train.n, tokens,
-                       w->valid.n, (unsigned long long)w->rec.total_steps, params, memory, held,
+        ac_str_appendf(&s, "%zu rows, %s tokens; %zu validation rows\n%llu steps, %s parameters to train by "
+                       "%s (state %s)\n", w->train.n, tokens, w->valid.n, (unsigned long long)w->rec.total_steps, params,
                        ac_optim_name(w->opts.optimizer), ac_state_name(w->opts.optimizer_state));
+        ac_memory_table(&s, &w->rec.memory);
     }
     st = ac_cli_result(w->cli, &s, err);
     ac_str_release(&s);
@@ -223,7 +225,8 @@ static ac_status train(work *w, ac_train_result *r, ac_err *err)
 {
     char *metrics = NULL;
     ac_audit_head head = { .count = 0 };
-    ac_status st = ac_run_path(&metrics, &w->arena, w->dir, "metrics.jsonl", err);
+    ac_status st = ac_memory_note(&w->rec.memory, &w->cli->sink, err);
+    if (!st) st = ac_run_path(&metrics, &w->arena, w->dir, "metrics.jsonl", err);
     if (!st) st = ac_audit_verify(".", &head, err);
     if (st) return st == AC_ENO ? AC_ESTATE : st;       /* a damaged chain stops everything that would append */
     w->events.next = w->cli->sink;
@@ -243,7 +246,7 @@ static ac_status train(work *w, ac_train_result *r, ac_err *err)
 static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
 {
     ac_str s = { 0 };
-    char hex[AC_SHA256_HEX], took[32], tokens[32], rss[32];
+    char hex[AC_SHA256_HEX], took[32], tokens[32], rss[32], planned[32];
     ac_sha256_hex(hex, &r->adapter_hash);
     if (w->cli->json) {
         ac_jw j;
@@ -263,6 +266,7 @@ static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
         ac_sha256_hex(hex, &r->trace_hash);
         ac_jw_cstr(&j, "trace_sha256", hex);
         ac_jw_i64(&j, "peak_rss_bytes", ac_peak_rss_bytes());
+        ac_memory_json(&j, &w->rec.memory);
         ac_jw_end_object(&j);
     } else {
         ac_human_time(took, r->train_seconds + r->eval_seconds);
@@ -280,7 +284,8 @@ static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
         const uint64_t all = r->tokens + r->padding_tokens;
         ac_str_appendf(&s, "padding    %.1f %% of the computed positions\n",
                        all ? 100.0 * (double)r->padding_tokens / (double)all : 0.0);
-        ac_str_appendf(&s, "memory     %s at most\nadapter    %s/adapter\nsha-256    %s\n", rss, w->dir, hex);
+        ac_human_bytes(planned, w->rec.memory.peak);
+        ac_str_appendf(&s, "memory     %s at most, %s planned\nadapter    %s/adapter\nsha-256    %s\n", rss, planned, w->dir, hex);
         ac_str_append_c(&s, "next       accord ab\n");
     }
     const ac_status st = ac_cli_result(w->cli, &s, err);

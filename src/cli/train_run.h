@@ -11,6 +11,8 @@
 typedef struct {
     const char *resume;
     int64_t micro_batch;
+    int recompute;               /* 0: as the contract says; else 1 + ac_recompute */
+    const char *memory_limit;    /* "900M"; NULL: what the system has */
     uint64_t stop_after;
     bool dry_run;
 } ac_train_cli;
@@ -23,6 +25,16 @@ ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_e
 ac_status ac_train_data(ac_dataset *out, ac_row_file *rows, ac_loaded *l, ac_contract *c, const char *path,
                         const ac_sink *sink, ac_err *err);
 
+/* ---- memory (train_memory.c) ---- */
+/* The plan under the contract's and the command line's wishes; the choice goes into o. mapped_before: pages of mapped
+ * files that the process held before the model was opened. */
+ac_status ac_train_plan_memory(ac_memory_plan *out, ac_train_opts *o, const ac_train_cli *cli,
+                               const ac_contract_values *v, const ac_loaded *l, const ac_dataset *train,
+                               const ac_dataset *valid, int64_t mapped_before, ac_err *err);
+void      ac_memory_table(ac_str *out, const ac_memory_plan *p);
+ac_status ac_memory_note(const ac_memory_plan *p, const ac_sink *sink, ac_err *err);   /* two lines */
+void      ac_memory_json(ac_jw *w, const ac_memory_plan *p);                           /* a member "memory" */
+
 /* ---- run.json and its neighbours (train_files.c) ---- */
 typedef struct {
     const ac_cli *cli;
@@ -31,6 +43,7 @@ typedef struct {
     size_t threads;
     char started[32];
     uint64_t resumed, total_steps, epochs;
+    ac_memory_plan memory;
 } ac_run_record;
 /* error and r may be NULL. */
 ac_status ac_run_write_state(const ac_run_record *rec, const char *state, const ac_train_result *r,

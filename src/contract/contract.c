@@ -234,7 +234,6 @@ static ac_status read_tree(reader *r, const ac_json *root)
     if (!given(r, "method", "pack_len") && v->pack_len < v->max_len) v->pack_len = v->max_len;
     if (!given(r, "data", "max_len") && given(r, "method", "pack_len") && v->pack_len < v->max_len)
         v->max_len = v->pack_len;
-    if (!given(r, "method", "micro_batch") && v->micro_batch > v->batch_rows) v->micro_batch = v->batch_rows;
     if (!given(r, "method", "momentum") && !strcmp(v->optimizer, "muon")) v->momentum = 0.95;
     if (!given(r, "method", "beta2") && !strcmp(v->optimizer, "lion")) v->beta2 = 0.99;
     const ac_status st = ac_contract_check_ignored(r->c, r->text, r->given, r->err);

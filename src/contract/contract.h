@@ -48,6 +48,7 @@ typedef struct {
     double momentum;
     const char *schedule;          /* cosine | linear | constant */
     bool packing;
+    const char *recompute;         /* auto | none | block */
     const char *numerics;          /* fp32 */
 } ac_contract_values;
 

@@ -70,6 +70,7 @@ typedef struct {
 typedef struct ac_mm_workspace ac_mm_workspace;
 ac_status ac_mm_workspace_open(ac_mm_workspace **out, size_t threads, ac_err *err);
 void      ac_mm_workspace_close(ac_mm_workspace **w);
+size_t    ac_mm_workspace_bytes(size_t threads);
 
 /* ---- attention ---------------------------------------------------------------------------------- */
 

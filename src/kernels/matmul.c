@@ -23,6 +23,11 @@ ac_status ac_mm_workspace_open(ac_mm_workspace **out, size_t threads, ac_err *er
     return AC_OK;
 }
 
+size_t ac_mm_workspace_bytes(size_t threads)
+{
+    return (threads ? threads : 1) * AC_MM_WS_FLOATS * sizeof(float);
+}
+
 void ac_mm_workspace_close(ac_mm_workspace **w)
 {
     if (!*w) return;

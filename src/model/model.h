@@ -80,8 +80,12 @@ typedef struct {
     size_t longest;             /* document */
     bool grad, dropout, recompute;
 } ac_call_size;
-/* Bytes that such a call takes beside weights and adapter; SIZE_MAX: too many to count. */
-size_t    ac_model_call_bytes(const ac_model *m, const ac_adapter *ad, const ac_call_size *s);
+/* Bytes that such a call takes beside weights and adapter; SIZE_MAX: too many to count. layers, scratch (may be
+ * NULL): the parts of it that are the layers' activations, and the operations' own (logits among them). */
+size_t    ac_model_call_bytes(const ac_model *m, const ac_adapter *ad, const ac_call_size *s, size_t *layers,
+                              size_t *scratch);
+/* Bytes that the device takes for itself while it computes, beside all buffers. */
+size_t    ac_model_device_bytes(const ac_model *m);
 /* Tokens that one forward-only pass computes at once when it is given `longest` or less a unit. */
 size_t    ac_model_nll_tokens(size_t longest);
 /* Gives back the activations' memory, which is otherwise kept for the next call: after the calls get smaller. */

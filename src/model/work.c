@@ -131,7 +131,8 @@ ac_status ac_work_prepare(ac_model *m, const ac_adapter *ad, const ac_batch *b, 
     return st;
 }
 
-size_t ac_model_call_bytes(const ac_model *m, const ac_adapter *ad, const ac_call_size *s)
+size_t ac_model_call_bytes(const ac_model *m, const ac_adapter *ad, const ac_call_size *s, size_t *layers,
+                           size_t *scratch)
 {
     const plan p = { m, ad, s->tokens, s->supervised, s->longest, s->grad, s->dropout, s->recompute };
     bool overflow = false;
@@ -140,5 +141,12 @@ size_t ac_model_call_bytes(const ac_model *m, const ac_adapter *ad, const ac_cal
     /* The places are recomputed by the next call's prepare, so that counting over them does no harm. */
     const size_t floats = lay_out(m->acts, &t, &p, NULL, &overflow);
     if (overflow || !ac_size_mul(&bytes, floats, sizeof(float))) return SIZE_MAX;
+    if (layers) *layers = t.ids.at * sizeof(float);
+    if (scratch) *scratch = bytes - t.scratch.at * sizeof(float);
     return bytes;
+}
+
+size_t ac_model_device_bytes(const ac_model *m)
+{
+    return m->dev->op->own_bytes(m->dev);
 }

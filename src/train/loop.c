@@ -63,13 +63,13 @@ static ac_status save_state(run *r, const ac_train_state *s, ac_err *err)
 
 /* ---- running units -------------------------------------------------------------------------------------- */
 
-/* All units, micro_batch at a time. AC_ECANCEL without a text when the caller wants to stop. */
+/* All units, a micro-batch at a time. AC_ECANCEL without a text when the caller wants to stop. */
 static ac_status run_units(run *r, const ac_unit_list *u, const ac_pass *pass, ac_err *err)
 {
     ac_status st = AC_OK;
-    for (size_t i = 0; !st && i < u->n; i += r->o->micro_batch) {
+    for (size_t i = 0, n; !st && i < u->n; i += n) {
         if (r->job->stop && r->job->stop(r->job->stop_ctx)) return AC_ECANCEL;
-        const size_t n = u->n - i < r->o->micro_batch ? u->n - i : r->o->micro_batch;
+        n = ac_units_at_once(r->o, u, i);
         if (pass) {
             st = ac_model_grad(r->job->model, r->ad, u->unit + i, n, pass, r->opt.grad, u->loss + i, err);
         } else {

@@ -180,6 +180,17 @@ ac_status ac_units_of_step(ac_unit_list *out, const ac_dataset *d, const ac_epoc
     return st;
 }
 
+size_t ac_units_at_once(const ac_train_opts *o, const ac_unit_list *u, size_t first)
+{
+    size_t n = 0;
+    for (uint64_t tokens = 0; first + n < u->n; n++) {
+        if (n && o->micro_batch && n >= o->micro_batch) break;
+        tokens += u->unit[first + n].n;
+        if (n && o->micro_tokens && tokens > o->micro_tokens) break;
+    }
+    return n;
+}
+
 ac_status ac_units_of_all(ac_unit_list *out, const ac_dataset *d, const ac_train_opts *o, ac_arena *a, ac_err *err)
 {
     ac_unit_list l;

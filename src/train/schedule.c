@@ -41,7 +41,7 @@ ac_status ac_train_opts_check(const ac_train_opts *o, ac_err *err)
         { "epochs", "at most 2^40", o->epochs <= STEPS_MAX },
         { "max_steps", "at most 2^40", o->max_steps <= STEPS_MAX },
         { "batch_rows", "from 1 to 1048576", o->batch_rows >= 1 && o->batch_rows <= 1u << 20 },
-        { "micro_batch", "at least 1", o->micro_batch >= 1 },
+        { "micro_batch", "at least 1 (or micro_tokens at least 1)", o->micro_batch >= 1 || o->micro_tokens >= 1 },
         { "pack_len", "at least 1", !o->packing || o->pack_len >= 1 },
         { "keep_checkpoints", "at least 1", o->keep_checkpoints >= 1 },
     };

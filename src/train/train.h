@@ -38,7 +38,8 @@ typedef struct {
     uint64_t epochs;              /* read when max_steps is 0 */
     uint64_t max_steps;           /* 0: epochs decide; else as many epochs as it takes */
     size_t batch_rows;            /* rows a step, packed or not: packing never changes which rows a step has */
-    size_t micro_batch;           /* units a forward; changes no bit */
+    size_t micro_batch;           /* units a forward at most; 0: as micro_tokens says. Changes no bit */
+    size_t micro_tokens;          /* tokens a forward at most, but a unit at least; 0: as micro_batch says */
     bool recompute;               /* ac_pass.recompute: less memory, more time; changes no bit */
     bool packing;                 /* several rows of a step in one unit, block-diagonal attention */
     size_t pack_len;              /* tokens a unit holds at most; a longer row is a unit of its own */
@@ -69,6 +70,40 @@ ac_status ac_epoch_plan_make(ac_epoch_plan *out, const ac_dataset *d, const ac_t
 uint64_t ac_train_steps_per_epoch(const ac_train_opts *o, size_t n_rows);
 uint64_t ac_train_total_steps(const ac_train_opts *o, size_t n_rows);
 double ac_lr_at(const ac_train_opts *o, uint64_t step, uint64_t total_steps);  /* step from 1 */
+
+/* ---- memory (memory.c) ---- */
+
+/* Tokens a forward where nothing else is asked for: more make nothing faster, and all of them cost memory. */
+#define AC_MICRO_TOKENS 512
+
+typedef enum { AC_RECOMPUTE_AUTO, AC_RECOMPUTE_NONE, AC_RECOMPUTE_BLOCK } ac_recompute;
+
+typedef struct {
+    ac_recompute recompute;       /* AUTO: as little as fits */
+    uint64_t limit;               /* bytes that the process may hold in all; 0: none known */
+    uint64_t held;                /* bytes that it holds already, beside the mapped weights */
+} ac_memory_ask;
+
+#define AC_MEMORY_LINES 16
+typedef struct {
+    const char *name;
+    uint64_t bytes;
+} ac_memory_line;
+
+typedef struct {
+    size_t n_lines;
+    ac_memory_line line[AC_MEMORY_LINES];   /* each buffer of the run; their sum is the peak */
+    uint64_t peak, limit;
+    size_t micro_batch, micro_tokens;       /* as in the options: what was asked for, or less */
+    size_t tokens;                          /* computed at once at most */
+    bool recompute, shrunk;                 /* shrunk: memory made it smaller than was asked for */
+} ac_memory_plan;
+
+/* What the run will hold, before anything of it exists. Where that is over the limit, the micro-batch is halved
+ * until one unit is left, then layers are recomputed (if the ask allows): neither changes a bit. Copies the choice
+ * into o. AC_ENOMEM, with the numbers: nothing fits. */
+ac_status ac_memory_plan_make(ac_memory_plan *out, ac_train_opts *o, const ac_memory_ask *ask, const ac_model *m,
+                              const ac_dataset *train, const ac_dataset *valid, ac_err *err);
 
 typedef struct {
     const ac_train_opts *opts;

@@ -83,7 +83,8 @@ cp accord.lock first.lock
 run 0 freeze
 cmp -s accord.lock first.lock || bad "freezing the same again changed the lock"
 run 0 train --dry-run --json
-out_has '"steps":6'
+out_has '"steps": 6'
+out_has '"planned_peak_bytes"'
 [ ! -e .accord/runs ] || bad "a dry run left a run"
 
 # ---- one training, then the same bits in every other way
@@ -110,6 +111,16 @@ run 0 train --json --threads 3 --micro-batch 1
 same_bits '3 threads, micro-batch 1'
 run 0 train --json --micro-batch 3
 same_bits 'micro-batch 3'
+run 0 train --json --recompute block
+same_bits 'recompute block'
+out_has '"recompute": "block"'
+err_has 'planned peak'
+before=$(ls .accord/runs)
+run 70 train --memory-limit 1M
+err_has 'smallest run of this contract needs'
+run 64 train --memory-limit 4X
+err_has 'expected a size like 900M'
+[ "$(ls .accord/runs)" = "$before" ] || bad "a run that does not fit left a folder"
 
 run 75 train --stop-after-step 3 --json
 err_has 'accord train --resume'

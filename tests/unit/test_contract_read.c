@@ -59,7 +59,8 @@ static void values_are_read(void **state)
     assert_string_equal(c.v.targets, "q_proj,v_proj,down_proj");       /* canonical order, once each */
     assert_string_equal(c.v.refusal, "No: never");
     assert_int_equal(c.v.seed, 9007199254740991);
-    assert_int_equal(c.v.micro_batch, 2);                              /* the default follows the batch */
+    assert_int_equal(c.v.micro_batch, 0);
+    assert_string_equal(c.v.recompute, "auto");
     char want[300];
     (void)snprintf(want, sizeof want, "%s/t.jsonl", df_dir);
     assert_string_equal(ac_contract_path(&c, c.v.train), want);

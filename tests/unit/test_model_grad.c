@@ -166,14 +166,14 @@ static int64_t check_memory(bool recompute)
     const int64_t took = ac_live_bytes() - before;
     ac_call_size size = { .tokens = tokens, .supervised = u.supervised, .longest = 25, .grad = true, .dropout = true,
                           .recompute = recompute };
-    const size_t promised = ac_model_call_bytes(o.model, a, &size);
+    const size_t promised = ac_model_call_bytes(o.model, a, &size, NULL, NULL);
     assert_true(took > 0 && (uint64_t)took <= promised + 256 && (uint64_t)took + 256 >= promised);
     size.tokens *= 2;
-    assert_true(ac_model_call_bytes(o.model, a, &size) > promised);
+    assert_true(ac_model_call_bytes(o.model, a, &size, NULL, NULL) > promised);
     size.grad = false;
-    assert_true(ac_model_call_bytes(o.model, a, &size) < promised);
+    assert_true(ac_model_call_bytes(o.model, a, &size, NULL, NULL) < promised);
     size.tokens = SIZE_MAX / 8;
-    assert_true(ac_model_call_bytes(o.model, a, &size) == SIZE_MAX);
+    assert_true(ac_model_call_bytes(o.model, a, &size, NULL, NULL) == SIZE_MAX);
     ac_model_trim(o.model);
     assert_int_equal(ac_live_bytes(), before);
     test_free(grad);

@@ -115,6 +115,7 @@ static void fingerprint(void **state)
     const ac_train_opts x = tiny_opts();
     ac_train_opts y = x;
     y.micro_batch = 4;
+    y.micro_tokens = 64;
     y.recompute = true;
     y.save_every = 3;
     y.keep_checkpoints = 9;

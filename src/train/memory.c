@@ -1,0 +1,185 @@
+/* train/memory.c - what a run will hold in memory, counted before anything of it exists.
+ *
+ * Every buffer of a run follows from the model, the options and the rows' lengths, so the plan asks those who will
+ * open the buffers how large they will be, with the largest call that the epochs' plans can give. Where the sum is
+ * over the limit, two things can be made smaller without changing a bit: how many tokens are computed at once, and
+ * whether layers keep their activations. The first costs next to nothing down to about AC_MICRO_TOKENS, so it is
+ * tried first. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/size.h"
+#include "train/train_int.h"
+
+#define MIB ((double)(1 << 20))
+
+/* The most tokens that calls can come to: of one unit, of a step, and of the n longest rows for n <= batch_rows. */
+typedef struct {
+    const ac_train_opts *o;
+    size_t unit, step, rows;
+    size_t *longest_rows;                /* rows + 1 sums */
+} lengths;
+
+static int descending(const void *x, const void *y)
+{
+    const size_t a = *(const size_t *)x, b = *(const size_t *)y;
+    return a > b ? -1 : a < b;
+}
+
+static ac_status measure_rows(lengths *l, const ac_train_opts *o, const ac_dataset *d, ac_arena *a, ac_err *err)
+{
+    size_t *len = ac_arena_alloc_array(a, d->n + 1, sizeof *len);
+    l->o = o;
+    l->rows = o->batch_rows < d->n ? o->batch_rows : d->n;
+    l->longest_rows = ac_arena_alloc_array(a, l->rows + 1, sizeof *l->longest_rows);
+    if (!len || !l->longest_rows) return ac_fail_nomem(err, (unsigned long long)d->n * sizeof *len);
+    for (size_t i = 0; i < d->n; i++) len[i] = d->sample[i].n;
+    qsort(len, d->n, sizeof *len, descending);
+    for (size_t i = 0; i < l->rows; i++) l->longest_rows[i + 1] = l->longest_rows[i] + len[i];
+    l->step = l->longest_rows[l->rows];
+    l->unit = d->n ? len[0] : 0;
+    if (o->packing && o->pack_len > l->unit) l->unit = o->pack_len < l->step ? o->pack_len : l->step;
+    return AC_OK;
+}
+
+/* The most tokens that one forward of a step takes. */
+static size_t call_tokens(const lengths *l, size_t micro_batch, size_t micro_tokens)
+{
+    size_t most = l->step;
+    if (micro_batch) {
+        size_t units = l->longest_rows[micro_batch < l->rows ? micro_batch : l->rows];
+        if (l->o->packing && !ac_size_mul(&units, micro_batch, l->unit)) units = SIZE_MAX;
+        if (units < most) most = units;
+    }
+    if (micro_tokens) {
+        const size_t by_tokens = micro_tokens > l->unit ? micro_tokens : l->unit;
+        if (by_tokens < most) most = by_tokens;
+    }
+    return most;
+}
+
+static size_t valid_tokens(const ac_dataset *d, const ac_train_opts *o, size_t micro_batch, size_t micro_tokens)
+{
+    size_t unit = d->max_len, most = d->n_tokens;
+    if (o->packing && o->pack_len > unit) unit = o->pack_len;
+    if (micro_batch && ac_size_mul(&most, micro_batch, unit) && most > d->n_tokens) most = d->n_tokens;
+    if (micro_tokens && most > micro_tokens) most = micro_tokens > unit ? micro_tokens : unit;
+    return most < ac_model_nll_tokens(unit) ? most : ac_model_nll_tokens(unit);
+}
+
+static void add(ac_memory_plan *p, const char *name, uint64_t bytes)
+{
+    if (!bytes) return;
+    p->line[p->n_lines++] = (ac_memory_line){ name, bytes };
+    p->peak = p->peak > UINT64_MAX - bytes ? UINT64_MAX : p->peak + bytes;
+}
+
+typedef struct {
+    const ac_train_opts *o;
+    const ac_memory_ask *ask;
+    const ac_model *m;
+    const ac_adapter *ad;
+    const ac_dataset *train, *valid;
+    lengths len;
+} job;
+
+static void count(ac_memory_plan *p, const job *j)
+{
+    const bool has_valid = j->valid && j->valid->n;
+    const uint64_t params = (uint64_t)j->ad->n_params * sizeof(float);
+    p->n_lines = 0;
+    p->peak = 0;
+    p->tokens = call_tokens(&j->len, p->micro_batch, p->micro_tokens);
+    const ac_call_size step = { .tokens = p->tokens, .supervised = p->tokens, .longest = j->train->max_len, .grad = true,
+                                .dropout = j->o->dropout > 0, .recompute = p->recompute };
+    size_t layers = 0, scratch = 0, score = 0;
+    const size_t call = ac_model_call_bytes(j->m, j->ad, &step, &layers, &scratch);
+    if (has_valid) {
+        const size_t n = valid_tokens(j->valid, j->o, p->micro_batch, p->micro_tokens);
+        const ac_call_size all = { .tokens = n, .supervised = n, .longest = j->valid->max_len };
+        score = ac_model_call_bytes(j->m, j->ad, &all, NULL, NULL);
+    }
+    add(p, "weights, mapped", ac_model_get_config(j->m)->weight_bytes);
+    add(p, "program, tokenizer and rows", j->ask->held);
+    add(p, "adapter", params);
+    add(p, "gradient", params);
+    add(p, "optimizer", ac_optimizer_state_bytes(j->o, j->ad));
+    add(p, "best adapter so far", has_valid ? params : 0);
+    if (call == SIZE_MAX || score == SIZE_MAX) {
+        add(p, "activations, too many to count", UINT64_MAX);
+        return;
+    }
+    add(p, "activations of the layers", layers);
+    add(p, "activations between layers", call - layers - scratch);
+    add(p, "logits and scratch", scratch);
+    add(p, "more for validation", score > call ? score - call : 0);    /* the same memory serves both */
+    add(p, "matrix kernels", ac_model_device_bytes(j->m));
+    add(p, "a step's units and checkpoint headers",
+        (uint64_t)j->len.step * 64 + (uint64_t)j->ad->n_tensors * 1024 + (uint64_t)j->train->n * 16);
+}
+
+/* Halves what is computed at once; false when one unit is left. */
+static bool shrink(ac_memory_plan *p, const lengths *l)
+{
+    if (p->tokens <= l->unit) return false;
+    if (p->micro_batch) p->micro_batch = (p->micro_batch < l->rows ? p->micro_batch : l->rows) / 2;
+    else p->micro_tokens = (p->tokens < p->micro_tokens ? p->tokens : p->micro_tokens) / 2;
+    if (p->micro_batch == 0 && p->micro_tokens == 0) p->micro_batch = 1;
+    return true;
+}
+
+static ac_status refuse(const ac_memory_plan *p, ac_err *err)
+{
+    ac_str s = { 0 };
+    for (size_t i = 0; i < p->n_lines; i++)
+        ac_str_appendf(&s, "%s%s %.1f", i ? ", " : "", p->line[i].name, (double)p->line[i].bytes / MIB);
+    (void)ac_fail(err, AC_ENOMEM, "the smallest run of this contract needs %.1f MiB, but %.1f MiB may be used (in MiB: %s); "
+                  "give more memory, or lower method.rank, data.max_len or method.pack_len, or allow method.recompute",
+                  (double)p->peak / MIB, (double)p->limit / MIB, ac_str_c(&s));
+    ac_str_release(&s);
+    return AC_ENOMEM;
+}
+
+static ac_status choose(ac_memory_plan *p, const job *j, ac_err *err)
+{
+    const ac_recompute asked = j->ask->recompute;
+    const size_t micro_batch = j->o->micro_batch;
+    const size_t micro_tokens = micro_batch || j->o->micro_tokens ? j->o->micro_tokens : AC_MICRO_TOKENS;
+    *p = (ac_memory_plan){ .limit = j->ask->limit };
+    for (int block = asked == AC_RECOMPUTE_BLOCK; block <= (asked != AC_RECOMPUTE_NONE); block++) {
+        p->recompute = block;
+        p->micro_batch = micro_batch;
+        p->micro_tokens = micro_tokens;
+        do {
+            count(p, j);
+            if (!p->limit || p->peak <= p->limit) {
+                p->shrunk = p->micro_batch != micro_batch || p->micro_tokens != micro_tokens ||
+                            (p->recompute && asked == AC_RECOMPUTE_AUTO);
+                return AC_OK;
+            }
+        } while (shrink(p, &j->len));
+    }
+    return refuse(p, err);
+}
+
+ac_status ac_memory_plan_make(ac_memory_plan *out, ac_train_opts *o, const ac_memory_ask *ask, const ac_model *m,
+                              const ac_dataset *train, const ac_dataset *valid, ac_err *err)
+{
+    ac_arena arena = { 0 };
+    ac_adapter *ad = NULL;
+    ac_memory_plan p;
+    job j = { .o = o, .ask = ask, .m = m, .train = train, .valid = valid };
+    ac_status st = measure_rows(&j.len, o, train, &arena, err);
+    if (!st) st = ac_adapter_open(&ad, m, &o->lora, err);
+    j.ad = ad;
+    if (!st) st = choose(&p, &j, err);
+    ac_adapter_close(&ad);
+    ac_arena_release(&arena);
+    if (st) return st;
+    o->micro_batch = p.micro_batch;
+    o->micro_tokens = p.micro_tokens;
+    o->recompute = p.recompute;
+    *out = p;
+    return AC_OK;
+}

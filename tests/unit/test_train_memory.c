@@ -1,0 +1,173 @@
+/* The memory plan: what a run takes is what was planned, and what a limit makes smaller changes no bit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/fault.h"
+#include "train_run.h"
+
+static tiny t1;
+static ac_dataset rows, valid;
+
+static int open_all(void **state)
+{
+    (void)state;
+    rows = tiny_rows(90, 90, 97, 1);
+    valid = tiny_rows(30, 90, 97, 2);
+    return tiny_open(&t1, TINY_LLAMA, AC_CPU_AUTO, 2) ? 0 : -1;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    tiny_close(&t1);
+    tiny_rows_drop(&rows);
+    tiny_rows_drop(&valid);
+    return ac_live_bytes() == 0 ? 0 : -1;
+}
+
+static ac_train_opts wide_opts(void)
+{
+    ac_train_opts o = tiny_opts();
+    o.batch_rows = 45;
+    o.pack_len = 100;
+    o.max_steps = 2;
+    o.micro_batch = 0;
+    return o;
+}
+
+static ac_memory_plan plan(ac_train_opts *o, ac_recompute r, uint64_t limit)
+{
+    ac_memory_plan p = { 0 };
+    ac_err err = { 0 };
+    const ac_memory_ask ask = { .recompute = r, .limit = limit, .held = 1000 };
+    if (ac_memory_plan_make(&p, o, &ask, t1.model, &rows, &valid, &err)) fail_msg("%s", err.text);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < p.n_lines; i++) sum += p.line[i].bytes;
+    assert_true(sum == p.peak && p.n_lines <= AC_MEMORY_LINES);
+    assert_true(!limit || p.peak <= limit);
+    assert_true(o->recompute == p.recompute && o->micro_batch == p.micro_batch && o->micro_tokens == p.micro_tokens);
+    return p;
+}
+
+static outcome_bits run_as(const ac_train_opts *o)
+{
+    const char *dir = tiny_dir();
+    ac_train_job j = tiny_job(&t1, o, &rows, &valid, dir);
+    ac_err err = { 0 };
+    ac_train_result r;
+    if (ac_train_run(&j, &r, &err)) fail_msg("%s", err.text);
+    const outcome_bits b = bits_of(dir);
+    assert_int_equal(ac_remove_tree(dir, NULL), AC_OK);
+    return b;
+}
+
+/* First in this program, so that the peak of all blocks is this run's. Smallest first, since a peak never falls. */
+static void takes_what_was_planned(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        ac_train_opts o = wide_opts();
+        o.dropout = i > 1 ? 0.1 : 0;
+        o.micro_batch = i % 2 ? 90 : 0;
+        o.batch_rows = 90;                               /* all rows a step: the largest step is each step */
+        ac_model_trim(t1.model);
+        const int64_t before = ac_live_bytes();
+        const ac_memory_plan p = plan(&o, i < 2 ? AC_RECOMPUTE_BLOCK : AC_RECOMPUTE_NONE, 0);
+        (void)run_as(&o);
+        const double took = (double)(ac_peak_bytes() - before);
+        const double promised = (double)(p.peak - 1000 - ac_model_get_config(t1.model)->weight_bytes
+                                         - ac_model_device_bytes(t1.model));
+        print_message("%zu tokens at once: %.0f bytes planned, %.0f taken\n", p.tokens, promised, took);
+        if (i == 2) continue;                            /* smaller than the one before */
+        assert_true(took <= promised * 1.05 && took >= promised * 0.85);
+    }
+}
+
+static void limits_shrink_and_change_no_bit(void **state)
+{
+    (void)state;
+    ac_train_opts o = wide_opts();
+    const ac_memory_plan all = plan(&o, AC_RECOMPUTE_AUTO, 0);
+    assert_true(all.micro_tokens == AC_MICRO_TOKENS && all.tokens == AC_MICRO_TOKENS && !all.recompute && !all.shrunk);
+    const outcome_bits want = run_as(&o);
+    ac_memory_plan last = all;
+    size_t plans = 0, blocks = 0;
+    for (uint64_t limit = all.peak; plans < 20; limit = last.peak - 1, plans++) {
+        ac_train_opts next = wide_opts();
+        const ac_memory_ask ask = { .recompute = AC_RECOMPUTE_AUTO, .limit = limit, .held = 1000 };
+        ac_memory_plan p;
+        ac_err err = { 0 };
+        const ac_status st = ac_memory_plan_make(&p, &next, &ask, t1.model, &rows, &valid, &err);
+        if (st) {
+            assert_int_equal(st, AC_ENOMEM);
+            assert_non_null(strstr(err.text, "smallest run of this contract needs"));
+            assert_non_null(strstr(err.text, "gradient"));
+            assert_true(next.micro_tokens == 0 && !next.recompute);      /* untouched */
+            break;
+        }
+        assert_true(p.peak <= limit && p.shrunk == (plans > 0));
+        assert_true(p.recompute >= last.recompute);                      /* only once the micro-batch is small */
+        if (p.recompute == last.recompute) assert_true(p.tokens <= last.tokens);
+        blocks += p.recompute;
+        const outcome_bits got = run_as(&next);
+        assert_true(same_bits(&got, &want));
+        last = p;
+    }
+    assert_true(plans >= 4 && plans < 20 && blocks >= 1 && last.tokens == 100);
+    ac_train_opts kept = wide_opts();
+    ac_memory_plan p;
+    assert_int_equal(ac_memory_plan_make(&p, &kept, &(ac_memory_ask){ AC_RECOMPUTE_NONE, last.peak, 1000 }, t1.model,
+                                         &rows, &valid, NULL), AC_ENOMEM);
+}
+
+static void a_given_micro_batch_is_the_most(void **state)
+{
+    (void)state;
+    ac_train_opts o = wide_opts();
+    o.micro_batch = 7;
+    const ac_memory_plan p = plan(&o, AC_RECOMPUTE_NONE, 0);
+    assert_true(p.micro_batch == 7 && p.micro_tokens == 0 && p.tokens == 700);
+    const ac_memory_plan less = plan(&o, AC_RECOMPUTE_NONE, p.peak - 1);
+    assert_true(less.micro_batch == 3 && less.tokens == 300 && less.shrunk);
+    o = wide_opts();
+    o.packing = false;
+    o.micro_batch = 65536;                               /* no more than a step has */
+    const ac_memory_plan most = plan(&o, AC_RECOMPUTE_NONE, 0);
+    assert_true(most.tokens <= rows.n_tokens && most.tokens > rows.n_tokens / 2);
+}
+
+static void nth_allocation(void **state)
+{
+    (void)state;
+    const int64_t live = ac_live_bytes();
+    for (long nth = 1;; nth++) {
+        ac_train_opts o = wide_opts();
+        ac_memory_plan p;
+        ac_err err = { 0 };
+        ac_fault_arm(AC_FAULT_ALLOC, nth);
+        const ac_status st = ac_memory_plan_make(&p, &o, &(ac_memory_ask){ 0 }, t1.model, &rows, &valid, &err);
+        const bool fired = ac_fault_fired();
+        ac_fault_disarm();
+        assert_int_equal(ac_live_bytes(), live);
+        if (!fired) {
+            assert_int_equal(st, AC_OK);
+            break;
+        }
+        assert_true(st == AC_ENOMEM && err.text[0] && nth < 100);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_what_was_planned),
+        cmocka_unit_test(limits_shrink_and_change_no_bit),
+        cmocka_unit_test(a_given_micro_batch_is_the_most),
+        cmocka_unit_test(nth_allocation),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
