@@ -13,11 +13,12 @@
 
 static const ac_opt options[] = { AC_OPT_END };
 
+static const ac_cpu tiers[] = { AC_CPU_REF, AC_CPU_AVX2, AC_CPU_AVX512, AC_CPU_NEON };
+
 typedef struct {
     struct utsname os;
     const char *cpu_model;
     ac_cpu tier;
-    unsigned flags;
     uint64_t memory, available, cgroup_limit;    /* bytes; 0: unknown, or no limit */
     size_t threads;
     char *cache;
@@ -25,6 +26,7 @@ typedef struct {
     uint64_t cache_free;
     bool same_bits;
     char tiers[64];
+    ac_selftest test[AC_COUNTOF(tiers)];
 } facts;
 
 /* The number in the first line that begins with `key`; 0 when there is none. */
@@ -78,45 +80,40 @@ static void cache_facts(facts *f)
     f->cache_free = (uint64_t)v.f_bavail * (uint64_t)v.f_frsize;
 }
 
-/* The promise that everything rests on, tried on one product: this CPU's tier gives ref's bytes. */
-static ac_status same_bits(facts *f, const ac_kernels *tier, ac_err *err)
+/* The promise that everything rests on, tried on each tier that the CPU offers (kernels/selftest.c). */
+static ac_status self_tests(facts *f, ac_err *err)
 {
-    enum { M = 19, N = 37, K = 1030 };
-    ac_kernels ref;
-    ac_mm_workspace *ws = NULL;
-    const size_t floats = M * K + N * K + 2 * (size_t)M * N;
-    float *a = ac_malloc_aligned(floats * sizeof *a);
-    if (!a) return ac_fail_nomem(err, floats * sizeof *a);
-    float *b = a + M * K, *want = b + N * K, *got = want + (size_t)M * N;
-    for (size_t i = 0; i < floats; i++) a[i] = ac_rng_unit(1, AC_RNG_TEST, 0, i) - 0.5f;
-    ac_status st = ac_kernels_init(&ref, AC_CPU_REF, err);
-    if (!st) st = ac_mm_workspace_open(&ws, 1, err);
-    if (!st) {
-        ac_matmul_args args = { .form = AC_MM_NT, .m = M, .n = N, .k = K, .a = a, .lda = K, .b = b,
-                                .b_type = AC_F32, .b_row_bytes = K * sizeof *b, .c = want, .ldc = N };
-        ac_matmul(&ref, NULL, ws, &args);
-        args.c = got;
-        ac_matmul(tier, NULL, ws, &args);
-        f->same_bits = memcmp(want, got, (size_t)M * N * sizeof *want) == 0;
+    f->same_bits = true;
+    for (size_t i = 0; i < AC_COUNTOF(tiers); i++) {
+        const ac_status st = ac_kernels_selftest(tiers[i], &f->test[i], err);
+        if (st) return st;
+        if (f->test[i].differs) f->same_bits = false;
     }
-    ac_mm_workspace_close(&ws);
-    ac_free(a);
-    return st;
+    return AC_OK;
 }
 
 static void tier_names(facts *f)
 {
-    static const struct {
-        unsigned flag;
-        const char *name;
-    } rows[] = { { AC_HAS_AVX2, " avx2" }, { AC_HAS_AVX512, " avx512" }, { AC_HAS_NEON, " neon" } };
-    size_t n = 3;
-    memcpy(f->tiers, "ref", 4);
-    for (size_t i = 0; i < AC_COUNTOF(rows); i++) {
-        if (!(f->flags & rows[i].flag)) continue;
-        memcpy(f->tiers + n, rows[i].name, strlen(rows[i].name) + 1);
-        n += strlen(rows[i].name);
-    }
+    ac_str s = { 0 };
+    for (size_t i = 0; i < AC_COUNTOF(tiers); i++)
+        if (ac_cpu_offers(tiers[i])) ac_str_appendf(&s, "%s%s", i ? " " : "", ac_cpu_name(tiers[i]));
+    if (ac_str_ok(&s)) (void)snprintf(f->tiers, sizeof f->tiers, "%s", s.ptr);
+    ac_str_release(&s);
+}
+
+/* Why a tier is used or is not. */
+static void tier_says(ac_str *s, ac_cpu tier, const ac_selftest *test)
+{
+    const char *lacks = ac_cpu_lacks(tier);
+    if (lacks)
+        ac_str_appendf(s, "not here: %s", lacks);
+    else if (tier == AC_CPU_REF)
+        ac_str_append_c(s, "plain C, what the others are compared with");
+    else if (!test->differs)
+        ac_str_appendf(s, "CPU and system offer it, self-test passed (%zu checks)", ac_selftest_checks());
+    else
+        ac_str_appendf(s, "NOT USED: CPU and system offer it, but its self-test fails (%s: %s)", test->differs,
+                       test->illegal ? "an illegal instruction" : "other bytes than ref's");
 }
 
 static ac_status gather(facts *f, const ac_cli *cli, ac_arena *arena, ac_err *err)
@@ -124,7 +121,6 @@ static ac_status gather(facts *f, const ac_cli *cli, ac_arena *arena, ac_err *er
     ac_kernels k;
     if (uname(&f->os) != 0) memset(&f->os, 0, sizeof f->os);
     f->cpu_model = ac_cpu_model();
-    f->flags = ac_cpu_flags();
     tier_names(f);
     f->threads = cli->threads ? (size_t)cli->threads : ac_cpu_count();
     memory_facts(f);
@@ -133,7 +129,7 @@ static ac_status gather(facts *f, const ac_cli *cli, ac_arena *arena, ac_err *er
     ac_status st = ac_kernels_init(&k, cli->cpu, err);
     if (st) return st;
     f->tier = k.tier;
-    return same_bits(f, &k, err);
+    return self_tests(f, err);
 }
 
 static void as_json(ac_str *s, const facts *f)
@@ -154,6 +150,19 @@ static void as_json(ac_str *s, const facts *f)
     ac_jw_cstr(&w, "tiers", f->tiers);
     ac_jw_cstr(&w, "used", ac_cpu_name(f->tier));
     ac_jw_bool(&w, "same_bits_as_ref", f->same_bits);
+    ac_jw_array(&w, "tier");
+    for (size_t i = 0; i < AC_COUNTOF(tiers); i++) {
+        ac_str why = { 0 };
+        tier_says(&why, tiers[i], &f->test[i]);
+        ac_jw_object(&w, NULL);
+        ac_jw_cstr(&w, "name", ac_cpu_name(tiers[i]));
+        ac_jw_bool(&w, "offered", ac_cpu_offers(tiers[i]));
+        ac_jw_bool(&w, "usable", ac_cpu_offers(tiers[i]) && !f->test[i].differs);
+        ac_jw_cstr(&w, "why", why.ptr);
+        ac_jw_end_object(&w);
+        ac_str_release(&why);
+    }
+    ac_jw_end_array(&w);
     ac_jw_u64(&w, "threads", f->threads);
     ac_jw_end_object(&w);
     ac_jw_object(&w, "memory");
@@ -182,8 +191,13 @@ static void as_text(ac_str *s, const facts *f)
     ac_str_appendf(s, "system     %s %s, %s\n", f->os.sysname, f->os.release, f->os.machine);
     ac_str_appendf(s, "cpu        %s\n", f->cpu_model[0] ? f->cpu_model : "unknown");
     ac_str_appendf(s, "tiers      %s; used: %s\n", f->tiers, ac_cpu_name(f->tier));
-    ac_str_appendf(s, "bits       %s\n", f->same_bits ? "the same as ref's on a test product"
-                                                       : "DIFFER from ref's on a test product");
+    for (size_t i = 0; i < AC_COUNTOF(tiers); i++) {
+        ac_str_appendf(s, "  %-8s ", ac_cpu_name(tiers[i]));
+        tier_says(s, tiers[i], &f->test[i]);
+        ac_str_append_c(s, "\n");
+    }
+    ac_str_appendf(s, "bits       %s\n", f->same_bits ? "the same as ref's in every self-test"
+                                                       : "DIFFER from ref's in a self-test");
     ac_str_appendf(s, "threads    %zu\n", f->threads);
     ac_str_appendf(s, "memory     %s, %s available", total, f->available ? available : "unknown");
     ac_str_appendf(s, f->cgroup_limit ? ", limited to %s\n" : "\n", limit);
@@ -204,8 +218,8 @@ static ac_status run(ac_cli *cli, ac_err *err)
     if (!st && !cli->json) as_text(&s, &f);
     if (!st) st = ac_cli_result(cli, &s, err);
     if (!st && !f.same_bits)
-        st = ac_fail(err, AC_ENO, "this machine's %s kernels do not give the reference's bytes; use --cpu ref"
-                     " and report it", ac_cpu_name(f.tier));
+        st = ac_fail(err, AC_ENO, "this machine offers a tier that fails its self-test (above); %s is used in its"
+                     " place. Please report it", ac_cpu_name(f.tier));
     ac_str_release(&s);
     ac_arena_release(&arena);
     return st;
@@ -216,8 +230,9 @@ const ac_cmd ac_cmd_doctor = {
     .group = "Machine",
     .summary = "what this build and this machine are, and whether they keep the bit contract",
     .text = "Prints version, compiler, system, CPU and the instruction sets found, memory and its limit, "
-            "threads, and where downloads go. One matrix product is computed by the reference code and by "
-            "the chosen instruction set; other bytes are exit code 1.",
+            "threads, and where downloads go. Each instruction set that CPU and system offer is run on small "
+            "inputs and compared with the reference code, as at every start; one that gives other bytes is not "
+            "used, and is exit code 1 here.",
     .options = options,
     .run = run,
 };

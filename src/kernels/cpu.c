@@ -33,6 +33,28 @@ unsigned ac_cpu_flags(void)
     return g_flags;
 }
 
+static unsigned flag_of(ac_cpu c)
+{
+    return c == AC_CPU_AVX2 ? AC_HAS_AVX2 : c == AC_CPU_AVX512 ? AC_HAS_AVX512 : c == AC_CPU_NEON ? AC_HAS_NEON : 0u;
+}
+
+bool ac_cpu_offers(ac_cpu c)
+{
+    return c == AC_CPU_REF || (flag_of(c) & ac_cpu_flags()) != 0;
+}
+
+const char *ac_cpu_lacks(ac_cpu c)
+{
+    if (ac_cpu_offers(c)) return NULL;
+#if AC_ARCH_X86
+    return c == AC_CPU_NEON ? "this is an x86-64 CPU" : ac_cpu_lacks_x86(c);
+#elif AC_ARCH_ARM
+    return c == AC_CPU_NEON ? "the system does not offer Advanced SIMD" : "this is an ARM CPU";
+#else
+    return "there is no code for this CPU";
+#endif
+}
+
 const char *ac_cpu_model(void)
 {
     pthread_once(&g_once, detect);

@@ -41,6 +41,8 @@ enum {
 };
 unsigned    ac_cpu_flags(void);                 /* detected once */
 const char *ac_cpu_name(ac_cpu c);              /* "avx512" */
+bool        ac_cpu_offers(ac_cpu c);            /* CPU and system have the tier (not AUTO) */
+const char *ac_cpu_lacks(ac_cpu c);             /* what is missing for it; NULL when it is offered */
 bool        ac_cpu_parse(const char *name, ac_cpu *out);
 const char *ac_cpu_model(void);                 /* "Intel(R) Xeon(R) ...", "" when unknown */
 
@@ -224,9 +226,20 @@ struct ac_kernels {
     void (*log)(float *y, const float *x, size_t n);
 };
 
-/* Fills the table for a tier (AUTO: the best that was detected; a tier the CPU lacks is AC_EARG, with a
- * message that says what was detected). */
+/* Fills the table for a tier. AUTO: the best that the CPU offers and that passes its self-test. A tier that the CPU
+ * lacks, or that fails, is AC_EARG, with a message that says what there is. */
 ac_status ac_kernels_init(ac_kernels *t, ac_cpu choice, ac_err *err);
+/* The same without the self-test, for what tests the tiers; the CPU must offer it. */
+void ac_kernels_fill(ac_kernels *t, ac_cpu tier);
+
+/* What the self-test of a tier found (selftest.c): run once a process, the answer is kept. */
+typedef struct {
+    bool done;               /* false: the CPU does not offer this tier */
+    bool illegal;            /* the CPU refused an instruction that it claims */
+    const char *differs;     /* the first check whose bytes are not ref's; NULL: passed */
+} ac_selftest;
+ac_status ac_kernels_selftest(ac_cpu tier, ac_selftest *out, ac_err *err);
+size_t    ac_selftest_checks(void);             /* how many there are */
 
 /* The product over a pool: splits outputs only, same bits at any thread count. */
 void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args);

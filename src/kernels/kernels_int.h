@@ -27,6 +27,7 @@ void ac_kernels_fill_vec_neon(ac_kernels *t);
 /* x86/cpu_x86.c: AC_HAS_* bits that CPUID and XGETBV both vouch for; the brand string. */
 unsigned ac_cpu_detect_x86(void);
 void     ac_cpu_brand_x86(char out[64]);
+const char *ac_cpu_lacks_x86(ac_cpu c);
 /* arm/cpu_arm.c: the same there. */
 unsigned ac_cpu_detect_arm(void);
 void     ac_cpu_brand_arm(char out[64]);

@@ -5,9 +5,15 @@ run 0 doctor
 for key in accord compiler system cpu tiers bits threads memory cache; do
     grep -q "^$key " "$work/out" || bad "doctor lacks $key"
 done
-out_has "bits       the same as ref's on a test product"
+out_has "bits       the same as ref's in every self-test"
+out_has '  ref      plain C'
 err_empty
+# Each tier is either tested or told why not.
+for tier in avx2 avx512 neon; do
+    grep -q "^  $tier .*\(self-test passed\|not here: \)" "$work/out" || bad "doctor does not explain $tier"
+done
 run 0 doctor --json --cpu ref --threads 3
+out_has '"name": "neon"'
 out_has '"used": "ref"'
 out_has '"threads": 3'
 out_has '"same_bits_as_ref": true'

@@ -27,6 +27,23 @@ unsigned ac_cpu_detect_x86(void)
     return flags;
 }
 
+/* The first thing that ac_cpu_detect_x86 misses for a tier. */
+const char *ac_cpu_lacks_x86(ac_cpu tier)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return "CPUID tells nothing";
+    if (!(c & bit_AVX)) return "the CPU has no AVX";
+    if (!(c & bit_FMA)) return "the CPU has no FMA";
+    if (!(c & bit_F16C)) return "the CPU has no F16C";
+    if (!(c & bit_OSXSAVE) || (xcr0_low() & XCR0_YMM) != XCR0_YMM) return "the system does not save ymm registers";
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2)) return "the CPU has no AVX2";
+    if (tier == AC_CPU_AVX2) return NULL;
+    if (!(b & bit_AVX512F)) return "the CPU has no AVX-512";
+    if (!(b & bit_AVX512BW) || !(b & bit_AVX512DQ) || !(b & bit_AVX512VL))
+        return "the CPU's AVX-512 lacks BW, DQ or VL";
+    return (xcr0_low() & XCR0_ZMM) != XCR0_ZMM ? "the system does not save zmm registers" : NULL;
+}
+
 void ac_cpu_brand_x86(char out[64])
 {
     unsigned r[12];
