@@ -44,7 +44,8 @@ typedef struct {               /* weights as stored: rows of cols elements */
 
 typedef enum { AC_BORROW_READ = 1, AC_BORROW_WRITE = 2, AC_BORROW_BOTH = 3 } ac_borrow;
 
-typedef enum { AC_OP_EMBED, AC_OP_LINEAR, AC_OP_LINEAR_GRAD, AC_OP_OUTPUT, AC_OP_LOSS_GRAD } ac_op;
+typedef enum { AC_OP_EMBED, AC_OP_LINEAR, AC_OP_LINEAR_GRAD, AC_OP_OUTPUT, AC_OP_LOSS_GRAD,
+               AC_OP_WEIGHT_GRAD } ac_op;
 
 typedef struct {               /* rows [first, first + n) of a batch are one document */
     size_t first, n;
@@ -186,6 +187,39 @@ typedef struct {
     ac_ref scratch;
 } ac_loss_args;
 
+/* ---- gradients of the weights themselves; each is added to what is there, units in order (B6) -------- */
+
+typedef struct {               /* dw += dy^T x, dbias += the sum of dy's rows; dbias: none without a bias */
+    ac_ref dw, dbias, dy, x;
+    size_t in, out;
+    const ac_unit_rows *units;
+    size_t n_units;
+    ac_ref scratch;
+} ac_weight_grad_args;
+
+typedef struct {               /* dw += sum of (x * r) * dy over the unit's rows, rows_per_token for each token */
+    ac_ref dw, dy, x;
+    size_t cols, rows_per_token;
+    float eps;
+    const ac_unit_rows *units;
+    size_t n_units;
+    ac_ref scratch;
+} ac_norm_weight_grad_args;
+
+typedef struct {               /* row id[i] of dw += row i of dy, i ascending */
+    ac_ref dw, dy, ids;
+    size_t rows, cols;
+} ac_embed_grad_args;
+
+/* loss with dx, and the gradients of its norm and of its matrix; unit_rows[u] of the n_rows belong to unit u and
+ * are taken in runs (M.15). */
+typedef struct {
+    const ac_loss_args *loss;
+    ac_ref dw, dnorm_w;
+    const size_t *unit_rows;
+    size_t n_units;
+} ac_output_grad_args;
+
 /* ---- optimizers (kernels.h has the formulas) ---- */
 
 typedef enum { AC_RULE_ADAMW, AC_RULE_SGD, AC_RULE_LION, AC_RULE_NESTEROV } ac_rule;
@@ -231,7 +265,7 @@ typedef struct {
 typedef struct {
     size_t rows, longest_doc, output_rows;
     size_t hidden, widest_in, vocab, n_heads, n_kv_heads, head_dim, rank;
-    bool grad, dropout;
+    bool grad, dropout, weights;   /* weights: their gradients are wanted too */
 } ac_shape;
 
 typedef struct {
@@ -262,6 +296,10 @@ typedef struct {
     void (*gated_grad)(ac_device *d, const ac_gated_grad_args *a);
     void (*output)(ac_device *d, const ac_output_args *a);
     void (*loss)(ac_device *d, const ac_loss_args *a);
+    void (*weight_grad)(ac_device *d, const ac_weight_grad_args *a);
+    void (*norm_weight_grad)(ac_device *d, const ac_norm_weight_grad_args *a);
+    void (*embed_grad)(ac_device *d, const ac_embed_grad_args *a);
+    void (*output_grad)(ac_device *d, const ac_output_grad_args *a);
     double (*sum_squares)(ac_device *d, ac_ref x, size_t n);              /* gradient norm */
     bool (*all_finite)(ac_device *d, const ac_matrix *w);                 /* of expanded weights */
     void (*optim)(ac_device *d, const ac_optim_args *a);

@@ -75,6 +75,11 @@ void cpu_muon(ac_device *dev, const ac_muon_args *a);
 void cpu_adafactor(ac_device *dev, const ac_adafactor_args *a);
 void cpu_output(ac_device *dev, const ac_output_args *a);
 void cpu_loss(ac_device *dev, const ac_loss_args *a);
+void cpu_weight_grad(ac_device *dev, const ac_weight_grad_args *a);
+void cpu_norm_weight_grad(ac_device *dev, const ac_norm_weight_grad_args *a);
+void cpu_embed_grad(ac_device *dev, const ac_embed_grad_args *a);
+void cpu_output_grad(ac_device *dev, const ac_output_grad_args *a);
+size_t cpu_weight_scratch_floats(const ac_shape *s);
 size_t cpu_scratch_floats(const ac_device *dev, const ac_shape *s);
 
 #endif

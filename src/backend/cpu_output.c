@@ -99,5 +99,6 @@ size_t cpu_scratch_floats(const ac_device *dev, const ac_shape *s)
                                                    s->n_heads / s->n_kv_heads);
         if (each * d->threads > most) most = each * d->threads;
     }
+    if (s->weights && cpu_weight_scratch_floats(s) > most) most = cpu_weight_scratch_floats(s);
     return most;
 }

@@ -86,7 +86,7 @@ static ac_status check_adapter(const ac_ab *ab, ac_err *err)
     if (st) return st;
     ac_sha256_hex(hex, &h);
     if (strcmp(hex, ab->adapter_hex) == 0) return AC_OK;
-    return ac_fail(err, AC_ECONTRACT, "%s/adapter: SHA-256 is %.16s..., the run wrote %.16s...; it was changed after "
+    return ac_fail(err, AC_ECONTRACT, "%s: SHA-256 of what it trained is %.16s..., the run wrote %.16s...; it was changed after "
                    "training", ab->dir, hex, ab->adapter_hex);
 }
 
@@ -116,10 +116,8 @@ static ac_status open_cases(ac_ab *ab, ac_err *err)
 static ac_status open_all(ac_ab *ab, ac_err *err)
 {
     const char *model = NULL;
-    char *adapter = NULL;
     ac_status st = ac_contract_model_path(&ab->project.contract, &model, err);
-    if (!st) st = ac_run_path(&adapter, &ab->arena, ab->dir, "adapter", err);
-    if (!st) st = ac_load_model(&ab->l, ab->cli, model, adapter, err);
+    if (!st) st = ac_load_model(&ab->l, ab->cli, model, ab->dir, err);
     if (!st) st = check_adapter(ab, err);
     if (!st) st = ac_load_tokenizer(&ab->l, model, err);
     if (!st) st = ac_load_chat(&ab->l, ab->project.contract.v.chat_format, err);

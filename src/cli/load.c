@@ -7,13 +7,17 @@ static ac_status locate(ac_loaded *l, const char *name, ac_err *err)
     return l->path ? AC_OK : ac_model_locate(&l->path, &l->arena, name, err);
 }
 
-/* A run folder holds its adapter one step down. */
+/* A run folder holds its adapter, or all its weights, one step down. */
 static ac_status load_adapter(ac_loaded *l, const char *dir, ac_err *err)
 {
-    char *inner = ac_path_join(&l->arena, dir, "adapter"), *config = NULL;
-    if (inner) config = ac_path_join(&l->arena, inner, "adapter_config.json");
-    if (!config) return ac_fail_nomem(err, 0);
-    return ac_adapter_load(&l->adapter, l->model, ac_path_exists(config) ? inner : dir, err);
+    static const char *const inner[][2] = { { "adapter", "adapter_config.json" }, { "model", "model.safetensors" } };
+    for (size_t i = 0; i < AC_COUNTOF(inner); i++) {
+        char *folder = ac_path_join(&l->arena, dir, inner[i][0]), *file = NULL;
+        if (folder) file = ac_path_join(&l->arena, folder, inner[i][1]);
+        if (!file) return ac_fail_nomem(err, 0);
+        if (ac_path_exists(file)) return ac_adapter_load(&l->adapter, l->model, folder, err);
+    }
+    return ac_adapter_load(&l->adapter, l->model, dir, err);
 }
 
 ac_status ac_load_model(ac_loaded *l, const ac_cli *cli, const char *name, const char *adapter, ac_err *err)

@@ -60,10 +60,16 @@ static void identity(ac_jw *w, const ac_run_record *rec, const char *state)
     ac_jw_cstr(w, "finished", running ? NULL : now);
     ac_jw_cstr(w, "lock", rec->lock_hex);
     ac_jw_cstr(w, "base_model", rec->v->base_model);
-    ac_jw_cstr(w, "method", "lora");
-    ac_jw_i64(w, "rank", rec->v->rank);
-    ac_jw_f64(w, "alpha", rec->v->alpha);
-    ac_jw_cstr(w, "targets", rec->v->targets);
+    ac_jw_cstr(w, "method", rec->v->tune);
+    if (strcmp(rec->v->tune, "full") == 0) {             /* there is no adapter to describe */
+        ac_jw_null(w, "rank");
+        ac_jw_null(w, "alpha");
+        ac_jw_null(w, "targets");
+    } else {
+        ac_jw_i64(w, "rank", rec->v->rank);
+        ac_jw_f64(w, "alpha", rec->v->alpha);
+        ac_jw_cstr(w, "targets", rec->v->targets);
+    }
     ac_jw_i64(w, "seed", rec->v->seed);
     ac_jw_array(w, "command");
     for (int i = 0; i < rec->cli->argc; i++) ac_jw_cstr(w, NULL, rec->cli->argv[i]);

@@ -44,7 +44,8 @@ ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_e
     static const char *const schedules[] = { "cosine", "linear", "constant" };        /* ac_schedule */
     static const char *const optimizers[] = { "adamw", "sgd", "lion", "adafactor", "muon" };   /* ac_optim_kind */
     static const char *const states[] = { "fp32", "bf16", "int8" };                   /* ac_state_type */
-    int schedule = 0, optimizer = 0, state = 0;
+    static const char *const tunes[] = { "lora", "full" };                            /* ac_tune */
+    int schedule = 0, optimizer = 0, tune = 0, state = 0;
     ac_train_opts o = {
         .lora = { .rank = (uint32_t)v->rank, .alpha = v->alpha, .rslora = v->rslora,
                   .last_layers = (uint32_t)v->last_layers },
@@ -58,11 +59,13 @@ ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_e
     };
     ac_status st = targets_of(&o.lora.targets, v->targets, err);
     if (!st) st = name_index(&schedule, "schedule", v->schedule, schedules, AC_COUNTOF(schedules), err);
+    if (!st) st = name_index(&tune, "tune", v->tune, tunes, AC_COUNTOF(tunes), err);
     if (!st) st = name_index(&optimizer, "optimizer", v->optimizer, optimizers, AC_COUNTOF(optimizers), err);
     if (!st) st = name_index(&state, "optimizer_state", v->optimizer_state, states, AC_COUNTOF(states), err);
     o.schedule = (ac_schedule)schedule;
     o.optimizer = (ac_optim_kind)optimizer;
     o.optimizer_state = (ac_state_type)state;
+    o.lora.tune = (ac_tune)tune;
     if (!st) *out = o;
     return st;
 }
@@ -245,6 +248,7 @@ static ac_status train(work *w, ac_train_result *r, ac_err *err)
 
 static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
 {
+    const bool full = w->opts.lora.tune == AC_TUNE_FULL;
     ac_str s = { 0 };
     char hex[AC_SHA256_HEX], took[32], tokens[32], rss[32], planned[32];
     ac_sha256_hex(hex, &r->adapter_hash);
@@ -285,7 +289,8 @@ static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
         ac_str_appendf(&s, "padding    %.1f %% of the computed positions\n",
                        all ? 100.0 * (double)r->padding_tokens / (double)all : 0.0);
         ac_human_bytes(planned, w->rec.memory.peak);
-        ac_str_appendf(&s, "memory     %s at most, %s planned\nadapter    %s/adapter\nsha-256    %s\n", rss, planned, w->dir, hex);
+        ac_str_appendf(&s, "memory     %s at most, %s planned\n%-10s %s/%s\nsha-256    %s\n", rss, planned,
+                       full ? "model" : "adapter", w->dir, full ? "model" : "adapter", hex);
         ac_str_append_c(&s, "next       accord ab\n");
     }
     const ac_status st = ac_cli_result(w->cli, &s, err);

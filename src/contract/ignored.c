@@ -9,6 +9,12 @@
 
 /* `is` is a list "a|b": a choice of an ENUM, true or false, "none" or "set" of a text, "0" or "set" of a number. */
 const ac_ignored ac_ignored_keys[] = {
+    { "method.rank", { { "method.tune", "full" } } },
+    { "method.alpha", { { "method.tune", "full" } } },
+    { "method.rslora", { { "method.tune", "full" } } },
+    { "method.dropout", { { "method.tune", "full" } } },
+    { "method.targets", { { "method.tune", "full" } } },
+    { "method.last_layers", { { "method.tune", "full" } } },
     { "method.warmup_ratio", { { "method.warmup_steps", "set" } } },
     { "method.epochs", { { "method.max_steps", "set" } } },
     { "method.pack_len", { { "method.packing", "false" } } },

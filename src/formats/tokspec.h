@@ -73,6 +73,10 @@ ac_status ac_tokspec_from_json(ac_tokspec *out, const char *path, ac_arena *a, a
 /* Views borrow from the open GGUF, which must outlive the description. */
 ac_status ac_tokspec_from_gguf(ac_tokspec *out, const ac_gguf *g, ac_arena *a, ac_err *err);
 
+/* Writes tokenizer.json and tokenizer_config.json into dir. Byte-level only: can_write says so (AC_EARG). */
+ac_status ac_tokspec_write_folder(const ac_tokspec *s, const char *dir, ac_err *err);
+ac_status ac_tokspec_can_write(const ac_tokspec *s, ac_err *err);
+
 const char *ac_tok_pre_name(ac_tok_pre p);          /* "gpt2", "smollm", ... */
 /* The byte a character of GPT-2's byte-to-unicode alphabet stands for; -1 when it is none. */
 int ac_tok_byte_of_char(uint32_t cp);

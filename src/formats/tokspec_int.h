@@ -33,4 +33,7 @@ ac_status ac_spec_read_post(ac_spec_build *b, const ac_json *root, ac_err *err);
 /* The files beside tokenizer.json in dir. */
 ac_status ac_spec_read_config(ac_spec_build *b, const char *dir, ac_err *err);
 
+/* The regular expression of a pre-tokeniser as its files spell it; NULL where it is none. */
+const char *ac_spec_regex(ac_tok_pre pre);
+
 #endif

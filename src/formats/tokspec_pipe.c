@@ -22,6 +22,13 @@ static const struct { const char *regex; ac_tok_pre pre; } known_regex[] = {
       AC_PRE_QWEN2 },
 };
 
+const char *ac_spec_regex(ac_tok_pre pre)
+{
+    for (size_t i = 0; i < AC_COUNTOF(known_regex); i++)
+        if (known_regex[i].pre == pre) return known_regex[i].regex;
+    return NULL;
+}
+
 static ac_view type_of(const ac_json *step)
 {
     const ac_json *t = step ? ac_json_get(step, "type") : NULL;

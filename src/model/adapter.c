@@ -77,10 +77,18 @@ static void list_tensors(ac_adapter *a)
 
 ac_status ac_adapter_open(ac_adapter **out, const ac_model *m, const ac_lora_spec *spec, ac_err *err)
 {
-    const ac_status st = check_spec(m, spec, err);
+    const bool full = spec->tune == AC_TUNE_FULL;
+    ac_status st = full ? AC_OK : check_spec(m, spec, err);
     if (st) return st;
     ac_adapter *a = ac_calloc(1, sizeof *a);
     if (!a) return ac_fail_nomem(err, sizeof *a);
+    if (full) {
+        a->spec.tune = AC_TUNE_FULL;
+        st = ac_full_open(a, m, err);
+        if (st) ac_adapter_close(&a);
+        else *out = a;
+        return st;
+    }
     a->spec = *spec;
     const double r = (double)spec->rank;
     a->scale = (float)(spec->alpha / (spec->rslora ? sqrt(r) : r));
@@ -106,6 +114,7 @@ void ac_adapter_close(ac_adapter **a)
     if (!a || !*a) return;
     ac_free((*a)->module);
     ac_free((*a)->tensor);
+    ac_free((*a)->name);
     ac_free((*a)->params);
     ac_free(*a);
     *a = NULL;
@@ -142,5 +151,11 @@ const ac_lora_module *ac_adapter_find(const ac_adapter *a, size_t layer, ac_targ
 
 size_t ac_adapter_first_layer(const ac_adapter *a, size_t n_layers)
 {
+    if (a && a->spec.tune == AC_TUNE_FULL) return 0;
     return a && a->n_modules ? a->module[0].layer : n_layers - 1;
+}
+
+const char *ac_adapter_file(const ac_adapter *a)
+{
+    return a->spec.tune == AC_TUNE_FULL ? "model.safetensors" : "adapter_model.safetensors";
 }

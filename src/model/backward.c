@@ -1,5 +1,5 @@
 /* model/backward.c - gradients of the adapter, over the device table. The base is frozen: no gradient of a
- * weight is computed, and none at all below the lowest adapted module.
+ * weight is computed, and none at all below the lowest adapted module; unless all weights are what is trained.
  * The order of operations is part of the numerics: docs/numerics.md, section "Model". */
 #include <math.h>
 #include "model/model_int.h"
@@ -24,6 +24,7 @@ static void lowest_adapted(const ac_adapter *ad, size_t *layer, stage *st)
 {
     *layer = SIZE_MAX;
     *st = STAGE_DOWN;
+    if (ad->spec.tune == AC_TUNE_FULL) *layer = 0;
     for (size_t i = 0; i < ad->n_modules; i++) {
         const ac_lora_module *mod = &ad->module[i];
         const stage s = stage_of(mod->target);
@@ -34,7 +35,7 @@ static void lowest_adapted(const ac_adapter *ad, size_t *layer, stage *st)
 
 static bool adapted(const pass *p, size_t layer, ac_target t)
 {
-    return ac_adapter_find(p->ad->ad, layer, t) != NULL;
+    return p->ad->full || ac_adapter_find(p->ad->ad, layer, t) != NULL;
 }
 
 /* dx none: the input gradient is not wanted. */
@@ -44,6 +45,7 @@ static void linear_grad(const pass *p, size_t layer, ac_target t, ac_ref dx, boo
     ac_lora lora;
     const ac_lora_module *mod = ac_adapter_find(p->ad->ad, layer, t);
     const bool has = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t], &lora);
+    if (p->ad->full) ac_full_linear_grad(p->m, p->ad, p->b, layer, t, dy, x);
     if (!has && !dx.buf) return;
     p->m->dev->op->linear_grad(p->m->dev, &(ac_linear_grad_args){
         .dx = dx, .dy = dy, .x = x, .accumulate = accumulate, .rows = p->b->rows,
@@ -64,8 +66,9 @@ static void renorm(const pass *p, ac_ref x, ac_ref w)
 }
 
 /* temps.dx += gradient through the norm whose output gradient is temps.dn. */
-static void norm_grad(const pass *p, ac_ref x, ac_ref w)
+static void norm_grad(const pass *p, size_t layer, size_t slot, ac_ref x, ac_ref w)
 {
+    if (p->ad->full) ac_full_norm_grad(p->m, p->ad, p->b, layer, slot, 0, p->m->temps.dn, x);
     p->m->dev->op->norm_grad(p->m->dev, &(ac_norm_grad_args){
         .dx = p->m->temps.dx, .dy = p->m->temps.dn, .x = x, .w = w, .rows = p->b->rows,
         .cols = p->m->cfg.hidden, .eps = (float)p->m->cfg.rms_eps, .accumulate = true,
@@ -100,7 +103,7 @@ static bool gated_block(const pass *p, size_t layer, int until)
     linear_grad(p, layer, AC_TARGET_GATE, dn, false, a->g, t->n);
     linear_grad(p, layer, AC_TARGET_UP, dn, true, a->u, t->n);
     if (until == STAGE_GATE_UP) return false;
-    norm_grad(p, a->x1, m->layer[layer].ffn_norm);
+    norm_grad(p, layer, AC_FULL_FFN_NORM, a->x1, m->layer[layer].ffn_norm);
     return true;
 }
 
@@ -124,6 +127,10 @@ static void attention_grad(const pass *p, size_t layer)
         .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim, .inverse = true,
     });
     if (!c->qk_norm) return;
+    if (p->ad->full) {                           /* before the gradients are overwritten */
+        ac_full_head_norm_grad(m, p->ad, p->b, layer, false, t->dq, a->q_raw);
+        ac_full_head_norm_grad(m, p->ad, p->b, layer, true, t->dk, a->k_raw);
+    }
     head_norm_grad(p, t->dq, a->q_raw, m->layer[layer].q_norm, c->n_heads);
     head_norm_grad(p, t->dk, a->k_raw, m->layer[layer].k_norm, c->n_kv_heads);
 }
@@ -145,7 +152,7 @@ static bool attention_block(const pass *p, size_t layer, int until)
     linear_grad(p, layer, AC_TARGET_K, dn, true, t->dk, t->n);
     linear_grad(p, layer, AC_TARGET_V, dn, true, t->dv, t->n);
     if (until == STAGE_QKV) return false;
-    norm_grad(p, a->x0, m->layer[layer].attn_norm);
+    norm_grad(p, layer, AC_FULL_ATTN_NORM, a->x0, m->layer[layer].attn_norm);
     return true;
 }
 
@@ -159,7 +166,8 @@ void ac_backward(ac_model *m, const ac_adapted *ad, const ac_batch *b)
     for (size_t i = m->cfg.n_layers; i-- > lowest;) {
         /* The last layer's are still there from the forward pass. */
         if (b->recompute && i + 1 < m->cfg.n_layers) ac_forward_again(m, ad, b, i);
-        const int until = i == lowest ? (int)last : -1;
+        const int until = i == lowest && !ad->full ? (int)last : -1;
         if (!gated_block(&p, i, until) || !attention_block(&p, i, until)) return;
     }
+    if (ad->full) ac_full_embed_grad(m, ad, b);
 }

@@ -44,6 +44,8 @@ static ac_status check_unit(const ac_model *m, const ac_unit *u, ac_err *err)
 
 static ac_status check_adapter(const ac_model *m, const ac_adapter *ad, ac_err *err)
 {
+    if (ad && ad->spec.tune == AC_TUNE_FULL && !ac_full_fits(ad, m))
+        return ac_fail(err, AC_EARG, "the trained weights were made for a model of another shape");
     for (size_t i = 0; ad && i < ad->n_modules; i++) {
         const ac_lora_module *mod = &ad->module[i];
         const ac_matrix *w = mod->layer < m->cfg.n_layers ? &m->layer[mod->layer].w[mod->target] : NULL;
@@ -55,12 +57,15 @@ static ac_status check_adapter(const ac_model *m, const ac_adapter *ad, ac_err *
 }
 
 /* Devices may run a type forward only: said by name before the first step. */
-static ac_status check_grad_support(const ac_model *m, ac_err *err)
+static ac_status check_grad_support(const ac_model *m, const ac_adapter *ad, ac_err *err)
 {
+    static const ac_op full_ops[] = { AC_OP_WEIGHT_GRAD, AC_OP_LOSS_GRAD, AC_OP_LINEAR_GRAD };
+    const bool full = ad->spec.tune == AC_TUNE_FULL;
     const ac_device *d = m->dev;
-    ac_dtype bad = m->output.type;
+    ac_dtype bad = full ? AC_F32 : m->output.type;
     bool ok = d->op->supports(d, AC_OP_LOSS_GRAD, bad);
-    for (size_t i = 0; ok && i < m->cfg.n_layers; i++)
+    for (size_t i = 0; full && ok && i < AC_COUNTOF(full_ops); i++) ok = d->op->supports(d, full_ops[i], bad);
+    for (size_t i = 0; !full && ok && i < m->cfg.n_layers; i++)
         for (size_t t = 0; ok && t < AC_TARGET_COUNT; t++) {
             bad = m->layer[i].w[t].type;
             ok = d->op->supports(d, AC_OP_LINEAR_GRAD, bad);
@@ -86,12 +91,14 @@ ac_status ac_adapted_open(ac_adapted *out, ac_model *m, const ac_adapter *ad, fl
     const size_t bytes = ad->n_params * sizeof(float);
     st = m->dev->op->buf_borrow(m->dev, &out->params, ad->params, bytes, AC_BORROW_READ, err);
     if (!st && grad) st = m->dev->op->buf_borrow(m->dev, &out->grad, grad, bytes, AC_BORROW_BOTH, err);
+    if (!st && ad->spec.tune == AC_TUNE_FULL) st = ac_full_view_open(out, m, err);
     if (st) ac_adapted_close(out, m);
     return st;
 }
 
 void ac_adapted_close(ac_adapted *a, ac_model *m)
 {
+    ac_full_view_close(a, m);
     m->dev->op->buf_close(m->dev, &a->params);
     m->dev->op->buf_close(m->dev, &a->grad);
 }
@@ -171,15 +178,17 @@ static ac_status upload(ac_model *m, const unit_batch *x, const ac_adapter *ad, 
     return AC_OK;
 }
 
-static void run_loss(ac_model *m, const unit_batch *x, bool grad, double inv_n)
+static void run_loss(ac_model *m, const ac_adapted *ad, const unit_batch *x, bool grad, double inv_n)
 {
     if (grad) m->dev->op->zero(m->dev, m->temps.dx, x->b.rows * m->cfg.hidden);
-    m->dev->op->loss(m->dev, &(ac_loss_args){
+    const ac_loss_args a = {
         .x = m->temps.xf, .rows = m->temps.rows, .target = m->temps.target, .norm_w = m->final_norm,
         .nll = m->temps.nll, .dx = grad ? m->temps.dx : (ac_ref){ 0 }, .n_rows = x->b.n_select,
         .eps = (float)m->cfg.rms_eps, .grad_scale = (float)inv_n, .w = &m->output,
         .scratch = m->temps.scratch,
-    });
+    };
+    if (grad && ad->full) ac_full_output_grad(m, ad, &a, x->supervised, x->b.n_units);
+    else m->dev->op->loss(m->dev, &a);
 }
 
 /* Reads the losses and sums each unit's in token order. */
@@ -209,28 +218,39 @@ static ac_status check_units(const ac_model *m, const ac_unit *units, size_t n_u
     return AC_OK;
 }
 
-ac_status ac_model_grad(ac_model *m, const ac_adapter *ad, const ac_unit *units, size_t n_units,
-                        const ac_pass *pass, float *grad, double *loss, ac_err *err)
+static ac_status grad_group(ac_model *m, const ac_adapter *ad, const ac_unit *units, size_t n_units,
+                            const ac_pass *pass, float *grad, double *loss, ac_err *err)
 {
-    ac_status st = check_grad_support(m, err);
-    if (!st) st = check_units(m, units, n_units, err);
-    if (!st && !(pass->dropout >= 0.0 && pass->dropout < 1.0))
-        st = ac_fail(err, AC_EARG, "dropout is %g, expected 0 up to but not including 1", pass->dropout);
-    if (st || n_units == 0) return st;
     unit_batch x = { 0 };
     ac_adapted own = { 0 };
-    st = fill_batch(&x, units, n_units, err);
+    ac_status st = fill_batch(&x, units, n_units, err);
     x.b.recompute = pass->recompute;
     if (!st) st = upload(m, &x, ad, true, pass->dropout > 0.0, err);
     if (!st) st = ac_adapted_open(&own, m, ad, grad, pass, err);
     if (!st) {
         ac_forward(m, &own, &x.b, true);
-        run_loss(m, &x, true, pass->inv_n);
+        run_loss(m, &own, &x, true, pass->inv_n);
         ac_backward(m, &own, &x.b);
         ac_adapted_close(&own, m);
         st = read_losses(m, &x, loss, NULL, err);
     }
     ac_arena_release(&x.arena);
+    return st;
+}
+
+ac_status ac_model_grad(ac_model *m, const ac_adapter *ad, const ac_unit *units, size_t n_units,
+                        const ac_pass *pass, float *grad, double *loss, ac_err *err)
+{
+    ac_status st = check_grad_support(m, ad, err);
+    if (!st) st = check_units(m, units, n_units, err);
+    if (!st && !(pass->dropout >= 0.0 && pass->dropout < 1.0))
+        st = ac_fail(err, AC_EARG, "dropout is %g, expected 0 up to but not including 1", pass->dropout);
+    /* A tied matrix gets a unit's output part and then its embedding part before the next unit's (M.15). */
+    const size_t most = ad->spec.tune == AC_TUNE_FULL && m->cfg.tied_output ? 1 : n_units;
+    for (size_t at = 0, n; !st && at < n_units; at += n) {
+        n = n_units - at < most ? n_units - at : most;
+        st = grad_group(m, ad, units + at, n, pass, grad, loss + at, err);
+    }
     return st;
 }
 
@@ -242,7 +262,7 @@ static ac_status nll_group(ac_model *m, const ac_adapted *ad, const ac_unit *uni
     if (!st) st = upload(m, &x, ad->ad, false, false, err);
     if (!st) {
         ac_forward(m, ad, &x.b, false);
-        run_loss(m, &x, false, 1.0);
+        run_loss(m, ad, &x, false, 1.0);
         st = read_losses(m, &x, loss, token_nll, err);
         *n_tokens = x.b.n_select;
     }

@@ -116,10 +116,13 @@ typedef struct {
     const ac_kv *kv;
 } ac_batch;
 
+typedef struct ac_full_view ac_full_view;
+
 typedef struct {                  /* the adapter as this call sees it */
     const ac_adapter *ad;         /* NULL: none */
     ac_buf *params, *grad;
     ac_drop drop;
+    ac_full_view *full;           /* all weights are trained: the model's table points at them until close */
 } ac_adapted;
 
 struct ac_kv {
@@ -144,6 +147,33 @@ void ac_forward(ac_model *m, const ac_adapted *ad, const ac_batch *b, bool keep)
 void ac_forward_again(ac_model *m, const ac_adapted *ad, const ac_batch *b, size_t layer);
 /* temps.dx holds the gradient at xf on entry. */
 void ac_backward(ac_model *m, const ac_adapted *ad, const ac_batch *b);
+/* ---- full.c: all weights as parameters --------------------------------------------------------------- */
+
+/* Places of a layer's tensors; biases (3) and head norms (2) follow where the family has them. */
+enum { AC_FULL_ATTN_NORM, AC_FULL_FFN_NORM, AC_FULL_LINEAR, AC_FULL_BIAS = AC_FULL_LINEAR + AC_TARGET_COUNT };
+
+ac_status ac_full_open(ac_adapter *a, const ac_model *m, ac_err *err);
+bool      ac_full_fits(const ac_adapter *a, const ac_model *m);
+size_t    ac_full_layer_at(const ac_adapter *a, const ac_model_config *c, size_t layer, size_t slot);
+size_t    ac_full_norm_at(const ac_adapter *a, const ac_model_config *c);
+size_t    ac_full_output_at(const ac_adapter *a, const ac_model_config *c);
+/* ad->params is there; sets ad->full. close accepts none. */
+ac_status ac_full_view_open(ac_adapted *ad, ac_model *m, ac_err *err);
+void      ac_full_view_close(ac_adapted *ad, ac_model *m);
+void      ac_full_linear_grad(ac_model *m, const ac_adapted *ad, const ac_batch *b, size_t layer, ac_target t, ac_ref dy,
+                              ac_ref x);
+void      ac_full_norm_grad(ac_model *m, const ac_adapted *ad, const ac_batch *b, size_t layer, size_t slot, size_t heads,
+                            ac_ref dy, ac_ref x);
+void      ac_full_head_norm_grad(ac_model *m, const ac_adapted *ad, const ac_batch *b, size_t layer, bool is_k, ac_ref dy,
+                                 ac_ref x);
+void      ac_full_embed_grad(ac_model *m, const ac_adapted *ad, const ac_batch *b);
+void      ac_full_output_grad(ac_model *m, const ac_adapted *ad, const ac_loss_args *loss, const size_t *unit_rows,
+                              size_t n_units);
+ac_status ac_full_save(const ac_adapter *a, const char *dir, ac_err *err);
+ac_status ac_full_hash(const ac_adapter *a, ac_sha256 *out, ac_err *err);
+bool      ac_full_is_folder(const char *dir);
+ac_status ac_full_load(ac_adapter **out, const ac_model *m, const char *dir, ac_err *err);
+
 /* The LoRA argument of a module; false when it is not adapted. */
 bool ac_lora_of(const ac_adapted *ad, size_t layer, ac_target t, ac_ref h, ac_lora *out);
 

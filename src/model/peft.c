@@ -103,6 +103,7 @@ static void write_config(ac_str *out, const ac_adapter *a, const char *base_name
 ac_status ac_adapter_save(const ac_adapter *a, const char *dir, const char *base_name, double dropout,
                           ac_err *err)
 {
+    if (a->spec.tune == AC_TUNE_FULL) return ac_full_save(a, dir, err);
     ac_arena arena = { 0 };
     ac_str config = { 0 };
     ac_tensor_out *tensors = NULL;
@@ -121,6 +122,7 @@ ac_status ac_adapter_save(const ac_adapter *a, const char *dir, const char *base
 
 ac_status ac_adapter_hash(const ac_adapter *a, ac_sha256 *out, ac_err *err)
 {
+    if (a->spec.tune == AC_TUNE_FULL) return ac_full_hash(a, out, err);
     ac_arena arena = { 0 };
     ac_tensor_out *tensors = NULL;
     ac_status st = list_tensors(a, &arena, &tensors, err);
@@ -327,6 +329,10 @@ ac_status ac_adapter_load(ac_adapter **out, const ac_model *m, const char *dir, 
     const char *json = ac_path_join(&arena, dir, config_name);
     const char *weights = ac_path_join(&arena, dir, weights_name);
     ac_status st = json && weights ? AC_OK : ac_fail_nomem(err, strlen(dir));
+    if (!st && !ac_path_exists(json) && ac_full_is_folder(dir)) {
+        ac_arena_release(&arena);
+        return ac_full_load(out, m, dir, err);
+    }
     if (!st) st = read_config(json, &spec, err);
     if (!st) st = ac_safetensors_open(&t, weights, err);
     if (!st) st = find_grid(t, m, weights, &spec, err);

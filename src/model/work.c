@@ -84,6 +84,7 @@ static void temps(bump *b, const plan *p, ac_temps *t)
         .widest_in = wider > c->ffn ? wider : c->ffn, .vocab = c->vocab, .n_heads = c->n_heads,
         .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim, .rank = p->ad ? p->ad->spec.rank : 0,
         .grad = p->grad, .dropout = p->dropout,
+        .weights = p->grad && p->ad && p->ad->spec.tune == AC_TUNE_FULL,
     };
     t->scratch = take(b, 1, p->m->dev->op->scratch_floats(p->m->dev, &shape));
 }

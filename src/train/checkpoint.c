@@ -1,6 +1,7 @@
 /* train/checkpoint.c - checkpoints that are complete or absent (T8).
  *
  *   step-N.tmp.PID/   adapter_config.json, adapter_model.safetensors   the adapter, as PEFT lays it out
+ *                     or model.safetensors                             all weights, where they are trained
  *                     optimizer.safetensors                            the optimizer's state as stored
  *                     best.safetensors                                 the best parameters so far, if any
  *                     manifest.json                                    last
@@ -134,8 +135,8 @@ static ac_status write_files(const ac_ckpt *c, const char *dir, ac_manifest *m, 
     }
     ac_status st = ac_adapter_save(d->ad, dir, c->base_name, c->dropout, err);
     if (!st) st = write_tensors(dir, "optimizer.safetensors", state, n_state, a, err);
-    if (!st) st = list_file(m, dir, "adapter_config.json", a, err);
-    if (!st) st = list_file(m, dir, "adapter_model.safetensors", a, err);
+    if (!st && d->ad->spec.tune != AC_TUNE_FULL) st = list_file(m, dir, "adapter_config.json", a, err);
+    if (!st) st = list_file(m, dir, ac_adapter_file(d->ad), a, err);
     if (!st) st = list_file(m, dir, "optimizer.safetensors", a, err);
     if (!st && m->state.has_best) {
         const ac_tensor_out best = flat("params", AC_F32, d->best, n);
@@ -244,8 +245,8 @@ static ac_status verify_in(ac_manifest *m, const char *dir, uint64_t step, ac_ar
         return ac_fail(err, AC_EFORMAT, "%s: is of step %" PRIu64 ", its folder of step %" PRIu64 "; the checkpoint was "
                        "mixed up", path, m->state.step, step);
     }
-    if (!lists(m, "adapter_config.json") || !lists(m, "adapter_model.safetensors") ||
-        !lists(m, "optimizer.safetensors") || (m->state.has_best && !lists(m, "best.safetensors"))) {
+    const bool adapter = lists(m, "adapter_config.json") && lists(m, "adapter_model.safetensors");
+    if ((!adapter && !lists(m, "model.safetensors")) || !lists(m, "optimizer.safetensors") || (m->state.has_best && !lists(m, "best.safetensors"))) {
         return ac_fail(err, AC_EFORMAT, "%s: does not list every file of a checkpoint", path);
     }
     for (size_t i = 0; !st && i < m->n_files; i++) st = verify_file(&m->file[i], dir, a, err);
@@ -343,7 +344,7 @@ static ac_status load_adapter(ac_adapter *ad, const ac_model *m, const char *dir
 {
     ac_adapter *from = NULL;
     ac_status st = ac_adapter_load(&from, m, dir, err);
-    if (!st && (from->n_params != ad->n_params || from->spec.rank != ad->spec.rank ||
+    if (!st && (from->n_params != ad->n_params || from->spec.tune != ad->spec.tune || from->spec.rank != ad->spec.rank ||
                 from->spec.targets != ad->spec.targets)) {
         st = ac_fail(err, AC_EFORMAT, "%s: holds an adapter of another shape than this run's", dir);
     }

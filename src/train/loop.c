@@ -39,6 +39,11 @@ static bool is_finite(double v)
     return v - v == 0;
 }
 
+static bool is_full(const run *r)
+{
+    return r->o->lora.tune == AC_TUNE_FULL;
+}
+
 static double seconds_since(int64_t start_ns)
 {
     return (double)(ac_mono_ns() - start_ns) / 1e9;
@@ -296,7 +301,7 @@ static ac_status steps(run *r, ac_err *err)
 
 static ac_status make_paths(run *r, ac_err *err)
 {
-    r->adapter_dir = ac_path_join(&r->arena, r->job->run_dir, "adapter");
+    r->adapter_dir = ac_path_join(&r->arena, r->job->run_dir, is_full(r) ? "model" : "adapter");
     r->trace_path = ac_path_join(&r->arena, r->job->run_dir, "trace.jsonl");
     r->ckpt.dir = ac_path_join(&r->arena, r->job->run_dir, "checkpoints");
     const char *lock = ac_path_join(&r->arena, r->job->run_dir, "train.lock");
@@ -333,7 +338,7 @@ static ac_status start_adapter(run *r, ac_err *err)
     }
     ac_adapter *from = NULL;
     ac_status st = ac_adapter_load(&from, r->job->model, r->job->init_adapter, err);
-    if (!st && (from->n_params != r->ad->n_params || from->spec.rank != r->ad->spec.rank ||
+    if (!st && (from->n_params != r->ad->n_params || from->spec.tune != r->ad->spec.tune || from->spec.rank != r->ad->spec.rank ||
                 from->spec.targets != r->ad->spec.targets || from->n_modules != r->ad->n_modules ||
                 memcmp(&from->scale, &r->ad->scale, sizeof from->scale) != 0)) {
         st = ac_fail(err, AC_EARG, "%s: has rank %u, scale %g and %zu modules, the run's options give rank %u, scale %g "
@@ -384,6 +389,7 @@ static ac_status begin(run *r, ac_err *err)
     const ac_train_job *j = r->job;
     bool has_checkpoints = false;
     ac_status st = ac_train_opts_check(r->o, err);
+    if (!st && is_full(r)) st = ac_full_check(j->model, err);
     if (!st && j->train->n == 0) st = ac_fail(err, AC_EFORMAT, "there is no training row; expected at least one");
     if (st) return st;
     r->per_epoch = ac_train_steps_per_epoch(r->o, j->train->n);
@@ -412,6 +418,7 @@ static ac_status export_adapter(run *r, ac_train_result *out, ac_err *err)
 {
     if (r->s.has_best) memcpy(r->ad->params, r->best, r->ad->n_params * sizeof *r->best);
     ac_status st = ac_adapter_save(r->ad, r->adapter_dir, r->job->base_name, r->o->dropout, err);
+    if (!st && is_full(r)) st = ac_full_complete(r->job->model, r->adapter_dir, err);
     if (!st) st = ac_adapter_hash(r->ad, &out->adapter_hash, err);
     if (st) return st;
     const ac_event e = { .kind = AC_EV_STAGE_END, .text = "train", .done = r->s.step, .total = r->total };

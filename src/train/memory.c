@@ -86,11 +86,13 @@ typedef struct {
 
 static void count(ac_memory_plan *p, const job *j)
 {
-    const bool has_valid = j->valid && j->valid->n;
+    const bool has_valid = j->valid && j->valid->n, full = j->ad->spec.tune == AC_TUNE_FULL;
     const uint64_t params = (uint64_t)j->ad->n_params * sizeof(float);
     p->n_lines = 0;
     p->peak = 0;
     p->tokens = call_tokens(&j->len, p->micro_batch, p->micro_tokens);
+    /* A tied matrix takes one unit at a time. */
+    if (full && ac_model_get_config(j->m)->tied_output) p->tokens = j->len.unit;
     const ac_call_size step = { .tokens = p->tokens, .supervised = p->tokens, .longest = j->train->max_len, .grad = true,
                                 .dropout = j->o->dropout > 0, .recompute = p->recompute };
     size_t layers = 0, scratch = 0, score = 0;
@@ -102,10 +104,10 @@ static void count(ac_memory_plan *p, const job *j)
     }
     add(p, "weights, mapped", ac_model_get_config(j->m)->weight_bytes);
     add(p, "program, tokenizer and rows", j->ask->held);
-    add(p, "adapter", params);
+    add(p, full ? "parameters" : "adapter", params);
     add(p, "gradient", params);
     add(p, "optimizer", ac_optimizer_state_bytes(j->o, j->ad));
-    add(p, "best adapter so far", has_valid ? params : 0);
+    add(p, full ? "best parameters so far" : "best adapter so far", has_valid ? params : 0);
     if (call == SIZE_MAX || score == SIZE_MAX) {
         add(p, "activations, too many to count", UINT64_MAX);
         return;

@@ -34,10 +34,12 @@ void ac_plan_moments(const ac_train_opts *o, const ac_adapter *ad, ac_optim_need
 {
     for (size_t i = 0, next; i < ad->n_tensors; i = next) {
         const ac_rule rule = rule_of(o, &ad->tensor[i]);
-        ac_optim_part part = { .rule = rule, .at = ad->tensor[i].at, .has_v = rule == AC_RULE_ADAMW, .m_at = need->m,
+        ac_optim_part part = { .rule = rule, .at = ad->tensor[i].at, .has_v = rule == AC_RULE_ADAMW,
+                               .decays = ac_param_decays(&ad->tensor[i]), .m_at = need->m,
                                .v_at = need->v, .m_block = need->m_blocks, .v_block = need->v_blocks };
-        for (next = i; next < ad->n_tensors && rule_of(o, &ad->tensor[next]) == rule; next++) {
+        for (next = i; next < ad->n_tensors; next++) {
             const ac_param *p = &ad->tensor[next];
+            if (rule_of(o, p) != rule || ac_param_decays(p) != part.decays) break;
             const size_t scratch = rule == AC_RULE_NESTEROV ? ac_muon_scratch(p->rows, p->cols) : 0;
             part.n += p->rows * p->cols;
             if (scratch > need->scratch) need->scratch = scratch;
@@ -71,7 +73,7 @@ void ac_step_moments(ac_optimizer *o, const ac_optim_step *s)
         ac_optim_args a = {
             .rule = part->rule, .state = opts->optimizer_state, .p = ac_ref_at(s->p, part->at),
             .g = ac_ref_at(s->g, part->at), .n = part->n, .m = moment(s, AC_STATE_M, part->m_at, part->m_block),
-            .grad_scale = s->grad_scale, .keep = s->keep, .b1 = (float)b1, .one_minus_b1 = (float)(1.0 - b1),
+            .grad_scale = s->grad_scale, .keep = part->decays ? s->keep : 1.0f, .b1 = (float)b1, .one_minus_b1 = (float)(1.0 - b1),
             .b2 = (float)opts->beta2, .one_minus_b2 = (float)(1.0 - opts->beta2), .step = (float)s->lr,
             .draw = { .seed = opts->seed, .step = s->t, .index = part->at, .stream = AC_RNG_STATE_M },
         };

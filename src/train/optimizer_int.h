@@ -3,8 +3,8 @@
  * O1  A step is a function of parameters, gradient, state, options, lr, norm and t alone; docs/numerics.md, section 8,
  *     has every operation in its order.
  * O2  Moments are stored as binary32, bfloat16 or 8-bit codes; Adafactor's factors are binary32 always.
- * O3  Parameters are stepped in parts: runs of neighbouring tensors under one rule. Blocks of 8-bit state start anew
- *     at each part. */
+ * O3  Parameters are stepped in parts: runs of neighbouring tensors under one rule, all with weight decay or none of
+ *     them. Blocks of 8-bit state start anew at each part. */
 #ifndef AC_TRAIN_OPTIMIZER_INT_H
 #define AC_TRAIN_OPTIMIZER_INT_H
 
@@ -26,8 +26,14 @@ typedef struct {
     ac_rule rule;
     size_t at, n;                    /* parameters */
     size_t m_at, v_at, m_block, v_block;
-    bool has_v;
+    bool has_v, decays;
 } ac_optim_part;
+
+/* Norm weights and biases are not drawn towards 0 (as Hugging Face's trainer has it; torch alone draws everything). */
+static inline bool ac_param_decays(const ac_param *p)
+{
+    return p->kind != AC_PARAM_VECTOR;
+}
 
 /* What an optimizer needs for an adapter's tensors. */
 typedef struct {

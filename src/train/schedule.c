@@ -25,6 +25,7 @@ ac_status ac_train_opts_check(const ac_train_opts *o, ac_err *err)
         { "warmup_ratio", "from 0 to 1", within(o->warmup_ratio, 0, 1) },
         { "warmup_steps", "at most 2^40", o->warmup_steps <= STEPS_MAX },
         { "schedule", "cosine, linear or constant", (unsigned)o->schedule <= AC_SCHED_CONSTANT },
+        { "dropout", "0 where all weights are trained", o->lora.tune != AC_TUNE_FULL || !(o->dropout > 0) },
         { "dropout", "from 0 to under 1", o->dropout >= 0 && o->dropout < 1 },
         { "beta1", "from 0 to under 1", o->beta1 >= 0 && o->beta1 < 1 },
         { "beta2", "from 0 to under 1", o->beta2 >= 0 && o->beta2 < 1 },
@@ -127,6 +128,7 @@ static void put_hash(ac_jw *w, const char *key, const ac_sha256 *h)
 static void put_options(ac_jw *w, const ac_train_opts *o)
 {
     ac_jw_cstr(w, "numerics", AC_NUMERICS_FP32);
+    if (o->lora.tune == AC_TUNE_FULL) ac_jw_cstr(w, "tune", "full");
     ac_jw_u64(w, "rank", o->lora.rank);
     ac_jw_f64(w, "alpha", o->lora.alpha);
     ac_jw_bool(w, "rslora", o->lora.rslora);

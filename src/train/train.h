@@ -1,4 +1,4 @@
-/* train/train.h - LoRA training with the same bits on every CPU, after any kill and resume.
+/* train/train.h - training of LoRA or of all weights, with the same bits on every CPU, after any kill and resume.
  *
  * T1..T8 of docs/training.md hold here. In short: every row once an epoch, the last short batch counts; the loss
  * is the mean over the step's supervised tokens; rows, order and N of a step are fixed before its first
@@ -136,7 +136,7 @@ typedef struct {
 } ac_train_result;
 
 /* The best adapter by validation loss (the last one without validation) ends in run_dir/adapter, which is not
- * there before. AC_ECANCEL: stopped, a checkpoint holds the last whole step. AC_EDIVERGED: a checkpoint holds the
+ * there before; all weights, as a whole Hugging Face folder, in run_dir/model. AC_ECANCEL: stopped, a checkpoint holds the last whole step. AC_EDIVERGED: a checkpoint holds the
  * last good step. AC_ESTATE: another process trains in run_dir. Without resume a run_dir that has checkpoints is
  * AC_EARG. On AC_EIO the newest checkpoint is intact; resume once there is space. */
 ac_status ac_train_run(const ac_train_job *job, ac_train_result *out, ac_err *err);

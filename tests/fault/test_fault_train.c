@@ -14,13 +14,19 @@ static ac_train_opts opts;
 static outcome_bits want;
 static int64_t live;
 
-static int open_all(void **state)
+static outcome_bits left_in(const char *dir)
 {
-    (void)state;
+    if (opts.lora.tune != AC_TUNE_FULL) return bits_of(dir);
+    return (outcome_bits){ tiny_file_hash(dir, "model/model.safetensors"), tiny_file_hash(dir, "model/config.json") };
+}
+
+static int open_with(ac_tune tune)
+{
     rows = tiny_rows(8, 6, 97, 1);
     valid = tiny_rows(2, 6, 97, 2);
     opts = tiny_opts();
     opts.lora.rank = 2;
+    opts.lora.tune = tune;
     opts.batch_rows = 4;
     opts.save_every = 1;
     opts.eval_every = 2;
@@ -30,9 +36,21 @@ static int open_all(void **state)
     ac_train_job j = tiny_job(&t1, &opts, &rows, &valid, dir);
     ac_train_result r;
     if (ac_train_run(&j, &r, NULL)) return -1;
-    want = bits_of(dir);
+    want = left_in(dir);
     live = ac_live_bytes();
     return ac_remove_tree(dir, NULL);
+}
+
+static int open_lora(void **state)
+{
+    (void)state;
+    return open_with(AC_TUNE_LORA);
+}
+
+static int open_full(void **state)
+{
+    (void)state;
+    return open_with(AC_TUNE_FULL);
 }
 
 static int close_all(void **state)
@@ -64,7 +82,7 @@ static bool fails_at(ac_fault_kind kind, long nth)
         ac_err again = { 0 };
         if (go_on(&j, &r, &again)) fail_msg("after failure %ld (%s): %s", nth, err.text, again.text);
     }
-    const outcome_bits got = bits_of(dir);
+    const outcome_bits got = left_in(dir);
     if (!same_bits(&got, &want)) fail_msg("after failure %ld (%s) the bytes differ", nth, err.text);
     assert_int_equal(ac_remove_tree(dir, NULL), AC_OK);
     assert_int_equal(ac_live_bytes(), live);
@@ -75,7 +93,7 @@ static void nth_io_call(void **state)
 {
     (void)state;
     long nth = 1;
-    while (fails_at(AC_FAULT_IO, nth)) nth += nth < 400 ? 1 : 7;
+    while (fails_at(AC_FAULT_IO, nth)) nth += opts.lora.tune == AC_TUNE_FULL ? 5 : nth < 400 ? 1 : 7;
     printf("%ld I/O calls\n", nth);
     assert_true(nth > 100);
 }
@@ -84,7 +102,7 @@ static void nth_allocation(void **state)
 {
     (void)state;
     long nth = 1;
-    while (fails_at(AC_FAULT_ALLOC, nth)) nth += nth < 200 ? 1 : nth < 1000 ? 3 : 17;
+    while (fails_at(AC_FAULT_ALLOC, nth)) nth += opts.lora.tune == AC_TUNE_FULL ? (nth < 300 ? 3 : 61) : nth < 200 ? 1 : nth < 1000 ? 3 : 17;
     printf("%ld allocations\n", nth);
     assert_true(nth > 20);
 }
@@ -92,7 +110,8 @@ static void nth_allocation(void **state)
 /* Muon with 8-bit state allocates and writes the most. */
 static int open_muon(void **state)
 {
-    const int st = open_all(state);
+    (void)state;
+    const int st = open_with(AC_TUNE_LORA);
     if (st) return st;
     const char *dir = tiny_dir();
     opts.optimizer = AC_OPTIM_MUON;
@@ -109,6 +128,7 @@ static int open_muon(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(nth_io_call), cmocka_unit_test(nth_allocation) };
-    const int bad = cmocka_run_group_tests(tests, open_all, close_all);
-    return bad + cmocka_run_group_tests_name("muon, 8-bit state", tests, open_muon, close_all);
+    int bad = cmocka_run_group_tests_name("lora", tests, open_lora, close_all);
+    bad += cmocka_run_group_tests_name("muon, 8-bit state", tests, open_muon, close_all);
+    return bad + cmocka_run_group_tests_name("full", tests, open_full, close_all);
 }

@@ -1,5 +1,5 @@
-/* Logits, LoRA gradients and ten optimizer steps of tiny random models against transformers and peft
- * (tests/oracle/gen_models.py made the files in tests/oracle/models). */
+/* Logits, gradients and ten optimizer steps of tiny random models, of LoRA and of all weights, against transformers and
+ * peft (tests/oracle/gen_models.py and gen_full.py made the files in tests/oracle/models). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -190,15 +190,16 @@ static double hyper(golden *g, const char *key)
     return v->number;
 }
 
-static void check_steps(golden *g, const char *family)
+/* Mean loss before each of ten steps, against `want`; the largest difference. */
+static double steps_differ(golden *g, const char *family, const ac_lora_spec *spec, const char *init, const ac_json *want)
 {
     ac_err err = { 0 };
-    char dir[] = "/tmp/accord-oracle-XXXXXX", init[512];
+    char dir[] = "/tmp/accord-oracle-XXXXXX";
     steps_seen seen = { 0 };
     const ac_sink sink = { on_event, &seen };
     ac_dataset data = { .n = g->n_rows, .sample = g->sample, .n_targets = g->n_targets, .max_len = MAX_TOKENS };
     const ac_train_opts opts = {
-        .lora = g->adapter->spec, .lr = hyper(g, "lr"), .min_lr_ratio = 1, .schedule = AC_SCHED_CONSTANT,
+        .lora = *spec, .lr = hyper(g, "lr"), .min_lr_ratio = 1, .schedule = AC_SCHED_CONSTANT,
         .beta1 = hyper(g, "beta1"), .beta2 = hyper(g, "beta2"), .eps = hyper(g, "eps"),
         .weight_decay = hyper(g, "weight_decay"), .clip = hyper(g, "clip"), .epochs = 10,
         .batch_rows = g->n_rows, .micro_batch = 3, .pack_len = MAX_TOKENS, .seed = 5, .keep_checkpoints = 1,
@@ -206,18 +207,66 @@ static void check_steps(golden *g, const char *family)
     ac_train_result result;
     for (size_t i = 0; i < g->n_rows; i++) data.n_tokens += g->sample[i].n;
     assert_non_null(mkdtemp(dir));
-    snprintf(init, sizeof init, MODELS "%s/adapter", family);
     const ac_train_job job = { .opts = &opts, .model = g->model, .train = &data, .run_dir = dir,
                                .base_name = family, .init_adapter = init, .sink = &sink };
     must(ac_train_run(&job, &result, &err), &err);
-    const ac_json *want = ac_json_get(g->json, "losses")->child;
     double worst = 0;
     assert_int_equal(seen.n, 10);
     for (size_t i = 0; i < 10; i++, want = want->next) worst = fmax(worst, fabs(seen.loss[i] - want->number));
-    print_message("%s: ten steps, loss %.5f to %.5f, worst difference to PEFT %.2e\n", family, seen.loss[0],
-                  seen.loss[9], worst);
-    assert_true(worst < 1e-4);
+    print_message("%s: ten steps, loss %.5f to %.5f, worst difference %.2e\n", family, seen.loss[0], seen.loss[9], worst);
     assert_int_equal(ac_remove_tree(dir, &err), AC_OK);
+    return worst;
+}
+
+static void check_steps(golden *g, const char *family)
+{
+    char init[512];
+    snprintf(init, sizeof init, MODELS "%s/adapter", family);
+    assert_true(steps_differ(g, family, &g->adapter->spec, init, ac_json_get(g->json, "losses")->child) < 1e-4);
+}
+
+/* All weights: every fifth element of each gradient, and ten steps. */
+static void check_full(golden *g, const char *family)
+{
+    const ac_lora_spec spec = { .tune = AC_TUNE_FULL };
+    const uint32_t zero = 0;
+    ac_err err = { 0 };
+    ac_adapter *a = NULL;
+    ac_tensors *want = NULL;
+    const ac_json *json = NULL;
+    ac_unit units[MAX_ROWS];
+    double loss[MAX_ROWS], worst = 0;
+    char path[512];
+    snprintf(path, sizeof path, MODELS "%s/full.safetensors", family);
+    must(ac_safetensors_open(&want, path, &err), &err);
+    snprintf(path, sizeof path, MODELS "%s/full.json", family);
+    must(ac_json_parse_file(&json, path, &g->arena, NULL, &err), &err);
+    must(ac_adapter_open(&a, g->model, &spec, &err), &err);
+    float *grad = test_calloc(a->n_params, sizeof *grad), *some = test_calloc(a->n_params, sizeof *some);
+    for (size_t i = 0; i < g->n_rows; i++) {
+        units[i] = (ac_unit){ .ids = g->sample[i].ids, .target = g->sample[i].target, .n = g->sample[i].n,
+                              .doc_start = &zero, .n_docs = 1, .index = i };
+    }
+    const ac_pass pass = { .inv_n = 1.0 / (double)g->n_targets, .seed = 1, .step = 1 };
+    must(ac_model_grad(g->model, a, units, g->n_rows, &pass, grad, loss, &err), &err);
+    assert_int_equal(ac_tensors_count(want), a->n_tensors);
+    for (size_t i = 0; i < a->n_tensors; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "grad.%s", a->name[i]);
+        const ac_tensor *t = ac_tensors_find(want, name);
+        const size_t n = (a->tensor[i].rows * a->tensor[i].cols + 4) / 5;
+        assert_non_null(t);
+        assert_int_equal(t->bytes, n * sizeof *some);
+        for (size_t k = 0; k < n; k++) some[k] = grad[a->tensor[i].at + 5 * k];
+        worst = fmax(worst, rel_diff(some, t->data, n));
+    }
+    print_message("%s: worst relative difference of a weight's gradient %.2e over %zu tensors\n", family, worst, a->n_tensors);
+    assert_true(worst < 1e-4);
+    assert_true(steps_differ(g, family, &spec, NULL, ac_json_get(json, "losses")->child) < 1e-4);
+    test_free(some);
+    test_free(grad);
+    ac_adapter_close(&a);
+    ac_tensors_close(&want);
 }
 
 static void check_family(const char *family)
@@ -227,6 +276,7 @@ static void check_family(const char *family)
     check_logits(&g, family);
     check_gradients(&g, family);
     check_steps(&g, family);
+    if (strcmp(family, "mistral") != 0) check_full(&g, family);
     golden_close(&g);
 }
 
