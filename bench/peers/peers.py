@@ -53,8 +53,9 @@ def median(x):
     return statistics.median(x) if x else float("nan")
 
 
-def environment(tool):
-    env = dict(os.environ, OMP_NUM_THREADS="2", MKL_NUM_THREADS="2", OPENBLAS_NUM_THREADS="2",
+def environment(tool, threads=2):
+    n = str(threads)
+    env = dict(os.environ, OMP_NUM_THREADS=n, MKL_NUM_THREADS=n, OPENBLAS_NUM_THREADS=n,
                HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", PYTHONUNBUFFERED="1",
                HF_HUB_DISABLE_PROGRESS_BARS="1")
     site = glob.glob(os.path.join(os.path.dirname(os.path.dirname(tool)), "lib", "python3*", "site-packages"))
@@ -96,7 +97,7 @@ class Accord:
     def __init__(self, a, name, numerics, rounds):
         self.name = name
         self.dir = write_project(a, name.replace(" ", "-"), rounds + 2, numerics)
-        self.args = [a.accord, "-C", self.dir, "--threads", "2", "--json", "train"]
+        self.args = [a.accord, "-C", self.dir, "--threads", str(a.threads), "--json", "train"]
         self.micro = a.micro
         self.starts, self.process, self.lines, self.stopped_ns = [], None, 0, None
 
@@ -174,13 +175,16 @@ class Accord:
 
 
 class Peer:
-    def __init__(self, name, python, script, *args, preload=None, once=False):
+    def __init__(self, name, python, script, *args, threads=2, preload=None, once=False):
         self.name, self.process, self.once = name, None, once
         if not python or not os.path.exists(python):
             raise NotRun("no python with its packages was named")
-        self.env = environment(python)
+        self.env = environment(python, threads)
         if preload:
             self.env["LD_PRELOAD"] = preload
+            with open("/proc/cpuinfo") as f:             # OpenBLAS 0.3.21 takes its oldest kernels on a newer CPU
+                if "avx512vl" in f.read():
+                    self.env.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
         self.args = [python, os.path.join(HERE, script), *args]
 
     def wait_line(self):
@@ -278,13 +282,13 @@ def build(a, wanted, not_run):
         return
     for n in ("fp32", "bf16"):
         add("peft " + n, lambda n=n: Peer("peft " + n, a.peft_python, "peft_lora.py", model, units, n,
-                                          str(a.peft_micro)))
+                                          str(a.peft_micro), threads=a.threads))
     add("mlx-lm", lambda: Peer("mlx-lm", a.mlx_python, "mlx_lora.py", model, units, str(a.mlx_rows),
-                                once=not a.mlx_rounds))
+                                threads=a.threads, once=not a.mlx_rounds))
     blas = "/usr/lib/x86_64-linux-gnu/openblas-pthread/libblas.so.3"
     if os.path.exists(blas):
         add("mlx-lm openblas", lambda: Peer("mlx-lm openblas", a.mlx_python, "mlx_lora.py", model, units,
-                                            str(a.mlx_blas_rows), preload=blas))
+                                            str(a.mlx_blas_rows), threads=a.threads, preload=blas))
     else:
         not_run["mlx-lm openblas"] = "no " + blas
 
@@ -339,6 +343,15 @@ def ratio_rounds(got, mine, theirs):
     return {"median": median(x), "min": x[0], "max": x[-1], "rounds": len(x)}
 
 
+def cpu_ratio(got, mine, theirs):
+    """Per CPU-second: what a machine shared with others cannot distort as much as time."""
+    if not got.get(mine) or not got.get(theirs):
+        return None
+    x = sorted(a["supervised"] / a["cpu_seconds"] / (b["supervised"] / b["cpu_seconds"])
+               for a, b in zip(got[mine], got[theirs]) if a["cpu_seconds"] > 0 and b["cpu_seconds"] > 0)
+    return {"median": median(x), "min": x[0], "max": x[-1], "rounds": len(x)} if x else None
+
+
 def judge(got, start, not_run):
     demands = []
 
@@ -347,6 +360,9 @@ def judge(got, start, not_run):
         demand = {"demand": text, "at_least": at_least}
         if r:
             demands.append({**demand, **r, "verdict": "ok" if r["median"] >= at_least else "short"})
+            c = cpu_ratio(got, mine, theirs)
+            if c:
+                demands.append({"demand": "  the same per CPU-second", **c, "verdict": ""})
         else:
             why = not_run.get(mine) or not_run.get(theirs) or "not asked for"
             demands.append({**demand, "verdict": "not run", "why": why})
@@ -385,7 +401,8 @@ def print_table(out):
         print(f"{name:<17}not run: {why}")
     print()
     for d in out["demands"]:
-        limit = f">= {d['at_least']:.2f}" if "at_least" in d else f"<= {d['at_most']:.2f}"
+        limit = (f">= {d['at_least']:.2f}" if "at_least" in d else f"<= {d['at_most']:.2f}" if "at_most" in d
+                 else "")
         if d["verdict"] == "not run":
             print(f"{d['demand']:<58}{limit:>8}  not run: {d['why']}")
         else:
@@ -404,6 +421,7 @@ def main():
                                                   "mlx-wikisql", "train.jsonl"))
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--launches", type=int, default=5, help="starts of accord, for the median time to the first step")
+    p.add_argument("--threads", type=int, default=2)
     p.add_argument("--micro", type=int, default=8, help="accord's micro_batch: packed rows computed at once")
     p.add_argument("--peft-micro", type=int, default=8, help="the same for PEFT, by gradient accumulation")
     p.add_argument("--method", action="append", default=[], help="a line for the contract's method, as \"recompute: auto\"")
@@ -428,7 +446,7 @@ def main():
         return 77
     os.makedirs(a.work, exist_ok=True)
     got, start, not_run = run(a)
-    out = {"threads": 2, "pack_len": 512, "batch_rows": a.batch_rows, "micro_batch": a.micro, "peft_micro": a.peft_micro,
+    out = {"threads": a.threads, "pack_len": 512, "batch_rows": a.batch_rows, "micro_batch": a.micro, "peft_micro": a.peft_micro,
            "trainers": {k: figures(v) for k, v in got.items() if v}, "start": start, "not_run": not_run,
            "demands": judge(got, start, not_run), "rounds": got}
     if a.json:

@@ -2,6 +2,7 @@
 run it; MICRO rows are computed at once, their gradients accumulated.
 
 Plain causal attention without a mask, which is torch's fastest way; accord keeps packed documents apart."""
+import os
 import sys
 
 import torch
@@ -11,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from common import load_steps, serve
 
 model_dir, units, numerics, micro = sys.argv[1:5]
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 torch.manual_seed(0)
 model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32, attn_implementation="sdpa")
 model.config.use_cache = False
