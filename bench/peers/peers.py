@@ -422,7 +422,8 @@ def main():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--launches", type=int, default=5, help="starts of accord, for the median time to the first step")
     p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--micro", type=int, default=8, help="accord's micro_batch: packed rows computed at once")
+    p.add_argument("--micro", type=int, default=0,
+                   help="accord's micro_batch: packed rows computed at once; 0: its own choice")
     p.add_argument("--peft-micro", type=int, default=8, help="the same for PEFT, by gradient accumulation")
     p.add_argument("--method", action="append", default=[], help="a line for the contract's method, as \"recompute: auto\"")
     p.add_argument("--batch-rows", type=int, default=40, help="rows a step: about eight units of 512")
