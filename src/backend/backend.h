@@ -40,6 +40,7 @@ typedef struct {               /* weights as stored: rows of cols elements */
     ac_buf *buf;
     ac_dtype type;
     size_t rows, cols, row_bytes;
+    void *ahead;               /* the device's own layout for decoding, beside buf (prepare); NULL: none */
 } ac_matrix;
 
 typedef enum { AC_BORROW_READ = 1, AC_BORROW_WRITE = 2, AC_BORROW_BOTH = 3 } ac_borrow;
@@ -268,6 +269,8 @@ typedef struct {
     bool grad, dropout, weights;   /* weights: their gradients are wanted too */
 } ac_shape;
 
+enum { AC_LINEARS_MAX = 4 };
+
 typedef struct {
     /* Memory. borrow gives a buffer over host memory: a CPU works in place; another device copies in at once
      * (READ) and out at close (WRITE). The host memory must outlive the buffer. close accepts NULL. */
@@ -283,10 +286,18 @@ typedef struct {
     size_t (*scratch_floats)(const ac_device *d, const ac_shape *s);      /* size of every .scratch */
     size_t (*own_bytes)(const ac_device *d);      /* what operations take beside buffers, once they have run */
 
+    /* Lays w out once more for products of few rows, where the device has such a layout for its type (it sets
+     * w->ahead; else it leaves NULL); changes no bit of any result. prepared_bytes: what that takes. */
+    ac_status (*prepare)(ac_device *d, ac_matrix *w, ac_err *err);
+    void (*unprepare)(ac_device *d, ac_matrix *w);
+    size_t (*prepared_bytes)(const ac_device *d, const ac_matrix *w);
+
     void (*embed)(ac_device *d, const ac_embed_args *a);
     void (*norm)(ac_device *d, const ac_norm_args *a);
     void (*norm_grad)(ac_device *d, const ac_norm_grad_args *a);
     void (*linear)(ac_device *d, const ac_linear_args *a);
+    /* linear for each of n (at most AC_LINEARS_MAX) whose outputs are apart; a device may do them together. */
+    void (*linears)(ac_device *d, const ac_linear_args *a, size_t n);
     void (*linear_grad)(ac_device *d, const ac_linear_grad_args *a);
     void (*rotary)(ac_device *d, const ac_rotary_args *a);
     void (*attention)(ac_device *d, const ac_attention_args *a);

@@ -294,6 +294,30 @@ static bool cpu_all_finite(ac_device *dev, const ac_matrix *w)
     return !atomic_load(&j.bad);
 }
 
+static size_t cpu_prepared_bytes(const ac_device *dev, const ac_matrix *w)
+{
+    const ac_cpu_device *d = (const ac_cpu_device *)(const void *)dev;
+    return d->k.packs ? ac_packed_bytes(w->type, w->rows, w->cols) : 0;
+}
+
+static ac_status cpu_prepare(ac_device *dev, ac_matrix *w, ac_err *err)
+{
+    if (w->ahead || !cpu_prepared_bytes(dev, w)) return AC_OK;
+    ac_packed *p = NULL;
+    const ac_status st = ac_packed_open(&p, cpu_of(dev)->pool, w->type, w->buf->ptr, w->row_bytes, w->rows,
+                                        w->cols, err);
+    w->ahead = p;
+    return st;
+}
+
+static void cpu_unprepare(ac_device *dev, ac_matrix *w)
+{
+    AC_UNUSED(dev);
+    ac_packed *p = w->ahead;
+    ac_packed_close(&p);
+    w->ahead = NULL;
+}
+
 /* ---- optimizer ------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -348,10 +372,14 @@ static const ac_device_ops cpu_ops = {
     .supports = cpu_supports,
     .scratch_floats = cpu_scratch_floats,
     .own_bytes = cpu_own_bytes,
+    .prepare = cpu_prepare,
+    .unprepare = cpu_unprepare,
+    .prepared_bytes = cpu_prepared_bytes,
     .embed = cpu_embed,
     .norm = cpu_norm,
     .norm_grad = cpu_norm_grad,
     .linear = cpu_linear,
+    .linears = cpu_linears,
     .linear_grad = cpu_linear_grad,
     .rotary = cpu_rotary,
     .attention = cpu_attention,

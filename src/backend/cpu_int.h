@@ -65,6 +65,10 @@ void cpu_product(ac_cpu_device *d, ac_mm_form form, size_t m, size_t n, size_t k
                  size_t lda, const void *b, ac_dtype b_type, size_t b_row_bytes, float *c, size_t ldc,
                  bool accumulate);
 
+/* y = x W^T for `rows` rows, W as stored or as prepared. */
+ac_matmul_args cpu_times_weights(const ac_matrix *w, size_t rows, const float *x, float *y);
+
+void cpu_linears(ac_device *dev, const ac_linear_args *a, size_t n);
 void cpu_linear(ac_device *dev, const ac_linear_args *a);
 void cpu_linear_grad(ac_device *dev, const ac_linear_grad_args *a);
 void cpu_attention(ac_device *dev, const ac_attention_args *a);

@@ -6,8 +6,16 @@ void cpu_product(ac_cpu_device *d, ac_mm_form form, size_t m, size_t n, size_t k
                  size_t lda, const void *b, ac_dtype b_type, size_t b_row_bytes, float *c, size_t ldc,
                  bool accumulate)
 {
-    const ac_matmul_args args = { form, m, n, k, a, lda, b, b_type, b_row_bytes, c, ldc, accumulate };
+    const ac_matmul_args args = { .form = form, .m = m, .n = n, .k = k, .a = a, .lda = lda, .b = b,
+        .b_type = b_type, .b_row_bytes = b_row_bytes, .c = c, .ldc = ldc, .accumulate = accumulate };
     ac_matmul(&d->k, d->pool, d->ws, &args);
+}
+
+ac_matmul_args cpu_times_weights(const ac_matrix *w, size_t rows, const float *x, float *y)
+{
+    return (ac_matmul_args){ .form = AC_MM_NT, .m = rows, .n = w->rows, .k = w->cols, .a = x, .lda = w->cols,
+                             .b = w->buf->ptr, .b_type = w->type, .b_row_bytes = w->row_bytes, .c = y,
+                             .ldc = w->rows, .packed = w->ahead };
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------- */
@@ -84,15 +92,12 @@ static void add_range(void *ctx, size_t from, size_t to, size_t worker)
 
 /* ---- forward --------------------------------------------------------------------------------------- */
 
-void cpu_linear(ac_device *dev, const ac_linear_args *a)
+/* What comes after the product of the weights: bias and adapter. */
+static void after_product(ac_cpu_device *d, const ac_linear_args *a)
 {
-    ac_cpu_device *d = cpu_of(dev);
     const size_t in = a->w->cols, out = a->w->rows, rows = a->rows;
     const float *x = cpu_f32(a->x);
     float *y = cpu_f32(a->y);
-    if (y)
-        cpu_product(d, AC_MM_NT, rows, out, in, x, in, a->w->buf->ptr, a->w->type, a->w->row_bytes, y, out,
-                    false);
     if (y && a->bias.buf) {
         rows_job j = { &d->k, y, cpu_f32(a->bias), out, 0.0f };
         cpu_for(d, rows, cpu_grain(out), bias_range, &j);
@@ -111,6 +116,23 @@ void cpu_linear(ac_device *dev, const ac_linear_args *a)
     if (!y) return;
     cpu_product(d, AC_MM_NT, rows, out, l->rank, h, l->rank, cpu_f32(l->b), AC_F32,
                 l->rank * sizeof(float), y, out, true);
+}
+
+void cpu_linears(ac_device *dev, const ac_linear_args *a, size_t n)
+{
+    ac_cpu_device *d = cpu_of(dev);
+    ac_matmul_args p[AC_LINEARS_MAX] = { 0 };
+    size_t products = 0;
+    for (size_t i = 0; i < n; i++)
+        if (a[i].y.buf) p[products++] = cpu_times_weights(a[i].w, a[i].rows, cpu_f32(a[i].x), cpu_f32(a[i].y));
+    ac_matmul_several(&d->k, d->pool, d->ws, p, products);
+    for (size_t i = 0; i < n; i++)
+        after_product(d, &a[i]);
+}
+
+void cpu_linear(ac_device *dev, const ac_linear_args *a)
+{
+    cpu_linears(dev, a, 1);
 }
 
 /* ---- gradients --------------------------------------------------------------------------------------- */

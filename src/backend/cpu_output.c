@@ -54,8 +54,8 @@ void cpu_output(ac_device *dev, const ac_output_args *a)
         const size_t n = a->n_rows - at < CPU_OUTPUT_CHUNK ? a->n_rows - at : CPU_OUTPUT_CHUNK;
         j.rows = cpu_u32(a->rows) + at;
         cpu_for(d, n, cpu_grain(hidden), gather_norm, &j);
-        cpu_product(d, AC_MM_NT, n, vocab, hidden, j.normed, hidden, a->w->buf->ptr, a->w->type,
-                    a->w->row_bytes, cpu_f32(a->logits) + at * vocab, vocab, false);
+        const ac_matmul_args p = cpu_times_weights(a->w, n, j.normed, cpu_f32(a->logits) + at * vocab);
+        ac_matmul(&d->k, d->pool, d->ws, &p);
     }
 }
 
@@ -76,8 +76,8 @@ void cpu_loss(ac_device *dev, const ac_loss_args *a)
         j.target = cpu_i32(a->target) + at;
         j.nll = cpu_f32(a->nll) + at;
         cpu_for(d, n, cpu_grain(hidden), gather_norm, &j);
-        cpu_product(d, AC_MM_NT, n, vocab, hidden, j.normed, hidden, a->w->buf->ptr, a->w->type,
-                    a->w->row_bytes, j.logits, vocab, false);
+        const ac_matmul_args p = cpu_times_weights(a->w, n, j.normed, j.logits);
+        ac_matmul(&d->k, d->pool, d->ws, &p);
         cpu_for(d, n, cpu_grain(vocab), entropy_range, &j);
         if (!j.grad) continue;
         cpu_product(d, AC_MM_NN, n, hidden, vocab, j.logits, vocab, a->w->buf->ptr, a->w->type,

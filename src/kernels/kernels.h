@@ -55,6 +55,7 @@ const char *ac_cpu_model(void);                 /* "Intel(R) Xeon(R) ...", "" wh
  * A row of B takes b_row_bytes bytes. S = fold of blocks (B3); C = S, or C = C_old + S when accumulate (S is
  * complete before it is added). k = 0: S = +0. */
 typedef enum { AC_MM_NT, AC_MM_NN, AC_MM_TN } ac_mm_form;
+typedef struct ac_packed ac_packed;
 typedef struct {
     ac_mm_form form;
     size_t m, n, k;
@@ -66,7 +67,17 @@ typedef struct {
     float *c;
     size_t ldc;
     bool accumulate;
+    const ac_packed *packed;   /* NULL, or the whole of B laid out ahead (NT only): same bits, sooner */
+    size_t packed_row;         /* row of it that b's first row is: a multiple of 16 */
 } ac_matmul_args;
+
+/* Stored weights laid out ahead (few_int.h), for products of few rows of A: rows of B stand side by side in
+ * their stored precision, so a product reads them once, in order. Bytes: about those of B, with n filled up to
+ * a multiple of 16; 0 for a type that has no such form. Does not keep b; the pool may be NULL. */
+size_t    ac_packed_bytes(ac_dtype type, size_t n, size_t k);
+ac_status ac_packed_open(ac_packed **out, ac_pool *pool, ac_dtype type, const void *b, size_t row_bytes,
+                         size_t n, size_t k, ac_err *err);
+void      ac_packed_close(ac_packed **p);
 
 /* Pool-wide workspace for packing, sized once for a thread count. */
 typedef struct ac_mm_workspace ac_mm_workspace;
@@ -129,6 +140,7 @@ typedef struct {
 typedef struct ac_kernels ac_kernels;
 struct ac_kernels {
     ac_cpu tier;
+    bool packs;                /* matmul makes use of ac_matmul_args.packed */
 
     /* Products. One call computes C for rows [0,m) and columns [0,n) of args on one thread; worker picks
      * its part of the workspace. ac_matmul splits over threads. */
@@ -243,6 +255,9 @@ size_t    ac_selftest_checks(void);             /* how many there are */
 
 /* The product over a pool: splits outputs only, same bits at any thread count. */
 void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args);
+/* n products whose outputs are apart: the same, but few rows over packed weights make one run of the pool. */
+void ac_matmul_several(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args,
+                       size_t n);
 
 /* Our own binary64 code for tables and schedules (scalar_math.c), the same bits on every CPU. cos and sin of
  * |x| up to 2^31; ac_sincos rounds once to binary32 and is within 1 ulp of it. The others are within 2 ulp

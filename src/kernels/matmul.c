@@ -4,7 +4,7 @@
  * is expanded twice; rows are cut as well when there are too few columns to go round evenly. Long products
  * are cut finer than the threads, so that a thread that a neighbour slows down gets fewer parts. */
 #include "base/mem.h"
-#include "kernels/kernels_int.h"
+#include "kernels/few_int.h"
 
 ac_status ac_mm_workspace_open(ac_mm_workspace **out, size_t threads, ac_err *err)
 {
@@ -62,6 +62,7 @@ static void run_part(void *ctx, size_t task, size_t worker)
     const size_t elems = ac_dtype_block_elems(g.b_type), bytes = ac_dtype_block_bytes(g.b_type);
     const uint8_t *b = g.b;
     g.b = g.form == AC_MM_NT ? b + j0 * g.b_row_bytes : b + j0 / elems * bytes;
+    g.packed_row += j0;
     g.a += g.form == AC_MM_TN ? i0 : i0 * g.lda;
     g.c += i0 * g.ldc + j0;
     g.m = i1 - i0;
@@ -106,9 +107,82 @@ static void choose_parts(split *s, size_t cols, size_t rows, size_t threads, boo
     }
 }
 
+/* ---- few rows over packed weights --------------------------------------------------------------------- */
+
+enum { FEW_ROWS = 32, FEW_PARTS_A_THREAD = 6 };
+
+/* The columns of all products stand in one row of groups, which is cut into nearly equal parts. */
+typedef struct {
+    const ac_kernels *t;
+    ac_mm_workspace *ws;
+    const ac_matmul_args *args;
+    size_t n, groups, parts;
+} several;
+
+static void several_part(void *ctx, size_t task, size_t worker)
+{
+    const several *s = ctx;
+    size_t from, to;
+    part_of(s->groups, 1, s->parts, task, &from, &to);
+    for (size_t i = 0; i < s->n && from < to; i++) {
+        ac_matmul_args g = s->args[i];
+        const size_t groups = ceil_div(g.n, AC_GROUP_ROWS), end = to < groups ? to : groups;
+        if (from < groups) {
+            const size_t j0 = from * AC_GROUP_ROWS, j1 = end * AC_GROUP_ROWS < g.n ? end * AC_GROUP_ROWS : g.n;
+            g.b = (const uint8_t *)g.b + j0 * g.b_row_bytes;
+            g.packed_row += j0;
+            g.c += j0;
+            g.n = j1 - j0;
+            s->t->matmul(&g, s->ws, worker);
+            from = end;
+        }
+        from -= from < groups ? from : groups;
+        to -= to < groups ? to : groups;
+    }
+}
+
+/* The weights' time, were they read from memory at 16 GB/s or multiplied at 60 GFLOP/s. */
+static double few_ns(const ac_matmul_args *g)
+{
+    const double each = g->m < 4 ? 1.0 / 12 : (double)g->m / 40;
+    return (double)g->n * (double)g->k * each;
+}
+
+static bool is_few(const ac_kernels *t, const ac_matmul_args *g)
+{
+    return t->packs && g->packed && g->form == AC_MM_NT && g->m <= FEW_ROWS && g->m && g->n && g->k;
+}
+
+void ac_matmul_several(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args,
+                       size_t n)
+{
+    bool few = true;
+    for (size_t i = 0; i < n; i++) few = few && is_few(t, &args[i]);
+    for (size_t i = 0; !few && i < n; i++) ac_matmul(t, pool, ws, &args[i]);
+    if (!few || !n) return;
+    const size_t threads = ac_pool_threads(pool);
+    several s = { .t = t, .ws = ws, .args = args, .n = n, .parts = 1 };
+    double ns = 0;
+    for (size_t i = 0; i < n; i++) {
+        s.groups += ceil_div(args[i].n, AC_GROUP_ROWS);
+        ns += few_ns(&args[i]);
+    }
+    const bool own = threads == 1 || ns < SHORT_NS || threads > ws->threads;
+    if (!own) {
+        const double most = ns / (SHORT_NS / 4), cap = (double)(threads * FEW_PARTS_A_THREAD);
+        s.parts = (size_t)(most < cap ? most : cap);
+        if (s.parts > s.groups) s.parts = s.groups;
+    }
+    ac_pool_run(own ? NULL : pool, s.parts, several_part, &s);
+}
+
 void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args)
 {
     if (!args->m || !args->n) return;
+    if (ws && is_few(t, args)) {
+        ac_matmul_several(t, pool, ws, args, 1);
+        return;
+    }
     /* Roughly, on one thread: 160 GFLOP/s, and each weight is expanded once. */
     const double ns = (double)args->n * (double)args->k * ((double)args->m / 80 + 0.05);
     const bool own = ac_pool_threads(pool) == 1 || ns < SHORT_NS ||
@@ -117,6 +191,7 @@ void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac
                 .row_unit = t->tier == AC_CPU_AVX2 || t->tier == AC_CPU_NEON ? 12 : 14 };
     const size_t elems = ac_dtype_block_elems(args->b_type);
     if (args->form != AC_MM_NT && elems > s.col_unit) s.col_unit = elems;
+    if (args->packed) s.col_unit = AC_GROUP_ROWS;
     if (!own) {
         const size_t threads = ac_pool_threads(pool);
         choose_parts(&s, ceil_div(args->n, s.col_unit), ceil_div(args->m, s.row_unit), threads,

@@ -213,6 +213,7 @@ void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace
         return;
     }
     float *base = ws->base + worker * AC_MM_WS_FLOATS;
+    if (g->packed && isa->few_packed && isa->few_packed(g, base, AC_MM_WS_FLOATS)) return;
     if (isa->few && isa->few(g, base, AC_MM_WS_FLOATS)) return;
     if (ac_mm_thin(isa, g, base)) return;
     const bool wide_block = g->form != AC_MM_NT && ac_dtype_block_elems(g->b_type) > GROUP;

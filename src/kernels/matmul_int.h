@@ -48,6 +48,8 @@ typedef struct {
     void (*fetch)(const uint8_t *p, size_t bytes);
     /* A path of its own for few rows; says whether it took the product. NULL: none. */
     bool (*few)(const ac_matmul_args *g, float *scratch, size_t scratch_floats);
+    /* The same from g->packed (few_int.h). NULL: none. */
+    bool (*few_packed)(const ac_matmul_args *g, float *scratch, size_t scratch_floats);
 } ac_mm_isa;
 
 /* C (+)= A B on one thread with that tier's tiles. */

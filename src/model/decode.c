@@ -8,6 +8,46 @@
 
 enum { FEED_TOKENS = 1024 };   /* of a pass: bounds the workspace */
 
+/* ---- weights laid out ahead --------------------------------------------------------------------------- */
+
+/* Each matrix that decoding multiplies by; the output layer is the last. NULL: no more. */
+static ac_matrix *decode_matrix(ac_model *m, size_t i)
+{
+    const size_t layers = m->cfg.n_layers * AC_TARGET_COUNT;
+    if (i < layers) return m->layer ? &m->layer[i / AC_TARGET_COUNT].w[i % AC_TARGET_COUNT] : NULL;
+    return i == layers ? &m->output : NULL;
+}
+
+ac_status ac_model_prepare_decode(ac_model *m, ac_err *err)
+{
+    if (m->prepared) return AC_OK;
+    ac_status st = AC_OK;
+    ac_matrix *w;
+    for (size_t i = 0; !st && (w = decode_matrix(m, i)) != NULL; i++) st = m->dev->op->prepare(m->dev, w, err);
+    if (st) ac_model_unprepare(m);
+    else m->prepared = true;
+    return st;
+}
+
+void ac_model_unprepare(ac_model *m)
+{
+    ac_matrix *w;
+    for (size_t i = 0; (w = decode_matrix(m, i)) != NULL; i++)
+        if (w->ahead) m->dev->op->unprepare(m->dev, w);
+    m->prepared = false;
+}
+
+size_t ac_model_decode_bytes(const ac_model *m)
+{
+    size_t sum = 0;
+    const ac_matrix *w;
+    for (size_t i = 0; (w = decode_matrix((ac_model *)(uintptr_t)m, i)) != NULL; i++)
+        sum += m->dev->op->prepared_bytes(m->dev, w);
+    return sum;
+}
+
+/* ---- the cache ------------------------------------------------------------------------------------------ */
+
 ac_status ac_kv_open(ac_kv **out, const ac_model *m, size_t n_slots, size_t max_tokens, ac_err *err)
 {
     const ac_model_config *c = &m->cfg;
@@ -162,6 +202,7 @@ ac_status ac_model_feed(ac_model *m, const ac_adapter *ad, ac_kv *kv, const ac_f
     ac_status st = AC_OK;
     if (!seen || !x.ids || !x.pos || !x.rows || !x.part || !x.done) st = ac_fail_nomem(err, FEED_TOKENS * 8);
     if (!st) st = check_feeds(m, kv, feeds, n_feeds, seen, err);
+    if (!st) st = ac_model_prepare_decode(m, err);
     if (!st) st = ac_adapted_open(&own, m, ad, NULL, NULL, err);
     if (!st && logits)
         st = m->dev->op->buf_borrow(m->dev, &x.logits, logits, n_feeds * m->cfg.vocab * sizeof(float),

@@ -21,16 +21,27 @@ typedef struct {
     const ac_batch *b;
 } pass;
 
-static void linear(const pass *p, size_t layer, ac_target t, ac_ref y, ac_ref x)
+/* Targets first .. first + n - 1, all of the input x. */
+static void linears(const pass *p, size_t layer, ac_target first, const ac_ref *y, size_t n, ac_ref x)
 {
     const ac_layer *l = &p->m->layer[layer];
-    ac_lora lora;
-    const bool adapted = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t], &lora);
-    p->m->dev->op->linear(p->m->dev, &(ac_linear_args){
-        .y = y, .x = x, .bias = t <= AC_TARGET_V ? l->bias[t] : (ac_ref){ 0 }, .rows = p->b->rows,
-        .w = &l->w[t], .lora = adapted ? &lora : NULL, .units = p->b->units, .n_units = p->b->n_units,
-        .scratch = p->m->temps.scratch,
-    });
+    ac_lora lora[AC_LINEARS_MAX];
+    ac_linear_args a[AC_LINEARS_MAX];
+    for (size_t i = 0; i < n; i++) {
+        const ac_target t = (ac_target)((size_t)first + i);
+        const bool adapted = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t], &lora[i]);
+        a[i] = (ac_linear_args){
+            .y = y[i], .x = x, .bias = t <= AC_TARGET_V ? l->bias[t] : (ac_ref){ 0 }, .rows = p->b->rows,
+            .w = &l->w[t], .lora = adapted ? &lora[i] : NULL, .units = p->b->units,
+            .n_units = p->b->n_units, .scratch = p->m->temps.scratch,
+        };
+    }
+    p->m->dev->op->linears(p->m->dev, a, n);
+}
+
+static void linear(const pass *p, size_t layer, ac_target t, ac_ref y, ac_ref x)
+{
+    linears(p, layer, t, &y, 1, x);
 }
 
 static void norm(const pass *p, ac_ref y, ac_ref sum, ac_ref x, ac_ref add, ac_ref w)
@@ -76,9 +87,7 @@ static void attention_block(const pass *p, size_t layer, bool keep)
     ac_model *m = p->m;
     const ac_layer *l = &m->layer[layer];
     const ac_acts *a = &m->acts[layer];
-    linear(p, layer, AC_TARGET_Q, a->q_raw, m->temps.n);
-    linear(p, layer, AC_TARGET_K, a->k_raw, m->temps.n);
-    linear(p, layer, AC_TARGET_V, a->v, m->temps.n);
+    linears(p, layer, AC_TARGET_Q, (ac_ref[]){ a->q_raw, a->k_raw, a->v }, 3, m->temps.n);
     if (m->cfg.qk_norm) {
         head_norm(p, a->q, a->q_raw, l->q_norm, m->cfg.n_heads);
         head_norm(p, a->k, a->k_raw, l->k_norm, m->cfg.n_kv_heads);
@@ -97,8 +106,7 @@ static void gate(const pass *p, size_t layer)
 {
     ac_model *m = p->m;
     const ac_acts *a = &m->acts[layer];
-    linear(p, layer, AC_TARGET_GATE, a->g, m->temps.n);
-    linear(p, layer, AC_TARGET_UP, a->u, m->temps.n);
+    linears(p, layer, AC_TARGET_GATE, (ac_ref[]){ a->g, a->u }, 2, m->temps.n);
     m->dev->op->gated(m->dev, &(ac_gated_args){ .y = m->temps.s, .g = a->g, .u = a->u,
                                                 .n = p->b->rows * m->cfg.ffn });
 }

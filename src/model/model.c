@@ -130,6 +130,7 @@ void ac_model_close(ac_model **model)
     m->dev->op->buf_close(m->dev, &m->cos_buf);
     m->dev->op->buf_close(m->dev, &m->sin_buf);
     m->dev->op->buf_close(m->dev, &m->small);
+    ac_model_unprepare(m);
     for (size_t i = 0; i < m->n_weight_bufs; i++) m->dev->op->buf_close(m->dev, &m->weight_buf[i]);
     ac_source_close(&m->src);
     ac_arena_release(&m->arena);

@@ -94,6 +94,10 @@ void      ac_model_trim(ac_model *m);
 /* ---- decoding -------------------------------------------------------------------------------------- */
 
 typedef struct ac_kv ac_kv;
+/* Lays the weights out for decoding, once; the first ac_model_feed does it. What it takes beside the stored
+ * weights (0: the device has no other layout) is in the second. */
+ac_status ac_model_prepare_decode(ac_model *m, ac_err *err);
+size_t    ac_model_decode_bytes(const ac_model *m);
 /* n_slots sequences of up to max_tokens each. */
 ac_status ac_kv_open(ac_kv **out, const ac_model *m, size_t n_slots, size_t max_tokens, ac_err *err);
 void      ac_kv_close(ac_kv **kv);

@@ -88,6 +88,7 @@ struct ac_model {
     ac_temps temps;
     ac_matrix embed, output;
     ac_ref final_norm;
+    bool prepared;                /* for decoding: weights and output have their ahead */
     ac_buf *small;                /* norms and biases, expanded */
     ac_buf **weight_buf;
     size_t n_weight_bufs;
@@ -142,6 +143,7 @@ ac_status ac_adapted_open(ac_adapted *out, ac_model *m, const ac_adapter *ad, fl
                           const ac_pass *pass, ac_err *err);
 void      ac_adapted_close(ac_adapted *a, ac_model *m);
 
+void ac_model_unprepare(ac_model *m);
 void ac_forward(ac_model *m, const ac_adapted *ad, const ac_batch *b, bool keep);
 /* A layer's activations once more from its x0: what backward reads of it, temps.s included. */
 void ac_forward_again(ac_model *m, const ac_adapted *ad, const ac_batch *b, size_t layer);

@@ -23,6 +23,17 @@ static ac_status scenario(ac_err *err)
                                     .b_type = AC_F32, .b_row_bytes = 12, .c = c, .ldc = 2 }, ws, 1);
         assert_true(c[0] == 14 && c[1] == 32 && c[3] == 77);
     }
+    const float b[6] = { 1, 2, 3, 4, 5, 6 };
+    ac_packed *p = NULL;
+    if (!st) st = ac_packed_open(&p, NULL, AC_F32, b, 12, 2, 3, err);
+    if (!st) {
+        float c[4];
+        ac_matmul(&k, NULL, ws, &(ac_matmul_args){ .form = AC_MM_NT, .m = 2, .n = 2, .k = 3, .a = b, .lda = 3,
+            .b = b, .b_type = AC_F32, .b_row_bytes = 12, .c = c, .ldc = 2, .packed = p });
+        assert_true(c[0] == 14 && c[1] == 32 && c[3] == 77);
+    }
+    ac_packed_close(&p);
+    assert_null(p);
     ac_mm_workspace_close(&ws);
     assert_null(ws);
     return st;

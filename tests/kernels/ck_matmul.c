@@ -135,6 +135,58 @@ static void one_matmul(ck *t, const mm_case *c, size_t n_threads)
     }
 }
 
+/* Scales as files have them: the offset of the size of a few steps, so that no group of rows is marked. */
+static void plain_scales(ck *t, const ac_matmul_args *g)
+{
+    uint8_t *b = (uint8_t *)(uintptr_t)g->b;
+    for (size_t r = 0; r < g->n; r++) {
+        for (size_t i = 0; i < g->k / 32; i++) {
+            const uint32_t x = ck_u32(t);
+            const uint16_t d = (uint16_t)(0x2000u + (x & 0x3ffu)), m = (uint16_t)(0xac00u + (x >> 10 & 0x7ffu));
+            memcpy(b + r * g->b_row_bytes + i * 20, &d, 2);
+            memcpy(b + r * g->b_row_bytes + i * 20 + 2, &m, 2);
+        }
+    }
+}
+
+/* The same from weights laid out ahead; rows from the middle of them on, too. */
+static void one_packed(ck *t, const mm_case *c, size_t n_threads)
+{
+    const product p = make_product(t, c);
+    ac_matmul_args g = p.args;
+    float *want = ck_copy(t, p.c_old, p.c_floats), *got = ck_copy(t, p.c_old, p.c_floats);
+    ac_packed *packed = NULL;
+    ac_err err = { 0 };
+    if (c->type == AC_Q4_1 && c->m % 2) plain_scales(t, &g);
+    g.c = want;
+    t->ref.matmul(&g, workspace(), 0);
+    if (ac_packed_open(&packed, ck_pool(t, 3), g.b_type, g.b, g.b_row_bytes, g.n, g.k, &err)) {
+        ck_fail(t, err.text);
+        return;
+    }
+    g.c = got;
+    g.packed = packed;
+    CK_CALL(t, t->tier.matmul(&g, workspace(), 6));
+    ck_same_floats(t, got, want, p.c_floats);
+    for (size_t i = 0; i < n_threads; i++) {
+        memcpy(got, p.c_old, p.c_floats * sizeof *got);
+        CK_CALL(t, ac_matmul(&t->tier, ck_pool(t, thread_counts[i]), workspace(), &g));
+        ck_same_floats(t, got, want, p.c_floats);
+    }
+    if (g.n > 32) {                        /* two products in one run, cut inside a group */
+        ac_matmul_args two[2] = { g, g };
+        memcpy(got, p.c_old, p.c_floats * sizeof *got);
+        two[0].n = 32;
+        two[1].n = g.n - 32;
+        two[1].b = (const uint8_t *)g.b + 32 * g.b_row_bytes;
+        two[1].packed_row = 32;
+        two[1].c = got + 32;
+        CK_CALL(t, ac_matmul_several(&t->tier, ck_pool(t, 3), workspace(), two, 2));
+        ck_same_floats(t, got, want, p.c_floats);
+    }
+    ac_packed_close(&packed);
+}
+
 static void open_and_run(ck *t, const mm_case *c, size_t n_threads)
 {
     if (ck_case(t, "matmul_%s_%s_%zux%zux%zu%s_%s", forms[c->form], ac_dtype_name(c->type), c->m, c->n, c->k,
@@ -288,7 +340,30 @@ static void ck_matmul_speed(ck *t)
     }
 }
 
+/* Few rows over weights laid out ahead: every height, columns and k around strips, groups and blocks. */
+static void ck_packed(ck *t)
+{
+    static const struct { size_t n, k; } shapes[] = { { 1, 32 }, { 15, 96 }, { 17, 544 }, { 64, 512 }, { 100, 1056 },
+                                                      { 131, 64 }, { 200, 608 } };
+    static const ck_data data[] = { CK_UNIT, CK_WIDE, CK_TINY };
+    for (size_t i = 0; i < AC_COUNTOF(types); i++) {
+        const size_t elems = ac_dtype_block_elems(types[i]);
+        if (!ac_packed_bytes(types[i], 1, elems)) continue;
+        for (size_t j = 0; j < AC_COUNTOF(shapes); j++) {
+            for (size_t m = 1; m <= 33; m += j == 5 ? 1 : m < 3 ? 1 : m < 12 ? 5 : 9) {
+                const mm_case c = { .form = AC_MM_NT, .type = types[i], .m = m, .n = shapes[j].n,
+                    .k = shapes[j].k - (elems == 1 ? m % 3 : 0), .pad_a = m % 2 * 3, .pad_b = j % 2, .pad_c = j,
+                    .accumulate = (m + j) % 3 == 0, .data = data[(m + j) % AC_COUNTOF(data)] };
+                if (ck_case(t, "packed_%s_%zux%zux%zu%s_%s", ac_dtype_name(c.type), m, c.n, c.k,
+                            c.accumulate ? "_add" : "", ck_data_name(c.data)))
+                    one_packed(t, &c, j == 6 ? AC_COUNTOF(thread_counts) : 0);
+            }
+        }
+    }
+}
+
 const ck_test ck_matmul_tests[] = {
+    { "packed", ck_packed },
     { "matmul_shapes", ck_matmul_shapes }, { "matmul_data", ck_matmul_data },
     { "matmul_tiles", ck_matmul_tiles },   { "matmul_large", ck_matmul_large },
     { "expand", ck_expand },               { "expand_oracle", ck_expand_oracle },

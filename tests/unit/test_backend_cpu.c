@@ -67,7 +67,7 @@ static void test_loss(void **state)
     const ac_shape shape = { .rows = ROWS, .longest_doc = ROWS, .output_rows = SEL, .hidden = HIDDEN, .vocab = VOCAB };
     const size_t scratch = dev->op->scratch_floats(dev, &shape);
     assert_int_equal(dev->op->buf_open(dev, &bs, scratch * sizeof(float), NULL), AC_OK);
-    const ac_matrix m = { bw, AC_F32, VOCAB, HIDDEN, HIDDEN * sizeof(float) };
+    const ac_matrix m = { bw, AC_F32, VOCAB, HIDDEN, HIDDEN * sizeof(float), NULL };
     const ac_output_args out = { .x = { bx, 0 }, .rows = { br, 0 }, .norm_w = { bn, 0 }, .logits = { bl, 0 },
                                  .n_rows = SEL, .eps = 1e-5f, .w = &m, .scratch = { bs, 0 } };
     ac_loss_args loss = { .x = { bx, 0 }, .rows = { br, 0 }, .target = { bt, 0 }, .norm_w = { bn, 0 },
@@ -135,7 +135,7 @@ static void test_all_finite(void **state)
     static float w[40 * 300];
     random_floats(w, 40 * 300, 7);
     ac_buf *b = borrow(w, sizeof w);
-    const ac_matrix m = { b, AC_F32, 40, 300, 300 * sizeof(float) };
+    const ac_matrix m = { b, AC_F32, 40, 300, 300 * sizeof(float), NULL };
     assert_true(dev->op->all_finite(dev, &m));
     w[39 * 300 + 299] = INFINITY;
     assert_false(dev->op->all_finite(dev, &m));
@@ -144,7 +144,7 @@ static void test_all_finite(void **state)
     q[34 * 2 + 1] = 0x7c;
     q[34 * 2 + 2] = 1;
     b = borrow(q, sizeof q);
-    const ac_matrix mq = { b, AC_Q8_0, 2, 64, 68 };
+    const ac_matrix mq = { b, AC_Q8_0, 2, 64, 68, NULL };
     assert_false(dev->op->all_finite(dev, &mq));
     q[34 * 2 + 1] = 0x3c;
     assert_true(dev->op->all_finite(dev, &mq));

@@ -366,7 +366,7 @@ static void fetch(const uint8_t *p, size_t bytes)
 }
 
 static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
-                                put_turned, fetch, NULL };
+                                put_turned, fetch, NULL, NULL };
 
 static void matmul_neon(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {

@@ -3,6 +3,7 @@
  * A tile holds 28 accumulators, two vectors of B and one broadcast element of A: 31 registers. Each
  * height has its own function, so that rows can be cut evenly instead of into full tiles and a short
  * one. B is prefetched 16 steps ahead: its panels come out of the L2 cache. */
+#include "kernels/few_int.h"
 #include "kernels/matmul_int.h"
 #include "kernels/x86/turn_avx512_int.h"
 
@@ -377,7 +378,7 @@ static void fetch(const uint8_t *p, size_t bytes)
 }
 
 static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
-                                put_turned, fetch, ac_mm_few_avx512 };
+                                put_turned, fetch, ac_mm_few_avx512, ac_few_packed_avx512 };
 
 static void matmul_avx512(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {
@@ -387,5 +388,6 @@ static void matmul_avx512(const ac_matmul_args *args, ac_mm_workspace *ws, size_
 void ac_kernels_fill_mm_avx512(ac_kernels *t)
 {
     t->matmul = matmul_avx512;
+    t->packs = true;
     t->expand_row = ac_expand_row_avx512;
 }

@@ -1,0 +1,327 @@
+/* kernels/x86/few_avx512.c - few rows of A against packed weights (few_int.h), AVX-512.
+ *
+ * A strip is one vector of outputs. Each step of k makes a vector of weights in registers, from one load or
+ * from the bits of an earlier one, and multiplies it by one element of each row of A. Up to two rows go over four
+ * strips at once, up to eight over two, up to sixteen over one, so that there are chains enough and registers
+ * for all. There are a few heights only; a group of fewer rows is copied and filled up with zeros. */
+#include <immintrin.h>
+#include "kernels/few_int.h"
+
+enum { TALL = 16, MOST_ROWS = 32, MOST_GROUPS = 2, AHEAD = 1536 };
+
+/* The ways to make weights: the stored types, and Q4_1 where K4's marks forbid the short one. */
+typedef enum { WAY_F32, WAY_F16, WAY_BF16, WAY_Q8_0, WAY_Q4_0, WAY_Q4_1, WAY_Q4_1_PLAIN, WAYS } way;
+
+/* Rows of A by thirds: the strides 0, 1 and 2 fit in an address. */
+typedef struct {
+    const float *third[(TALL + 2) / 3];
+    size_t stride;
+} rows_of_a;
+
+typedef struct {
+    __m512 v[4][TALL];
+} chains;
+
+AC_INLINE __m512 f16_at(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+AC_INLINE __m512i bits_at(const uint8_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+/* One step: element k of each row of A times the weights w. */
+#define MULTIPLY(k)                                                                               \
+    for (size_t r = 0; r < h; r++) {                                                              \
+        const __m512 s = _mm512_set1_ps(a->third[r / 3][r % 3 * a->stride + (k)]);                \
+        for (size_t u = 0; u < wide; u++)                                                         \
+            c.v[u][r] = _mm512_fmadd_ps(s, w[u], c.v[u][r]);                                      \
+    }
+#define EACH_STRIP(statement)                                                                     \
+    for (size_t u = 0; u < wide; u++) {                                                           \
+        statement;                                                                                \
+    }
+
+/* K4: the code's bits under the exponent of 1. */
+AC_INLINE __m512 under_one(__m512i q, __m512i mask, __m512i one)
+{
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(q, mask, one, 0xea));   /* (q & mask) | one */
+}
+
+AC_INLINE chains block_q4_1(chains c, const rows_of_a *a, const uint8_t *b, size_t wide, size_t h)
+{
+    const __m512i one = _mm512_set1_epi32(0x3f800000);
+    const __m512i first = _mm512_set1_epi32(0xf << 19), second = _mm512_set1_epi32(0xf << 15);
+    const __m512 by = _mm512_set1_ps(16);
+    __m512 d1[4], d2[4], m1[4], m2[4], w[4];
+    __m512i q[4];
+    for (size_t u = 0; u < wide; u++) {
+        const uint8_t *p = b + u * 320;
+        const __m512 m = f16_at(p + 32);
+        d1[u] = _mm512_mul_ps(f16_at(p), by);
+        d2[u] = _mm512_mul_ps(d1[u], by);
+        m1[u] = _mm512_sub_ps(m, d1[u]);
+        m2[u] = _mm512_sub_ps(m, d2[u]);
+    }
+#define TWO_STEPS(k)                                                                              \
+    EACH_STRIP(w[u] = _mm512_fmadd_ps(d1[u], under_one(q[u], first, one), m1[u]))                 \
+    MULTIPLY(k)                                                                                   \
+    EACH_STRIP(w[u] = _mm512_fmadd_ps(d2[u], under_one(q[u], second, one), m2[u]))                \
+    MULTIPLY((k) + 1)
+    for (size_t i = 0; i < 4; i++) {
+        EACH_STRIP(q[u] = bits_at(b + u * 320 + 64 + 64 * i))
+        TWO_STEPS(8 * i)
+        EACH_STRIP(q[u] = _mm512_rol_epi32(q[u], 8))
+        TWO_STEPS(8 * i + 2)
+        EACH_STRIP(q[u] = _mm512_rol_epi32(q[u], 8))
+        TWO_STEPS(8 * i + 4)
+        EACH_STRIP(q[u] = _mm512_rol_epi32(q[u], 8))
+        TWO_STEPS(8 * i + 6)
+    }
+#undef TWO_STEPS
+    return c;
+}
+
+/* A permutation reads the low four bits of its index: mask and conversion in one. */
+AC_INLINE chains block_q4(chains c, const rows_of_a *a, const uint8_t *b, size_t wide, size_t h, bool offset)
+{
+    const size_t codes = offset ? 64 : 32, bytes = codes + 256;
+    const __m512 plain = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512 table = offset ? plain : _mm512_sub_ps(plain, _mm512_set1_ps(8));
+    __m512 d[4], m[4], w[4];
+    __m512i q[4];
+    for (size_t u = 0; u < wide; u++) {
+        d[u] = f16_at(b + u * bytes);
+        m[u] = offset ? f16_at(b + u * bytes + 32) : _mm512_setzero_ps();
+    }
+#define ONE_STEP(e, at)                                                                           \
+    for (size_t u = 0; u < wide; u++) {                                                           \
+        const __m512 v = _mm512_permutexvar_ps(_mm512_ror_epi32(q[u], at), table);                \
+        w[u] = offset ? _mm512_fmadd_ps(d[u], v, m[u]) : _mm512_mul_ps(d[u], v);                  \
+    }                                                                                             \
+    MULTIPLY(8 * i + (e))
+    for (size_t i = 0; i < 4; i++) {
+        EACH_STRIP(q[u] = bits_at(b + u * bytes + codes + 64 * i))
+        ONE_STEP(0, 19)
+        ONE_STEP(1, 15)
+        ONE_STEP(2, 11)
+        ONE_STEP(3, 7)
+        ONE_STEP(4, 3)
+        ONE_STEP(5, 31)
+        ONE_STEP(6, 27)
+        ONE_STEP(7, 23)
+    }
+#undef ONE_STEP
+    return c;
+}
+
+AC_INLINE chains block_q8_0(chains c, const rows_of_a *a, const uint8_t *b, size_t wide, size_t h)
+{
+    __m512 d[4], w[4];
+    EACH_STRIP(d[u] = f16_at(b + u * 544))
+    for (size_t k = 0; k < 32; k++) {
+        for (size_t u = 0; u < wide; u++) {
+            const __m128i q = _mm_loadu_si128((const __m128i *)(const void *)(b + u * 544 + 32 + 16 * k));
+            w[u] = _mm512_mul_ps(d[u], _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q)));
+        }
+        MULTIPLY(k)
+    }
+    return c;
+}
+
+/* kc elements of a type without scales. */
+AC_INLINE chains run_plain(chains c, const rows_of_a *a, const uint8_t *b, size_t stride, size_t kc, size_t wide,
+                           size_t h, way type)
+{
+    const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
+    const size_t bytes = type == WAY_F16 ? 32 : 64;
+    __m512 w[4];
+    size_t k = 0;
+    if (type == WAY_BF16) {
+        for (; k + 2 <= kc; k += 2, b += stride) {
+            EACH_STRIP(_mm_prefetch((const char *)(b + AHEAD + u * bytes), _MM_HINT_T0))
+            EACH_STRIP(w[u] = _mm512_castsi512_ps(_mm512_slli_epi32(bits_at(b + u * bytes), 16)))
+            MULTIPLY(k)
+            EACH_STRIP(w[u] = _mm512_castsi512_ps(_mm512_and_si512(bits_at(b + u * bytes), high)))
+            MULTIPLY(k + 1)
+        }
+        if (k < kc) {
+            EACH_STRIP(w[u] = _mm512_castsi512_ps(_mm512_slli_epi32(bits_at(b + u * bytes), 16)))
+            MULTIPLY(k)
+        }
+        return c;
+    }
+    for (; k < kc; k++, b += stride) {
+        EACH_STRIP(_mm_prefetch((const char *)(b + AHEAD + u * bytes), _MM_HINT_T0))
+        EACH_STRIP(w[u] = type == WAY_F16 ? f16_at(b + u * bytes) : _mm512_castsi512_ps(bits_at(b + u * bytes)))
+        MULTIPLY(k)
+    }
+    return c;
+}
+
+/* One block of AC_K_BLOCK (or what is left of k) from b on. */
+AC_INLINE chains run_block(chains c, rows_of_a *a, const uint8_t *b, size_t stride, size_t kc, size_t wide,
+                           size_t h, way type)
+{
+    if (type <= WAY_BF16) return run_plain(c, a, b, stride, kc, wide, h, type);
+    const size_t bytes = type == WAY_Q8_0 ? 544 : type == WAY_Q4_0 ? 288 : 320;
+    for (size_t k = 0; k < kc; k += 32, b += stride) {
+        for (size_t at = 0; at < wide * bytes; at += 64)
+            _mm_prefetch((const char *)(b + AHEAD + at), _MM_HINT_T0);
+        c = type == WAY_Q8_0 ? block_q8_0(c, a, b, wide, h)
+          : type == WAY_Q4_1 ? block_q4_1(c, a, b, wide, h)
+                             : block_q4(c, a, b, wide, h, type == WAY_Q4_1_PLAIN);
+        for (size_t i = 0; 3 * i < h; i++)
+            a->third[i] += 32;
+    }
+    return c;
+}
+
+/* Rows row .. row + rows - 1 of A and C; a: where they lie, with h of them readable. */
+typedef struct {
+    const float *a;
+    size_t lda, row, rows, height;
+} group;
+
+static __mmask16 tail_mask(size_t n)
+{
+    return (__mmask16)(n >= 16 ? 0xffffu : (1u << n) - 1u);
+}
+
+AC_INLINE void put(const ac_matmul_args *g, size_t row, size_t j, __m512 s)
+{
+    float *c = g->c + row * g->ldc + j;
+    const __mmask16 mask = tail_mask(g->n - j);
+    if (g->accumulate) s = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, c), s);
+    _mm512_mask_storeu_ps(c, mask, s);
+}
+
+/* A group of rows by `wide` strips from b on, columns from j; type, wide and h are constants here. */
+AC_INLINE void few_strips(const ac_matmul_args *g, const group *of, size_t j, const uint8_t *b, size_t stride,
+                          way type, size_t wide, size_t h)
+{
+    const size_t per_block = type == WAY_F32 || type == WAY_F16 ? AC_K_BLOCK
+                           : type == WAY_BF16 ? AC_K_BLOCK / 2 : AC_K_BLOCK / 32;
+    chains sum, c;
+    for (size_t k0 = 0; k0 < g->k; k0 += AC_K_BLOCK, b += per_block * stride) {
+        const size_t kc = g->k - k0 < AC_K_BLOCK ? g->k - k0 : AC_K_BLOCK;
+        rows_of_a a = { .stride = of->lda };
+        for (size_t i = 0; 3 * i < h; i++)
+            a.third[i] = of->a + 3 * i * of->lda + k0;
+        for (size_t u = 0; u < wide; u++)
+            for (size_t r = 0; r < h; r++)
+                c.v[u][r] = _mm512_setzero_ps();
+        c = run_block(c, &a, b, stride, kc, wide, h, type);
+        for (size_t u = 0; u < wide; u++)
+            for (size_t r = 0; r < h; r++)
+                sum.v[u][r] = k0 ? _mm512_add_ps(sum.v[u][r], c.v[u][r]) : c.v[u][r];
+    }
+    for (size_t u = 0; u < wide && j + 16 * u < g->n; u++)
+        for (size_t r = 0; r < of->rows; r++)
+            put(g, of->row + r, j + 16 * u, sum.v[u][r]);
+}
+
+typedef void few_fn(const ac_matmul_args *g, const group *of, size_t j, const uint8_t *b, size_t stride);
+#define DEFINE_FEW(type, wide, h)                                                                 \
+    static void few_##type##_##wide##_##h(const ac_matmul_args *g, const group *of, size_t j,     \
+                                          const uint8_t *b, size_t stride)                        \
+    {                                                                                             \
+        few_strips(g, of, j, b, stride, WAY_##type, wide, h);                                     \
+    }
+#define DEFINE_HEIGHTS(type)                                                                      \
+    DEFINE_FEW(type, 4, 1)                                                                        \
+    DEFINE_FEW(type, 4, 2)                                                                        \
+    DEFINE_FEW(type, 2, 4)                                                                        \
+    DEFINE_FEW(type, 2, 6)                                                                        \
+    DEFINE_FEW(type, 2, 8)                                                                        \
+    DEFINE_FEW(type, 1, 1)                                                                        \
+    DEFINE_FEW(type, 1, 2)                                                                        \
+    DEFINE_FEW(type, 1, 4)                                                                        \
+    DEFINE_FEW(type, 1, 6)                                                                        \
+    DEFINE_FEW(type, 1, 8)                                                                        \
+    DEFINE_FEW(type, 1, 12)                                                                       \
+    DEFINE_FEW(type, 1, 16)
+DEFINE_HEIGHTS(F32)
+DEFINE_HEIGHTS(F16)
+DEFINE_HEIGHTS(BF16)
+DEFINE_HEIGHTS(Q8_0)
+DEFINE_HEIGHTS(Q4_0)
+DEFINE_HEIGHTS(Q4_1)
+DEFINE_HEIGHTS(Q4_1_PLAIN)
+
+enum { HEIGHTS = 7 };
+static const size_t heights[HEIGHTS] = { 1, 2, 4, 6, 8, 12, 16 };
+static const size_t strips_at_once[HEIGHTS] = { 4, 4, 2, 2, 2, 1, 1 };
+/* Over as many strips as that height takes at once; over one, for what a group has left. */
+#define EACH_HEIGHT(type)                                                                         \
+    { { few_##type##_4_1, few_##type##_4_2, few_##type##_2_4, few_##type##_2_6, few_##type##_2_8, \
+        few_##type##_1_12, few_##type##_1_16 },                                                   \
+      { few_##type##_1_1, few_##type##_1_2, few_##type##_1_4, few_##type##_1_6, few_##type##_1_8, \
+        few_##type##_1_12, few_##type##_1_16 } }
+static few_fn *const few[WAYS][2][HEIGHTS] = {
+    EACH_HEIGHT(F32), EACH_HEIGHT(F16), EACH_HEIGHT(BF16), EACH_HEIGHT(Q8_0), EACH_HEIGHT(Q4_0),
+    EACH_HEIGHT(Q4_1), EACH_HEIGHT(Q4_1_PLAIN),
+};
+
+/* Sets a group's height; copies its rows when they are fewer. Returns the floats that it took. */
+static size_t set_group(group *of, const ac_matmul_args *g, float *scratch)
+{
+    of->height = 0;
+    while (heights[of->height] < of->rows)
+        of->height++;
+    of->a = g->a + of->row * g->lda;
+    of->lda = g->lda;
+    const size_t h = heights[of->height];
+    if (h == of->rows) return 0;
+    for (size_t r = 0; r < of->rows; r++)
+        memcpy(scratch + r * g->k, of->a + r * g->lda, g->k * sizeof(float));
+    memset(scratch + of->rows * g->k, 0, (h - of->rows) * g->k * sizeof(float));
+    of->a = scratch;
+    of->lda = g->k;
+    return h * g->k;
+}
+
+static way way_of(const ac_packed *p, size_t group_no)
+{
+    switch (p->type) {
+    case AC_F32:  return WAY_F32;
+    case AC_F16:  return WAY_F16;
+    case AC_BF16: return WAY_BF16;
+    case AC_Q8_0: return WAY_Q8_0;
+    case AC_Q4_0: return WAY_Q4_0;
+    default:      return p->inexact[group_no] ? WAY_Q4_1_PLAIN : WAY_Q4_1;
+    }
+}
+
+bool ac_few_packed_avx512(const ac_matmul_args *g, float *scratch, size_t scratch_floats)
+{
+    if (g->form != AC_MM_NT || g->m > MOST_ROWS || g->k > scratch_floats / MOST_ROWS) return false;
+    const size_t n_groups = (g->m + TALL - 1) / TALL;
+    group groups[MOST_GROUPS];
+    for (size_t i = 0, row = 0; i < n_groups; i++) {
+        groups[i].row = row;
+        groups[i].rows = (g->m - row + n_groups - i - 1) / (n_groups - i);
+        row += groups[i].rows;
+        scratch += set_group(&groups[i], g, scratch);
+    }
+    for (size_t j = 0; j < g->n;) {
+        const size_t s = (g->packed_row + j) / AC_STRIP, of_group = s % AC_GROUP_STRIPS;
+        size_t stride;
+        const uint8_t *b = ac_packed_strip(g->packed, s, &stride);
+        const size_t in_group = stride / g->packed->bytes - of_group, left = (g->n - j + AC_STRIP - 1) / AC_STRIP;
+        const size_t strips = in_group < left ? in_group : left;
+        const way type = way_of(g->packed, s / AC_GROUP_STRIPS);
+        for (size_t i = 0; i < n_groups; i++) {
+            const size_t h = groups[i].height, wide = strips_at_once[h];
+            size_t u = 0;
+            for (; u + wide <= strips; u += wide)
+                few[type][0][h](g, &groups[i], j + u * AC_STRIP, b + u * g->packed->bytes, stride);
+            for (; u < strips; u++)
+                few[type][1][h](g, &groups[i], j + u * AC_STRIP, b + u * g->packed->bytes, stride);
+        }
+        j += strips * AC_STRIP;
+    }
+    return true;
+}
