@@ -43,9 +43,16 @@ static size_t span(size_t rows, size_t stride, size_t last)
 }
 
 /* A finite scale of either sign, or now and then a denormal or a zero. */
+static bool plain_scales;      /* as files have them: offsets of the size of a few steps (few_int.h, K4) */
+
 static void put_scale(ck *t, uint8_t *p)
 {
     const uint32_t r = ck_u32(t);
+    if (plain_scales) {
+        const uint16_t h0 = (uint16_t)(0x2c00u + (r & 0x87ffu));
+        memcpy(p, &h0, sizeof h0);
+        return;
+    }
     const uint16_t h = (uint16_t)(r % 32 ? 0x2000u + (r & 0x8fffu) : r >> 8 & 0x83ffu);
     memcpy(p, &h, sizeof h);
 }
@@ -135,20 +142,6 @@ static void one_matmul(ck *t, const mm_case *c, size_t n_threads)
     }
 }
 
-/* Scales as files have them: the offset of the size of a few steps, so that no group of rows is marked. */
-static void plain_scales(ck *t, const ac_matmul_args *g)
-{
-    uint8_t *b = (uint8_t *)(uintptr_t)g->b;
-    for (size_t r = 0; r < g->n; r++) {
-        for (size_t i = 0; i < g->k / 32; i++) {
-            const uint32_t x = ck_u32(t);
-            const uint16_t d = (uint16_t)(0x2000u + (x & 0x3ffu)), m = (uint16_t)(0xac00u + (x >> 10 & 0x7ffu));
-            memcpy(b + r * g->b_row_bytes + i * 20, &d, 2);
-            memcpy(b + r * g->b_row_bytes + i * 20 + 2, &m, 2);
-        }
-    }
-}
-
 /* The same from weights laid out ahead; rows from the middle of them on, too. */
 static void one_packed(ck *t, const mm_case *c, size_t n_threads)
 {
@@ -157,7 +150,6 @@ static void one_packed(ck *t, const mm_case *c, size_t n_threads)
     float *want = ck_copy(t, p.c_old, p.c_floats), *got = ck_copy(t, p.c_old, p.c_floats);
     ac_packed *packed = NULL;
     ac_err err = { 0 };
-    if (c->type == AC_Q4_1 && c->m % 2) plain_scales(t, &g);
     g.c = want;
     t->ref.matmul(&g, workspace(), 0);
     if (ac_packed_open(&packed, ck_pool(t, 3), g.b_type, g.b, g.b_row_bytes, g.n, g.k, &err)) {
@@ -354,9 +346,11 @@ static void ck_packed(ck *t)
                 const mm_case c = { .form = AC_MM_NT, .type = types[i], .m = m, .n = shapes[j].n,
                     .k = shapes[j].k - (elems == 1 ? m % 3 : 0), .pad_a = m % 2 * 3, .pad_b = j % 2, .pad_c = j,
                     .accumulate = (m + j) % 3 == 0, .data = data[(m + j) % AC_COUNTOF(data)] };
+                plain_scales = m % 2;
                 if (ck_case(t, "packed_%s_%zux%zux%zu%s_%s", ac_dtype_name(c.type), m, c.n, c.k,
                             c.accumulate ? "_add" : "", ck_data_name(c.data)))
                     one_packed(t, &c, j == 6 ? AC_COUNTOF(thread_counts) : 0);
+                plain_scales = false;
             }
         }
     }
