@@ -25,10 +25,10 @@ const ac_ignored ac_ignored_keys[] = {
     { "method.beta1", { { "method.optimizer", "sgd|adafactor" } } },
     { "method.beta2", { { "method.optimizer", "sgd|adafactor" } } },
     { "method.eps", { { "method.optimizer", "sgd|lion|adafactor" } } },
-    /* An adapter has matrices only, which never take the AdamW that Muon keeps for other tensors. */
-    { "method.beta1", { { "method.optimizer", "muon" } } },
-    { "method.beta2", { { "method.optimizer", "muon" } } },
-    { "method.eps", { { "method.optimizer", "muon" } } },
+    /* A LoRA adapter has matrices only, which never take the AdamW that Muon keeps for other tensors. */
+    { "method.beta1", { { "method.optimizer", "muon" }, { "method.tune", "lora" } } },
+    { "method.beta2", { { "method.optimizer", "muon" }, { "method.tune", "lora" } } },
+    { "method.eps", { { "method.optimizer", "muon" }, { "method.tune", "lora" } } },
     { "method.optimizer_state", { { "method.optimizer", "adafactor" } } },
     { "method.optimizer_state", { { "method.optimizer", "sgd" }, { "method.momentum", "0" } } },
     { "eval.rag_top", { { "eval.docs", "none" } } },
@@ -76,20 +76,28 @@ static const char *word_of(const ac_contract_values *v, const ac_key *k)
     }
 }
 
-/* Some row leaves key without effect at this word of `by` alone. */
-static bool never_counts(const char *key, const char *by, ac_view word)
+/* Whether a row's conditions hold; those on the key `by` are asked of `word` instead of its value (by NULL: none). */
+static bool holds(const ac_contract_values *v, const ac_ignored *row, const char *by, ac_view word)
 {
-    for (size_t i = 0; i < ac_n_ignored_keys; i++) {
-        const ac_ignored *row = &ac_ignored_keys[i];
-        if (!row->when[1].key && !strcmp(row->key, key) && !strcmp(row->when[0].key, by)
-            && ac_choice_in(row->when[0].is, word))
-            return true;
+    for (size_t i = 0; i < AC_COUNTOF(row->when) && row->when[i].key; i++) {
+        const size_t k = ac_key_of_path(row->when[i].key);
+        if (k == ac_n_keys) return false;
+        const bool asked = by && !strcmp(row->when[i].key, by);
+        if (!ac_choice_in(row->when[i].is, asked ? word : ac_view_of(word_of(v, &ac_keys[k])))) return false;
     }
+    return true;
+}
+
+/* Key would have no effect at this word of `by` either. */
+static bool ignored_at(const ac_contract_values *v, const char *key, const char *by, ac_view word)
+{
+    for (size_t i = 0; i < ac_n_ignored_keys; i++)
+        if (!strcmp(ac_ignored_keys[i].key, key) && holds(v, &ac_ignored_keys[i], by, word)) return true;
     return false;
 }
 
 /* Choices of k at which key counts, as "a, b or c". */
-static void others_of(ac_str *out, const ac_key *k, const char *key, const ac_ignored_when *w)
+static void others_of(ac_str *out, const ac_contract_values *v, const ac_key *k, const char *key, const char *by)
 {
     const ac_view list = ac_view_of(k->choices ? k->choices : "true|false");
     size_t left = 0;
@@ -98,7 +106,7 @@ static void others_of(ac_str *out, const ac_key *k, const char *key, const ac_ig
             to = ac_view_find(list, AC_VIEW("|"), from);
             if (to == SIZE_MAX) to = list.len;
             const ac_view word = ac_view_slice(list, from, to);
-            if (ac_choice_in(w->is, word) || never_counts(key, w->key, word)) continue;
+            if (ignored_at(v, key, by, word)) continue;
             if (pass == 0) {
                 left++;
                 continue;
@@ -116,25 +124,20 @@ void ac_ignored_cause(ac_str *out, const ac_ignored_when *w, const char *is)
     else ac_str_appendf(out, "with %s: %s", w->key, is);
 }
 
-static void way_out(ac_str *out, const char *key, const ac_ignored_when *w, const ac_key *k)
+/* ", or ..." where changing this condition alone makes key count. */
+static void way_out(ac_str *out, const ac_contract_values *v, const char *key, const ac_ignored_when *w,
+                    const ac_key *k)
 {
     if (k->type == AC_KEY_ENUM || k->type == AC_KEY_BOOL) {
-        ac_str_appendf(out, "choose %s: ", w->key);
-        others_of(out, k, key, w);
+        ac_str words = { 0 };
+        others_of(&words, v, k, key, w->key);
+        if (words.len) ac_str_appendf(out, ", or choose %s: %s", w->key, ac_str_c(&words));
+        ac_str_release(&words);
     } else if (!strcmp(w->is, "set")) {
-        ac_str_appendf(out, "remove %s", w->key);
+        ac_str_appendf(out, ", or remove %s", w->key);
     } else {
-        ac_str_appendf(out, "give %s%s", w->key, k->type == AC_KEY_STR ? "" : " a value over 0");
+        ac_str_appendf(out, ", or give %s%s", w->key, k->type == AC_KEY_STR ? "" : " a value over 0");
     }
-}
-
-static bool holds(const ac_contract_values *v, const ac_ignored *row)
-{
-    for (size_t i = 0; i < AC_COUNTOF(row->when) && row->when[i].key; i++) {
-        const size_t k = ac_key_of_path(row->when[i].key);
-        if (k == ac_n_keys || !ac_choice_in(row->when[i].is, ac_view_of(word_of(v, &ac_keys[k])))) return false;
-    }
-    return true;
 }
 
 /* "KEY has no effect with A: x (line 3) and B: y (the default); remove it, choose A: z, or choose B: w" */
@@ -154,17 +157,15 @@ static void say(ac_str *out, const ac_contract *c, ac_view text, const ac_json *
         }
     }
     ac_str_append_c(out, "; remove it");
-    for (size_t i = 0; i < AC_COUNTOF(row->when) && row->when[i].key; i++) {
-        ac_str_append_c(out, ", or ");
-        way_out(out, row->key, &row->when[i], &ac_keys[ac_key_of_path(row->when[i].key)]);
-    }
+    for (size_t i = 0; i < AC_COUNTOF(row->when) && row->when[i].key; i++)
+        way_out(out, &c->v, row->key, &row->when[i], &ac_keys[ac_key_of_path(row->when[i].key)]);
 }
 
 ac_status ac_contract_check_ignored(const ac_contract *c, ac_view text, const ac_json *const *given, ac_err *err)
 {
     for (size_t i = 0; i < ac_n_ignored_keys; i++) {
         const size_t k = ac_key_of_path(ac_ignored_keys[i].key);
-        if (k == ac_n_keys || !given[k] || !holds(&c->v, &ac_ignored_keys[i])) continue;
+        if (k == ac_n_keys || !given[k] || !holds(&c->v, &ac_ignored_keys[i], NULL, (ac_view){ NULL, 0 })) continue;
         ac_str s = { 0 };
         size_t line, column;
         ac_json_place(text, given[k]->offset, &line, &column);

@@ -2,7 +2,7 @@
 """Ten steps of each optimizer from given parameters and gradients, in binary64: torch.optim's AdamW, SGD, Adafactor and
 Muon (its Newton-Schulz in binary64 instead of bfloat16, by editing that one word of its source), and Lion in numpy
 after the paper's Algorithm 2. Weight decay is decoupled everywhere: torch's SGD has none of that kind, so the
-parameters are multiplied by 1 - lr * wd in front of its step.
+parameters are multiplied by 1 - lr * wd in front of its step. Vectors do not decay: they are a group of their own.
 usage: gen_optim.py > optim.json          needs torch >= 2.9"""
 import inspect
 import json
@@ -58,22 +58,28 @@ def with_torch(make, before=None):
 
 
 def decay(p, lr):
-    p.mul_(1 - lr * WD)
+    if p.dim() > 1:
+        p.mul_(1 - lr * WD)
+
+
+def groups(ps):
+    return [{"params": [p for p in ps if p.dim() > 1], "weight_decay": WD},
+            {"params": [p for p in ps if p.dim() < 2], "weight_decay": 0.0}]
 
 
 def make_muon(ps):
     mats = [p for p, (k, _, _) in zip(ps, SHAPES) if k == "matrix"]
     rest = [p for p, (k, _, _) in zip(ps, SHAPES) if k != "matrix"]
     return [torch.optim.Muon(mats, lr=LR, weight_decay=WD, momentum=MU, nesterov=True, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(rest, lr=LR, betas=(B1, B2), eps=EPS, weight_decay=WD)]
+            torch.optim.AdamW(groups(rest), lr=LR, betas=(B1, B2), eps=EPS)]
 
 
 def lion():
     ps, ms = [s.copy() for s in start], [np.zeros_like(s) for s in start]
     for step in range(STEPS):
-        for p, m, g in zip(ps, ms, grads[step]):
+        for p, m, g, (kind, _, _) in zip(ps, ms, grads[step], SHAPES):
             c = B1 * m + (1 - B1) * g
-            p -= lr_at(step) * (np.sign(c) + WD * p)
+            p -= lr_at(step) * (np.sign(c) + (WD if kind != "vector" else 0) * p)
             m[:] = LION_B2 * m + (1 - LION_B2) * g
     return flat(ps)
 
@@ -83,11 +89,11 @@ out = {
     "momentum": MU, "beta1": B1, "beta2": B2, "lion_beta2": LION_B2, "eps": EPS,
     "tensors": [{"kind": k, "rows": r, "cols": c} for k, r, c in SHAPES],
     "start": flat(start), "grads": [flat(g) for g in grads],
-    "adamw": with_torch(lambda ps: [torch.optim.AdamW(ps, lr=LR, betas=(B1, B2), eps=EPS, weight_decay=WD)]),
+    "adamw": with_torch(lambda ps: [torch.optim.AdamW(groups(ps), lr=LR, betas=(B1, B2), eps=EPS)]),
     "sgd": with_torch(lambda ps: [torch.optim.SGD(ps, lr=LR, momentum=MU)], decay),
-    "sgd_plain": with_torch(lambda ps: [torch.optim.SGD(ps, lr=LR, weight_decay=WD)]),
+    "sgd_plain": with_torch(lambda ps: [torch.optim.SGD(groups(ps), lr=LR)]),
     "lion": lion(),
-    "adafactor": with_torch(lambda ps: [torch.optim.Adafactor(ps, lr=LR, eps=(2.0 ** -23, 1e-3), weight_decay=WD)]),
+    "adafactor": with_torch(lambda ps: [torch.optim.Adafactor(groups(ps), lr=LR, eps=(2.0 ** -23, 1e-3))]),
     "muon": with_torch(make_muon),
 }
 print(json.dumps(out))

@@ -166,7 +166,9 @@ static void keys_without_effect_are_refused(void **state)
     refused(NEEDED "method:\n  optimizer: sgd\n  beta2: 0.99\n", "9:",
             "with method.optimizer: sgd (line 8); remove it, or choose method.optimizer: adamw or lion");
     refused(NEEDED "method:\n  eps: 1e-8\n  optimizer: lion\n", "8:", "with method.optimizer: lion (line 9)");
-    refused(NEEDED "method:\n  optimizer: muon\n  beta1: 0.9\n", "9:", "with method.optimizer: muon (line 8)");
+    refused(NEEDED "method:\n  optimizer: muon\n  beta1: 0.9\n", "9:",
+            "with method.optimizer: muon (line 8) and with method.tune: lora (the default); remove it, or choose "
+            "method.optimizer: adamw or lion, or choose method.tune: full");
     refused(NEEDED "method:\n  optimizer: adafactor\n  optimizer_state: bf16\n", "9:", "optimizer: adafactor (line 8)");
     refused(NEEDED "method:\n  optimizer: sgd\n  momentum: 0\n  optimizer_state: int8\n", "10:",
             "method.optimizer_state has no effect with method.optimizer: sgd (line 8) and with method.momentum: 0 (line 9); "
