@@ -29,6 +29,7 @@ typedef struct {
     ac_arena arena;                      /* what was said */
     ac_message turn[TURNS_MAX];
     size_t n;
+    ac_gen_cache cache;                  /* of what was said */
     uint64_t answers;                    /* keys the sampling */
     bool prompted;                       /* a person types */
 } talk;
@@ -85,6 +86,7 @@ static ac_status reply(ac_cli *cli, talk *t, ac_err *err)
     ac_str text = { 0 };
     o.stop = ac_chat_stop_ids(t->l.chat, &o.n_stop);
     ac_sampling_apply(&o, &a.s);
+    o.cache = &t->cache;
     ac_status st = ac_chat_render(t->l.chat, t->turn, t->n, true, &r, err);
     const size_t context = ac_model_get_config(t->l.model)->context;
     if (!st && r.ids.n >= context)
@@ -141,6 +143,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     if (!st && t.prompted) ac_cli_note(cli, "/reset begins anew, /quit ends");
     if (!st) st = converse(cli, &t, err);
     ac_arena_release(&t.arena);
+    ac_gen_cache_close(&t.cache);
     ac_loaded_release(&t.l);
     return st;
 }

@@ -95,6 +95,49 @@ static size_t slot_tokens(const gen *g)
     return most;
 }
 
+/* ---- kept between runs --------------------------------------------------------------------------------- */
+
+void ac_gen_cache_close(ac_gen_cache *c)
+{
+    ac_kv_close(&c->kv);
+    ac_ids_release(&c->ids);
+    *c = (ac_gen_cache){ 0 };
+}
+
+/* Takes the kept cache when it has room for `tokens`, else opens one with room for the turns to come. */
+static ac_status take_cache(gen *g, size_t tokens, ac_err *err)
+{
+    ac_gen_cache *c = g->o->cache;
+    if (c->kv && tokens <= ac_kv_room(c->kv)) return AC_OK;
+    ac_gen_cache_close(c);
+    const size_t roomy = tokens < g->context / 2 ? 2 * tokens : g->context;
+    return ac_kv_open(&c->kv, g->m, 1, roomy, err);
+}
+
+/* How much of the prompt is there already; its last token is always fed, since it gives the logits. */
+static size_t reuse(const gen *g, const ac_gen_request *r)
+{
+    ac_gen_cache *c = g->o->cache;
+    size_t n = 0;
+    while (n < c->ids.n && n + 1 < r->n_prompt && c->ids.id[n] == r->prompt[n]) n++;
+    ac_kv_truncate(c->kv, 0, n);
+    c->reused = n;
+    return n;
+}
+
+/* Notes what the cache holds after a run; nothing after a failed one. */
+static ac_status keep(const gen *g, ac_status st, ac_err *err)
+{
+    ac_gen_cache *c = g->o->cache;
+    const ac_gen_request *r = &g->req[0];
+    const size_t n = st || !c->kv ? 0 : ac_kv_len(c->kv, 0);
+    ac_ids_reset(&c->ids);
+    for (size_t i = 0; !st && i < n; i++)
+        st = ac_ids_push(&c->ids, i < r->n_prompt ? r->prompt[i] : g->answers[0].ids.id[i - r->n_prompt], err);
+    if (st) ac_gen_cache_close(c);
+    return st;
+}
+
 static ac_status open_run(gen *g, ac_err *err)
 {
     const ac_model_config *c = ac_model_get_config(g->m);
@@ -102,6 +145,8 @@ static ac_status open_run(gen *g, ac_err *err)
     g->context = c->context;
     ac_status st = check_opts(g->o, err);
     if (!st) st = check_requests(g, err);
+    if (!st && g->o->cache && g->n_req != 1)
+        st = ac_fail(err, AC_EARG, "a kept cache serves one request at a time, found %zu", g->n_req);
     if (st) return st;
     const size_t tokens = slot_tokens(g);
     g->n_slots = g->o->max_batch ? g->o->max_batch : AUTO_BATCH;
@@ -125,12 +170,16 @@ static ac_status open_run(gen *g, ac_err *err)
     }
     for (size_t s = 0; s < g->n_slots; s++) g->slots[s].request = NO_REQUEST;
     st = ac_sampler_open(&g->sampler, g->vocab, g->o, err);
-    return st ? st : ac_kv_open(&g->kv, g->m, g->n_slots, tokens, err);
+    if (st) return st;
+    if (!g->o->cache) return ac_kv_open(&g->kv, g->m, g->n_slots, tokens, err);
+    st = take_cache(g, tokens, err);
+    g->kv = g->o->cache->kv;
+    return st;
 }
 
 static void close_run(gen *g)
 {
-    ac_kv_close(&g->kv);
+    if (!g->o->cache) ac_kv_close(&g->kv);
     ac_sampler_close(&g->sampler);
     ac_free(g->logits);
     ac_free(g->feeds);
@@ -142,7 +191,7 @@ static void finish(gen *g, slot *s, ac_gen_end end)
     ac_gen_answer *a = &g->answers[s->request];
     a->end = end;
     g->total -= room(g, s->request) - a->ids.n;
-    ac_kv_truncate(g->kv, (size_t)(s - g->slots), 0);
+    if (!g->o->cache) ac_kv_truncate(g->kv, (size_t)(s - g->slots), 0);
     s->request = NO_REQUEST;
     g->n_open--;
 }
@@ -158,7 +207,7 @@ static void refill(gen *g)
                 g->answers[r].end = g->o->max_tokens == 0 ? AC_GEN_LENGTH : AC_GEN_CONTEXT;
                 continue;
             }
-            *s = (slot){ .request = r };
+            *s = (slot){ .request = r, .fed = g->o->cache ? reuse(g, &g->req[r]) : 0 };
             g->n_open++;
         }
     }
@@ -251,6 +300,7 @@ ac_status ac_generate(ac_model *m, const ac_adapter *ad, const ac_gen_request *r
         st = turn(&g, err);
     }
     close_run(&g);
+    if (opts->cache && n == 1) st = keep(&g, st, err);
     for (size_t i = 0; st && i < n; i++) {
         ac_ids_release(&answers[i].ids);
         answers[i] = (ac_gen_answer){ 0 };

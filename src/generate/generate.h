@@ -14,6 +14,16 @@
 #include "model/model.h"
 #include "tokenizer/tokenizer.h"
 
+/* What a conversation leaves for its next turn: keys and values of all that was said. A prompt that begins as the
+ * kept tokens do is fed from where it differs; by B8 the answer is the same as without. {0} is empty. Holds for one
+ * model and adapter; serves runs of one request. */
+typedef struct {
+    ac_kv *kv;
+    ac_ids ids;                  /* those in kv */
+    size_t reused;               /* of the last prompt */
+} ac_gen_cache;
+void ac_gen_cache_close(ac_gen_cache *c);
+
 typedef struct {
     size_t max_tokens;
     double temperature;          /* 0: greedy */
@@ -24,6 +34,7 @@ typedef struct {
     size_t n_stop;
     bool ignore_stop;
     size_t max_batch;            /* sequences at once; 0: chosen */
+    ac_gen_cache *cache;         /* NULL: none */
 } ac_gen_opts;
 
 typedef struct {

@@ -45,7 +45,32 @@ AC_INLINE const uint8_t *ac_packed_strip(const ac_packed *p, size_t s, size_t *b
     return p->data + group * AC_GROUP_STRIPS * p->blocks * p->bytes + s % AC_GROUP_STRIPS * p->bytes;
 }
 
-/* The tiers' products from packed weights: up to a few rows of A; false when it is none of their cases. */
+/* The ways to make weights: the stored types, and Q4_1 where K4's marks forbid the short one. */
+typedef enum {
+    AC_WAY_F32, AC_WAY_F16, AC_WAY_BF16, AC_WAY_Q8_0, AC_WAY_Q4_0, AC_WAY_Q4_1, AC_WAY_Q4_1_PLAIN, AC_WAYS
+} ac_way;
+
+/* Rows row .. row + rows - 1 of A and C. a: where those of A lie, with the height's number of them readable. */
+typedef struct {
+    const float *a;
+    size_t lda, row, rows, height;       /* the height by its index */
+} ac_few_rows;
+
+/* These rows times some strips from b on, columns from j on. */
+typedef void ac_few_fn(const ac_matmul_args *g, const ac_few_rows *of, size_t j, const uint8_t *b, size_t stride);
+
+/* What a tier has: a function for each way and height (rows at once, ascending), over `strips` strips at once
+ * and over one. */
+enum { AC_FEW_HEIGHTS_MAX = 8 };
+typedef struct {
+    size_t most_rows, n_heights;
+    size_t height[AC_FEW_HEIGHTS_MAX], strips[AC_FEW_HEIGHTS_MAX];
+    ac_few_fn *fn[AC_WAYS][2][AC_FEW_HEIGHTS_MAX];
+} ac_few_isa;
+
+/* matmul_few.c: the product on one thread, when it has few enough rows; false and nothing done otherwise. */
+bool ac_few_product(const ac_few_isa *isa, const ac_matmul_args *g, float *scratch, size_t scratch_floats);
+
 bool ac_few_packed_avx2(const ac_matmul_args *g, float *scratch, size_t scratch_floats);
 bool ac_few_packed_avx512(const ac_matmul_args *g, float *scratch, size_t scratch_floats);
 

@@ -89,6 +89,11 @@ size_t ac_kv_len(const ac_kv *kv, size_t slot)
     return slot < kv->n_slots ? kv->len[slot] : 0;
 }
 
+size_t ac_kv_room(const ac_kv *kv)
+{
+    return kv->max_tokens;
+}
+
 void ac_kv_truncate(ac_kv *kv, size_t slot, size_t len)
 {
     if (slot < kv->n_slots && len < kv->len[slot]) kv->len[slot] = len;

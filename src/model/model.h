@@ -102,6 +102,7 @@ size_t    ac_model_decode_bytes(const ac_model *m);
 ac_status ac_kv_open(ac_kv **out, const ac_model *m, size_t n_slots, size_t max_tokens, ac_err *err);
 void      ac_kv_close(ac_kv **kv);
 size_t    ac_kv_len(const ac_kv *kv, size_t slot);
+size_t    ac_kv_room(const ac_kv *kv);           /* of a slot, in tokens */
 void      ac_kv_truncate(ac_kv *kv, size_t slot, size_t len);   /* 0: empties the slot */
 
 typedef struct {

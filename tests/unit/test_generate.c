@@ -93,6 +93,52 @@ static void greedy_is_the_largest_logit(void **state)
     ac_free(logits);
 }
 
+/* Turns of a conversation over a kept cache say what they say without one, while most of each prompt is reused. */
+static void a_kept_cache_changes_nothing(void **state)
+{
+    (void)state;
+    static const ac_gen_opts modes[] = {
+        { .max_tokens = 9, .ignore_stop = true },
+        { .max_tokens = 9, .ignore_stop = true, .temperature = 1.1, .top_p = 1, .seed = 5 },
+    };
+    for (size_t m = 0; m < AC_COUNTOF(modes); m++) {
+        ac_gen_cache cache = { 0 };
+        int32_t ids[CONTEXT] = { 7, 9, 11 };
+        size_t n = 3;
+        for (size_t turn = 0; turn < 8; turn++) {
+            ac_err err = { 0 };
+            ac_gen_opts o = modes[m];
+            const ac_gen_request r = { .prompt = ids, .n_prompt = n, .number = turn };
+            ac_gen_answer want = { 0 }, got = { 0 };
+            if (ac_generate(t1.model, NULL, &r, 1, &o, &want, NULL, NULL, NULL, &err)) fail_msg("%s", err.text);
+            o.cache = &cache;
+            if (ac_generate(t1.model, NULL, &r, 1, &o, &got, NULL, NULL, NULL, &err)) fail_msg("%s", err.text);
+            same_answers(&got, &want, 1);
+            /* Turn 3 asks the same again, turn 5 begins anew; the cache is opened larger in turn 1 and later. */
+            if (turn == 4) assert_int_equal(cache.reused, n - 1);
+            if (turn == 6) assert_int_equal(cache.reused, 1);
+            assert_true(turn == 0 || cache.reused < n);
+            if (turn != 3) {
+                for (size_t i = 0; i < want.ids.n; i++) ids[n++] = want.ids.id[i];
+                ids[n++] = (int32_t)(5 + turn);
+            }
+            if (turn == 5) {
+                n = 2;
+                ids[1] = 50;
+            }
+            drop(&want, 1);
+            drop(&got, 1);
+        }
+        assert_true(cache.reused > 2);
+        ac_err err = { 0 };
+        ac_gen_opts o = modes[m];
+        o.cache = &cache;
+        ac_gen_answer two[2] = { 0 };
+        assert_int_equal(ac_generate(t1.model, NULL, req, 2, &o, two, NULL, NULL, NULL, &err), AC_EARG);
+        ac_gen_cache_close(&cache);
+    }
+}
+
 /* G1 */
 static void batches_change_nothing(void **state)
 {
@@ -326,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greedy_is_the_largest_logit),
+        cmocka_unit_test(a_kept_cache_changes_nothing),
         cmocka_unit_test(batches_change_nothing),
         cmocka_unit_test(stops),
         cmocka_unit_test(a_listener_can_stop_a_sequence),

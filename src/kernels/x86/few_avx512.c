@@ -7,10 +7,7 @@
 #include <immintrin.h>
 #include "kernels/few_int.h"
 
-enum { TALL = 16, MOST_ROWS = 32, MOST_GROUPS = 2, AHEAD = 1536 };
-
-/* The ways to make weights: the stored types, and Q4_1 where K4's marks forbid the short one. */
-typedef enum { WAY_F32, WAY_F16, WAY_BF16, WAY_Q8_0, WAY_Q4_0, WAY_Q4_1, WAY_Q4_1_PLAIN, WAYS } way;
+enum { TALL = 16, AHEAD = 1536 };
 
 /* Rows of A by thirds: the strides 0, 1 and 2 fit in an address. */
 typedef struct {
@@ -133,13 +130,13 @@ AC_INLINE chains block_q8_0(chains c, const rows_of_a *a, const uint8_t *b, size
 
 /* kc elements of a type without scales. */
 AC_INLINE chains run_plain(chains c, const rows_of_a *a, const uint8_t *b, size_t stride, size_t kc, size_t wide,
-                           size_t h, way type)
+                           size_t h, ac_way type)
 {
     const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
-    const size_t bytes = type == WAY_F16 ? 32 : 64;
+    const size_t bytes = type == AC_WAY_F16 ? 32 : 64;
     __m512 w[4];
     size_t k = 0;
-    if (type == WAY_BF16) {
+    if (type == AC_WAY_BF16) {
         for (; k + 2 <= kc; k += 2, b += stride) {
             EACH_STRIP(_mm_prefetch((const char *)(b + AHEAD + u * bytes), _MM_HINT_T0))
             EACH_STRIP(w[u] = _mm512_castsi512_ps(_mm512_slli_epi32(bits_at(b + u * bytes), 16)))
@@ -155,7 +152,7 @@ AC_INLINE chains run_plain(chains c, const rows_of_a *a, const uint8_t *b, size_
     }
     for (; k < kc; k++, b += stride) {
         EACH_STRIP(_mm_prefetch((const char *)(b + AHEAD + u * bytes), _MM_HINT_T0))
-        EACH_STRIP(w[u] = type == WAY_F16 ? f16_at(b + u * bytes) : _mm512_castsi512_ps(bits_at(b + u * bytes)))
+        EACH_STRIP(w[u] = type == AC_WAY_F16 ? f16_at(b + u * bytes) : _mm512_castsi512_ps(bits_at(b + u * bytes)))
         MULTIPLY(k)
     }
     return c;
@@ -163,27 +160,21 @@ AC_INLINE chains run_plain(chains c, const rows_of_a *a, const uint8_t *b, size_
 
 /* One block of AC_K_BLOCK (or what is left of k) from b on. */
 AC_INLINE chains run_block(chains c, rows_of_a *a, const uint8_t *b, size_t stride, size_t kc, size_t wide,
-                           size_t h, way type)
+                           size_t h, ac_way type)
 {
-    if (type <= WAY_BF16) return run_plain(c, a, b, stride, kc, wide, h, type);
-    const size_t bytes = type == WAY_Q8_0 ? 544 : type == WAY_Q4_0 ? 288 : 320;
+    if (type <= AC_WAY_BF16) return run_plain(c, a, b, stride, kc, wide, h, type);
+    const size_t bytes = type == AC_WAY_Q8_0 ? 544 : type == AC_WAY_Q4_0 ? 288 : 320;
     for (size_t k = 0; k < kc; k += 32, b += stride) {
         for (size_t at = 0; at < wide * bytes; at += 64)
             _mm_prefetch((const char *)(b + AHEAD + at), _MM_HINT_T0);
-        c = type == WAY_Q8_0 ? block_q8_0(c, a, b, wide, h)
-          : type == WAY_Q4_1 ? block_q4_1(c, a, b, wide, h)
-                             : block_q4(c, a, b, wide, h, type == WAY_Q4_1_PLAIN);
+        c = type == AC_WAY_Q8_0 ? block_q8_0(c, a, b, wide, h)
+          : type == AC_WAY_Q4_1 ? block_q4_1(c, a, b, wide, h)
+                             : block_q4(c, a, b, wide, h, type == AC_WAY_Q4_1_PLAIN);
         for (size_t i = 0; 3 * i < h; i++)
             a->third[i] += 32;
     }
     return c;
 }
-
-/* Rows row .. row + rows - 1 of A and C; a: where they lie, with h of them readable. */
-typedef struct {
-    const float *a;
-    size_t lda, row, rows, height;
-} group;
 
 static __mmask16 tail_mask(size_t n)
 {
@@ -199,11 +190,11 @@ AC_INLINE void put(const ac_matmul_args *g, size_t row, size_t j, __m512 s)
 }
 
 /* A group of rows by `wide` strips from b on, columns from j; type, wide and h are constants here. */
-AC_INLINE void few_strips(const ac_matmul_args *g, const group *of, size_t j, const uint8_t *b, size_t stride,
-                          way type, size_t wide, size_t h)
+AC_INLINE void few_strips(const ac_matmul_args *g, const ac_few_rows *of, size_t j, const uint8_t *b, size_t stride,
+                          ac_way type, size_t wide, size_t h)
 {
-    const size_t per_block = type == WAY_F32 || type == WAY_F16 ? AC_K_BLOCK
-                           : type == WAY_BF16 ? AC_K_BLOCK / 2 : AC_K_BLOCK / 32;
+    const size_t per_block = type == AC_WAY_F32 || type == AC_WAY_F16 ? AC_K_BLOCK
+                           : type == AC_WAY_BF16 ? AC_K_BLOCK / 2 : AC_K_BLOCK / 32;
     chains sum, c;
     for (size_t k0 = 0; k0 < g->k; k0 += AC_K_BLOCK, b += per_block * stride) {
         const size_t kc = g->k - k0 < AC_K_BLOCK ? g->k - k0 : AC_K_BLOCK;
@@ -223,12 +214,11 @@ AC_INLINE void few_strips(const ac_matmul_args *g, const group *of, size_t j, co
             put(g, of->row + r, j + 16 * u, sum.v[u][r]);
 }
 
-typedef void few_fn(const ac_matmul_args *g, const group *of, size_t j, const uint8_t *b, size_t stride);
 #define DEFINE_FEW(type, wide, h)                                                                 \
-    static void few_##type##_##wide##_##h(const ac_matmul_args *g, const group *of, size_t j,     \
+    static void few_##type##_##wide##_##h(const ac_matmul_args *g, const ac_few_rows *of, size_t j,     \
                                           const uint8_t *b, size_t stride)                        \
     {                                                                                             \
-        few_strips(g, of, j, b, stride, WAY_##type, wide, h);                                     \
+        few_strips(g, of, j, b, stride, AC_WAY_##type, wide, h);                                     \
     }
 #define DEFINE_HEIGHTS(type)                                                                      \
     DEFINE_FEW(type, 4, 1)                                                                        \
@@ -251,77 +241,19 @@ DEFINE_HEIGHTS(Q4_0)
 DEFINE_HEIGHTS(Q4_1)
 DEFINE_HEIGHTS(Q4_1_PLAIN)
 
-enum { HEIGHTS = 7 };
-static const size_t heights[HEIGHTS] = { 1, 2, 4, 6, 8, 12, 16 };
-static const size_t strips_at_once[HEIGHTS] = { 4, 4, 2, 2, 2, 1, 1 };
 /* Over as many strips as that height takes at once; over one, for what a group has left. */
 #define EACH_HEIGHT(type)                                                                         \
     { { few_##type##_4_1, few_##type##_4_2, few_##type##_2_4, few_##type##_2_6, few_##type##_2_8, \
         few_##type##_1_12, few_##type##_1_16 },                                                   \
       { few_##type##_1_1, few_##type##_1_2, few_##type##_1_4, few_##type##_1_6, few_##type##_1_8, \
         few_##type##_1_12, few_##type##_1_16 } }
-static few_fn *const few[WAYS][2][HEIGHTS] = {
-    EACH_HEIGHT(F32), EACH_HEIGHT(F16), EACH_HEIGHT(BF16), EACH_HEIGHT(Q8_0), EACH_HEIGHT(Q4_0),
-    EACH_HEIGHT(Q4_1), EACH_HEIGHT(Q4_1_PLAIN),
+static const ac_few_isa isa = {
+    .most_rows = 32, .n_heights = 7, .height = { 1, 2, 4, 6, 8, 12, 16 }, .strips = { 4, 4, 2, 2, 2, 1, 1 },
+    .fn = { EACH_HEIGHT(F32), EACH_HEIGHT(F16), EACH_HEIGHT(BF16), EACH_HEIGHT(Q8_0), EACH_HEIGHT(Q4_0),
+            EACH_HEIGHT(Q4_1), EACH_HEIGHT(Q4_1_PLAIN) },
 };
-
-/* Sets a group's height; copies its rows when they are fewer. Returns the floats that it took. */
-static size_t set_group(group *of, const ac_matmul_args *g, float *scratch)
-{
-    of->height = 0;
-    while (heights[of->height] < of->rows)
-        of->height++;
-    of->a = g->a + of->row * g->lda;
-    of->lda = g->lda;
-    const size_t h = heights[of->height];
-    if (h == of->rows) return 0;
-    for (size_t r = 0; r < of->rows; r++)
-        memcpy(scratch + r * g->k, of->a + r * g->lda, g->k * sizeof(float));
-    memset(scratch + of->rows * g->k, 0, (h - of->rows) * g->k * sizeof(float));
-    of->a = scratch;
-    of->lda = g->k;
-    return h * g->k;
-}
-
-static way way_of(const ac_packed *p, size_t group_no)
-{
-    switch (p->type) {
-    case AC_F32:  return WAY_F32;
-    case AC_F16:  return WAY_F16;
-    case AC_BF16: return WAY_BF16;
-    case AC_Q8_0: return WAY_Q8_0;
-    case AC_Q4_0: return WAY_Q4_0;
-    default:      return p->inexact[group_no] ? WAY_Q4_1_PLAIN : WAY_Q4_1;
-    }
-}
 
 bool ac_few_packed_avx512(const ac_matmul_args *g, float *scratch, size_t scratch_floats)
 {
-    if (g->form != AC_MM_NT || g->m > MOST_ROWS || g->k > scratch_floats / MOST_ROWS) return false;
-    const size_t n_groups = (g->m + TALL - 1) / TALL;
-    group groups[MOST_GROUPS];
-    for (size_t i = 0, row = 0; i < n_groups; i++) {
-        groups[i].row = row;
-        groups[i].rows = (g->m - row + n_groups - i - 1) / (n_groups - i);
-        row += groups[i].rows;
-        scratch += set_group(&groups[i], g, scratch);
-    }
-    for (size_t j = 0; j < g->n;) {
-        const size_t s = (g->packed_row + j) / AC_STRIP, of_group = s % AC_GROUP_STRIPS;
-        size_t stride;
-        const uint8_t *b = ac_packed_strip(g->packed, s, &stride);
-        const size_t in_group = stride / g->packed->bytes - of_group, left = (g->n - j + AC_STRIP - 1) / AC_STRIP;
-        const size_t strips = in_group < left ? in_group : left;
-        const way type = way_of(g->packed, s / AC_GROUP_STRIPS);
-        for (size_t i = 0; i < n_groups; i++) {
-            const size_t h = groups[i].height, wide = strips_at_once[h];
-            size_t u = 0;
-            for (; u + wide <= strips; u += wide)
-                few[type][0][h](g, &groups[i], j + u * AC_STRIP, b + u * g->packed->bytes, stride);
-            for (; u < strips; u++)
-                few[type][1][h](g, &groups[i], j + u * AC_STRIP, b + u * g->packed->bytes, stride);
-        }
-        j += strips * AC_STRIP;
-    }
-    return true;
+    return ac_few_product(&isa, g, scratch, scratch_floats);
 }

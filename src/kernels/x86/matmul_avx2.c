@@ -2,6 +2,7 @@
  *
  * A tile holds 12 accumulators, two vectors of B and one broadcast element of A: 15 of 16 registers.
  * Each height has its own function, so that rows can be cut evenly. */
+#include "kernels/few_int.h"
 #include "kernels/matmul_int.h"
 #include "kernels/x86/expand_avx2_int.h"
 
@@ -353,7 +354,7 @@ static void fetch(const uint8_t *p, size_t bytes)
 }
 
 static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
-                                put_turned, fetch, NULL, NULL };
+                                put_turned, fetch, NULL, ac_few_packed_avx2 };
 
 static void matmul_avx2(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {
@@ -363,5 +364,6 @@ static void matmul_avx2(const ac_matmul_args *args, ac_mm_workspace *ws, size_t 
 void ac_kernels_fill_mm_avx2(ac_kernels *t)
 {
     t->matmul = matmul_avx2;
+    t->packs = true;
     t->expand_row = ac_expand_row_avx2;
 }
