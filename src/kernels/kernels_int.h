@@ -36,7 +36,8 @@ void     ac_cpu_brand_arm(char out[64]);
  * is its own business. */
 #define AC_MM_WS_B_FLOATS ((size_t)256 * AC_K_BLOCK + 32 * 48 + 64) /* expanded panels of B          */
 #define AC_MM_WS_S_FLOATS ((size_t)512 * 640)                       /* sums that must not stand in C */
-#define AC_MM_WS_FLOATS   (AC_MM_WS_B_FLOATS + AC_MM_WS_S_FLOATS)
+#define AC_MM_WS_A_FLOATS ((size_t)512 * AC_K_BLOCK + 16 * 128)     /* columns of A side by side     */
+#define AC_MM_WS_FLOATS   (AC_MM_WS_B_FLOATS + AC_MM_WS_S_FLOATS + AC_MM_WS_A_FLOATS)
 
 struct ac_mm_workspace {
     size_t threads;

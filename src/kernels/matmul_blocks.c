@@ -18,14 +18,19 @@ enum {
     GROUP_MAX = 256,           /* ... or one block of a K-quantised row                   */
     CHUNK_ROWS = 512,
     SUM_COLS = 640,
-    DIRECT_MAX_ROWS = 48       /* fewer rows do not pay for copying F32 rows of B         */
+    DIRECT_MAX_ROWS = 48,      /* fewer rows do not pay for copying F32 rows of B         */
+    TURN_MIN_COLS = 192,       /* fewer columns do not pay for laying out A of TN, ...    */
+    TURN_MIN_LDA = 512,        /* ... nor rows that lie near enough, ...                  */
+    TURN_MIN_K = 128,          /* ... nor few of them                                     */
+    TURN_STEP = 8,             /* rows of A that stay near while their tiles are written  */
+    TURN_COPY = 16             /* floats moved at once, at least the tallest tile         */
 };
 
 typedef struct {
     const ac_mm_isa *isa;
     const ac_matmul_args *g;
-    float *b_pack, *sums;
-    size_t panel_stride, group;
+    float *b_pack, *sums, *a_pack;         /* a_pack NULL: A is read where it lies */
+    size_t panel_stride, group, a_stride;
     size_t tiles;              /* of all rows */
 } job;
 
@@ -89,6 +94,30 @@ static void fetch_some(const job *w, ahead *a)
         w->isa->fetch(a->at, a->bytes);
 }
 
+/* The chunk's tiles of A in TN, kc rows of as many columns as the tile is tall, one tile after another. A row goes over in
+ * moves of one size; what they write beyond the tile's height is written again by the next row. */
+static void lay_tile(float *dst, const float *src, size_t lda, size_t rows, size_t kc, bool exact)
+{
+    for (size_t k = 0; k < kc; k++, dst += rows, src += lda) {
+        if (exact) memcpy(dst, src, rows * sizeof *dst);
+        else if (rows <= TURN_COPY / 2) memcpy(dst, src, TURN_COPY / 2 * sizeof *dst);
+        else memcpy(dst, src, TURN_COPY * sizeof *dst);
+    }
+}
+
+static void lay_chunk(const job *w, size_t tile0, size_t tile1, size_t k0, size_t kc)
+{
+    const ac_matmul_args *g = w->g;
+    for (size_t k = 0; k < kc; k += TURN_STEP) {
+        const size_t step = min_of(kc - k, TURN_STEP);
+        for (size_t i = tile0; i < tile1; i++) {
+            const size_t row = tile_row(g->m, w->tiles, i), rows = tile_row(g->m, w->tiles, i + 1) - row;
+            lay_tile(w->a_pack + (i - tile0) * w->a_stride + k * rows, a_at(g, row, k0 + k), g->lda, rows, step,
+                     row + TURN_COPY > g->m);
+        }
+    }
+}
+
 /* The outputs of one group of columns for the tiles of a chunk; c is the place of (chunk row, j0). */
 static void multiply_group(const job *w, ac_mm_tile t, size_t tile0, size_t tile1, size_t k0, size_t j0,
                            size_t nc, float *c, ahead *fetch)
@@ -101,7 +130,8 @@ static void multiply_group(const job *w, ac_mm_tile t, size_t tile0, size_t tile
     else expand_group(w, k0, t.kc, j0, nc);
     for (size_t i = tile0; i < tile1; i++) {
         const size_t row = tile_row(g->m, w->tiles, i), rows = tile_row(g->m, w->tiles, i + 1) - row;
-        t.a = a_at(g, row, k0);
+        t.a = w->a_pack ? w->a_pack + (i - tile0) * w->a_stride : a_at(g, row, k0);
+        if (w->a_pack) t.a_k = rows;
         for (size_t j = 0; j < nc; j += nr) {
             t.b = direct ? (const float *)(const void *)b_at(g, k0, j0 + j)
                          : w->b_pack + j / nr * w->panel_stride;
@@ -124,6 +154,7 @@ static void multiply_chunk(const job *w, size_t tile0, size_t tile1, size_t j0, 
     for (size_t k0 = 0; k0 < g->k; k0 += AC_K_BLOCK) {
         t.kc = min_of(g->k - k0, AC_K_BLOCK);
         t.mode = k0 || (g->accumulate && !apart) ? AC_TILE_ADD : AC_TILE_STORE;
+        if (w->a_pack) lay_chunk(w, tile0, tile1, k0, t.kc);
         for (size_t j = 0; j < nc; j += w->group) {
             const size_t width = min_of(nc - j, w->group);
             const size_t calls = (tile1 - tile0) * ((width + w->isa->nr - 1) / w->isa->nr);
@@ -223,6 +254,11 @@ void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace
     if (w.tiles == 1 && (g->b_type != AC_F32 || g->form == AC_MM_NT)) {
         small_rows(&w);
         return;
+    }
+    if (g->form == AC_MM_TN && g->n >= TURN_MIN_COLS && g->lda >= TURN_MIN_LDA && g->k >= TURN_MIN_K &&
+        isa->mr <= TURN_COPY) {
+        w.a_pack = w.sums + AC_MM_WS_S_FLOATS;
+        w.a_stride = isa->mr * AC_K_BLOCK + TURN_COPY;
     }
     const size_t chunk = CHUNK_ROWS / isa->mr, chunks = (w.tiles + chunk - 1) / chunk;
     const size_t col_step = g->accumulate && g->k > AC_K_BLOCK ? SUM_COLS : g->n;

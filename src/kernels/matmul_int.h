@@ -3,7 +3,8 @@
  * T1  A tile owns its outputs: rows x cols of C, each with one chain over the k that it is given.
  * T2  A panel of B is nr columns wide and stands as [k][nr]; columns past the last one hold anything,
  *     because a tile never stores them.
- * T3  A is read where it lies (a_row, a_k: strides). Packing it was measured and did not pay.
+ * T3  A is read where it lies (a_row, a_k: strides); packing rows of k was measured and did not pay. In TN a tile's
+ *     k is a walk over pages, so its chunk of A is laid side by side first, once for all columns.
  * T4  The blocks call a tier with k cut on the blocks of B's type, so panels begin on block borders.
  * None of this can change a bit: every choice here is about where numbers lie and when they are moved. */
 #ifndef AC_KERNELS_MATMUL_INT_H

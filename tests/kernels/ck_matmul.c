@@ -248,6 +248,9 @@ static void ck_matmul_large(ck *t)
         { AC_MM_NN, AC_F32, 60, 700, 530, 0, 0, 0, false, CK_UNIT },
         { AC_MM_TN, AC_F32, 560, 16, 530, 0, 0, 0, true, CK_UNIT },
         { AC_MM_TN, AC_F32, 16, 700, 530, 0, 0, 0, false, CK_UNIT },
+        /* A laid side by side: two chunks; blocks of k, few rows of a wide matrix */
+        { AC_MM_TN, AC_F32, 530, 196, 130, 0, 0, 0, false, CK_UNIT },
+        { AC_MM_TN, AC_F32, 33, 200, 530, 490, 1, 3, true, CK_UNIT },
         { AC_MM_NT, AC_F32, 640, 16, 300, 0, 0, 0, true, CK_UNIT },
         { AC_MM_NT, AC_Q8_0, 1, 1500, 576, 0, 0, 0, false, CK_UNIT },
         { AC_MM_NT, AC_F16, 700, 160, 200, 0, 0, 0, true, CK_UNIT },
