@@ -282,6 +282,8 @@ static inline ac_status ref_write_gguf(ref_model *m, const char *path, bool q8, 
 
 /* ---- binary64 forward ---------------------------------------------------------------------------------------- */
 
+enum { REF_WIDE = 512 };
+
 typedef struct {                  /* LoRA as the reference sees it: parameters in binary64 */
     const ac_adapter *ad;
     const double *params;         /* NULL: no adapter */
@@ -298,7 +300,22 @@ static inline void ref_norm(double *y, const double *x, const float *w, size_t n
     for (size_t i = 0; i < n; i++) y[i] = x[i] * r * (double)w[i];
 }
 
-/* y = W x + b + scale B A dropout(x), for the token in row `row` of its document. */
+/* Length of a row of W + scale B A, with the adapter as it is (held constant where lo->params move). */
+static inline double ref_row_norm(const ref_lora *lo, const ac_lora_module *mod, const float *w, size_t o)
+{
+    double sum = 0;
+    for (size_t i = 0; i < mod->in; i++) {
+        double v = (double)w[o * mod->in + i];
+        for (size_t r = 0; r < lo->ad->spec.rank; r++)
+            v += (double)lo->ad->scale * (double)lo->ad->params[mod->b_at + o * lo->ad->spec.rank + r]
+                 * (double)lo->ad->params[mod->a_at + r * mod->in + i];
+        sum += v * v;
+    }
+    return sqrt(sum);
+}
+
+/* y = W x + b + scale B A dropout(x), for the token in row `row` of its document; with DoRA
+ * y = W x + b + (f - 1) W dropout(x) + f scale B A dropout(x), f = magnitude / row norm. */
 static inline void ref_apply(const ref_model *m, size_t layer, size_t t, double *y, const double *x,
                              const ref_lora *lo, size_t row)
 {
@@ -313,16 +330,23 @@ static inline void ref_apply(const ref_model *m, size_t layer, size_t t, double 
     const ac_lora_module *mod = lo->params ? ac_adapter_find(lo->ad, layer, (ac_target)t) : NULL;
     if (!mod) return;
     const uint32_t threshold = (uint32_t)(lo->pass.dropout * 4294967296.0);
+    const bool dora = lo->ad->dora != NULL;
+    double dropped[REF_WIDE], f[REF_WIDE];
+    if (in > REF_WIDE || out > REF_WIDE) fail_msg("the reference is for tiny models");
+    for (size_t i = 0; i < in; i++) {
+        const uint64_t index = ((uint64_t)(layer * 7 + t) << 44) + ((uint64_t)(lo->unit_row + row) << 20) + i;
+        const bool keep = ac_rng_u32(lo->pass.seed, AC_RNG_DROPOUT, lo->pass.step + (lo->unit_index << 32),
+                                     index) >= threshold;
+        dropped[i] = keep ? x[i] / (1.0 - lo->pass.dropout) : 0.0;
+    }
+    for (size_t o = 0; o < out; o++) f[o] = dora ? lo->params[mod->m_at + o] / ref_row_norm(lo, mod, w, o) : 1.0;
+    for (size_t o = 0; dora && o < out; o++)
+        for (size_t i = 0; i < in; i++) y[o] += (f[o] - 1.0) * (double)w[o * in + i] * dropped[i];
     for (size_t r = 0; r < lo->ad->spec.rank; r++) {
         double h = 0;
-        for (size_t i = 0; i < in; i++) {
-            const uint64_t index = ((uint64_t)(layer * 7 + t) << 44) + ((uint64_t)(lo->unit_row + row) << 20) + i;
-            const bool keep = ac_rng_u32(lo->pass.seed, AC_RNG_DROPOUT, lo->pass.step + (lo->unit_index << 32),
-                                         index) >= threshold;
-            if (keep) h += lo->params[mod->a_at + r * in + i] * x[i] / (1.0 - lo->pass.dropout);
-        }
+        for (size_t i = 0; i < in; i++) h += lo->params[mod->a_at + r * in + i] * dropped[i];
         for (size_t o = 0; o < out; o++)
-            y[o] += (double)lo->ad->scale * lo->params[mod->b_at + o * lo->ad->spec.rank + r] * h;
+            y[o] += f[o] * (double)lo->ad->scale * lo->params[mod->b_at + o * lo->ad->spec.rank + r] * h;
     }
 }
 
@@ -483,6 +507,9 @@ static inline void ref_fill_adapter(ac_adapter *a, uint64_t seed)
 {
     for (size_t i = 0; i < a->n_params; i++)
         a->params[i] = 0.4f * (2.0f * ac_rng_unit(seed, AC_RNG_TEST, 77, i) - 1.0f);
+    for (size_t i = 0; a->dora && i < a->n_modules; i++)         /* magnitudes near a row's length, some negative */
+        for (size_t o = 0; o < a->module[i].out; o++) a->params[a->module[i].m_at + o] += o % 5 ? 0.7f : -0.6f;
+    ac_adapter_changed(a);
 }
 
 /* ---- one opened model ------------------------------------------------------------------------------------------ */

@@ -77,7 +77,19 @@ typedef struct {               /* y = x W^T + scale * (x' A^T) B^T, x' = dropout
     ac_ref h;                  /* rows x rank: (x' A^T) * scale; linear writes it, linear_grad reads it */
     ac_drop drop;
     uint64_t module;           /* keys the dropout */
+    /* DoRA, where given: y = f * (W x + scale * (x' A^T) B^T) + bias, f = magnitude / norm, of each output; with
+     * dropout f multiplies x' and W x - W x' is added. out0: rows x out, the product with f, which linear writes
+     * (it may be y when there is no dropout; none without gradients) and linear_grad reads. */
+    ac_ref magnitude, norm, out0;
 } ac_lora;
+
+/* norm[j] = length of row j of W + scale * B A (rank 0: of W alone), 1 where that is 0. */
+typedef struct {
+    ac_ref norm, a, b;
+    const ac_matrix *w;
+    size_t rank;
+    float scale;
+} ac_dora_norm_args;
 
 /* ---- operations ---------------------------------------------------------------------------------- */
 
@@ -120,7 +132,8 @@ typedef struct {
     size_t rows;
     const ac_matrix *w;
     const ac_lora *lora;       /* NULL: none */
-    ac_ref da, db;             /* read and added to; given with lora */
+    ac_ref da, db, dm;         /* read and added to; given with lora, dm with a magnitude: dm += sum of dy * out0 over
+                                  the unit's tokens, divided by the magnitude */
     const ac_unit_rows *units;
     size_t n_units;
     ac_ref scratch;
@@ -164,7 +177,7 @@ typedef struct {
     ac_ref y, g, u;
     size_t n;
 } ac_gated_args;
-typedef struct {               /* dg may be g, du may be u */
+typedef struct {               /* dg may be g or dy, du may be u */
     ac_ref dg, du, dy, g, u;
     size_t n;
 } ac_gated_grad_args;
@@ -266,7 +279,7 @@ typedef struct {
 typedef struct {
     size_t rows, longest_doc, output_rows;
     size_t hidden, widest_in, vocab, n_heads, n_kv_heads, head_dim, rank;
-    bool grad, dropout, weights;   /* weights: their gradients are wanted too */
+    bool grad, dropout, dora, weights;   /* weights: their gradients are wanted too */
 } ac_shape;
 
 enum { AC_LINEARS_MAX = 4 };
@@ -299,6 +312,7 @@ typedef struct {
     /* linear for each of n (at most AC_LINEARS_MAX) whose outputs are apart; a device may do them together. */
     void (*linears)(ac_device *d, const ac_linear_args *a, size_t n);
     void (*linear_grad)(ac_device *d, const ac_linear_grad_args *a);
+    void (*dora_norm)(ac_device *d, const ac_dora_norm_args *a);
     void (*rotary)(ac_device *d, const ac_rotary_args *a);
     void (*attention)(ac_device *d, const ac_attention_args *a);
     void (*attention_grad)(ac_device *d, const ac_attention_grad_args *a);

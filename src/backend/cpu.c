@@ -381,6 +381,7 @@ static const ac_device_ops cpu_ops = {
     .linear = cpu_linear,
     .linears = cpu_linears,
     .linear_grad = cpu_linear_grad,
+    .dora_norm = cpu_dora_norm,
     .rotary = cpu_rotary,
     .attention = cpu_attention,
     .attention_grad = cpu_attention_grad,

@@ -71,6 +71,13 @@ ac_matmul_args cpu_times_weights(const ac_matrix *w, size_t rows, const float *x
 void cpu_linears(ac_device *dev, const ac_linear_args *a, size_t n);
 void cpu_linear(ac_device *dev, const ac_linear_args *a);
 void cpu_linear_grad(ac_device *dev, const ac_linear_grad_args *a);
+/* y = dropout(x) of an adapter's input; y may be x. */
+void cpu_drop_rows(ac_cpu_device *d, float *y, const float *x, size_t rows, size_t cols, const ac_lora *lora,
+                   const ac_unit_rows *units, size_t n_units);
+void cpu_dora_norm(ac_device *dev, const ac_dora_norm_args *a);
+void cpu_dora_linear(ac_device *dev, const ac_linear_args *a);          /* lora with a magnitude */
+void cpu_dora_grad(ac_device *dev, const ac_linear_grad_args *a);
+size_t cpu_dora_scratch(const ac_shape *s);                             /* beside what a plain adapter takes */
 void cpu_attention(ac_device *dev, const ac_attention_args *a);
 void cpu_attention_grad(ac_device *dev, const ac_attention_grad_args *a);
 void cpu_attention_kv(ac_device *dev, const ac_attention_kv_args *a);

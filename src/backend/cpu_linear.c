@@ -76,8 +76,8 @@ static void drop_range(void *ctx, size_t from, size_t to, size_t worker)
     }
 }
 
-static void drop_rows(ac_cpu_device *d, float *y, const float *x, size_t rows, size_t cols,
-                      const ac_lora *lora, const ac_unit_rows *units, size_t n_units)
+void cpu_drop_rows(ac_cpu_device *d, float *y, const float *x, size_t rows, size_t cols, const ac_lora *lora,
+                   const ac_unit_rows *units, size_t n_units)
 {
     drop_job j = { &d->k, y, x, cols, lora, units, n_units };
     cpu_for(d, rows, cpu_grain(cols), drop_range, &j);
@@ -106,7 +106,7 @@ static void after_product(ac_cpu_device *d, const ac_linear_args *a)
     if (!l) return;
     if (l->drop.threshold) {
         float *dropped = cpu_f32(a->scratch);
-        drop_rows(d, dropped, x, rows, in, l, a->units, a->n_units);
+        cpu_drop_rows(d, dropped, x, rows, in, l, a->units, a->n_units);
         x = dropped;
     }
     float *h = cpu_f32(l->h);
@@ -118,16 +118,23 @@ static void after_product(ac_cpu_device *d, const ac_linear_args *a)
                 l->rank * sizeof(float), y, out, true);
 }
 
+static bool has_magnitude(const ac_linear_args *a)
+{
+    return a->lora && a->lora->magnitude.buf;
+}
+
 void cpu_linears(ac_device *dev, const ac_linear_args *a, size_t n)
 {
     ac_cpu_device *d = cpu_of(dev);
     ac_matmul_args p[AC_LINEARS_MAX] = { 0 };
     size_t products = 0;
     for (size_t i = 0; i < n; i++)
-        if (a[i].y.buf) p[products++] = cpu_times_weights(a[i].w, a[i].rows, cpu_f32(a[i].x), cpu_f32(a[i].y));
+        if (a[i].y.buf && !has_magnitude(&a[i])) p[products++] = cpu_times_weights(a[i].w, a[i].rows, cpu_f32(a[i].x), cpu_f32(a[i].y));
     ac_matmul_several(&d->k, d->pool, d->ws, p, products);
-    for (size_t i = 0; i < n; i++)
-        after_product(d, &a[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (has_magnitude(&a[i])) cpu_dora_linear(dev, &a[i]);
+        else after_product(d, &a[i]);
+    }
 }
 
 void cpu_linear(ac_device *dev, const ac_linear_args *a)
@@ -202,6 +209,10 @@ static void adapter_grad(ac_cpu_device *d, const ac_linear_grad_args *a, const f
 
 void cpu_linear_grad(ac_device *dev, const ac_linear_grad_args *a)
 {
+    if (a->lora && a->lora->magnitude.buf) {
+        cpu_dora_grad(dev, a);
+        return;
+    }
     ac_cpu_device *d = cpu_of(dev);
     const ac_lora *l = a->lora;
     const size_t in = a->w->cols, out = a->w->rows, rows = a->rows;
@@ -214,7 +225,7 @@ void cpu_linear_grad(ac_device *dev, const ac_linear_grad_args *a)
         const float *x = cpu_f32(a->x);
         if (l->drop.threshold) {
             wide = dh + rows * l->rank;
-            drop_rows(d, wide, x, rows, in, l, a->units, a->n_units);
+            cpu_drop_rows(d, wide, x, rows, in, l, a->units, a->n_units);
             x = wide;
         }
         adapter_grad(d, a, x, dh);
@@ -227,7 +238,7 @@ void cpu_linear_grad(ac_device *dev, const ac_linear_grad_args *a)
     cpu_product(d, AC_MM_NN, rows, in, l->rank, dh, l->rank, cpu_f32(l->a), AC_F32, in * sizeof(float),
                 wide ? wide : dx, in, !wide);
     if (!wide) return;
-    drop_rows(d, wide, wide, rows, in, l, a->units, a->n_units);
+    cpu_drop_rows(d, wide, wide, rows, in, l, a->units, a->n_units);
     drop_job j = { .k = &d->k, .y = dx, .x = wide };
     cpu_for(d, rows * in, 16384, add_range, &j);
 }

@@ -92,7 +92,7 @@ size_t cpu_scratch_floats(const ac_device *dev, const ac_shape *s)
     const ac_cpu_device *d = (const ac_cpu_device *)(const void *)dev;
     const size_t rows = cpu_output_rows(s->vocab), chunk = s->output_rows < rows ? s->output_rows : rows;
     size_t most = chunk * (2 * s->hidden + s->vocab);
-    const size_t linear = s->rows * ((s->grad ? s->rank : 0) + (s->dropout ? s->widest_in : 0));
+    const size_t linear = s->rows * ((s->grad ? s->rank : 0) + (s->dropout ? s->widest_in : 0)) + cpu_dora_scratch(s);
     if (linear > most) most = linear;
     if (s->grad && s->n_kv_heads) {
         const size_t each = ac_attn_scratch_floats(s->longest_doc, s->head_dim,

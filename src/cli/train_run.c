@@ -44,7 +44,7 @@ ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_e
     static const char *const schedules[] = { "cosine", "linear", "constant" };        /* ac_schedule */
     static const char *const optimizers[] = { "adamw", "sgd", "lion", "adafactor", "muon" };   /* ac_optim_kind */
     static const char *const states[] = { "fp32", "bf16", "int8" };                   /* ac_state_type */
-    static const char *const tunes[] = { "lora", "full" };                            /* ac_tune */
+    static const char *const tunes[] = { "lora", "full", "dora" };                            /* ac_tune */
     int schedule = 0, optimizer = 0, tune = 0, state = 0;
     ac_train_opts o = {
         .lora = { .rank = (uint32_t)v->rank, .alpha = v->alpha, .rslora = v->rslora,

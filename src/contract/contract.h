@@ -36,7 +36,7 @@ typedef struct {
     double margin;                 /* net gain in points of 100 that a WIN needs */
     int64_t guard_success, guard_refusal, guard_edge;  /* net losses a class may take */
     /* method */
-    const char *tune;              /* lora | full */
+    const char *tune;              /* lora | full | dora */
     int64_t rank, last_layers;
     double alpha, dropout;
     bool rslora;

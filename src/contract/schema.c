@@ -53,7 +53,8 @@ const ac_key ac_keys[] = {
     INT("eval", "guard_refusal", guard_refusal, "0", 0, 100000, "refusal cases that tuned may lose and still win"),
     INT("eval", "guard_edge", guard_edge, "2", 0, 100000, "edge cases that tuned may lose and still win"),
 
-    ENUM("method", "tune", tune, "lora", "lora|full", "what is trained: a LoRA adapter, or all weights"),
+    ENUM("method", "tune", tune, "lora", "lora|full|dora",
+         "what is trained: a LoRA adapter, all weights, or a LoRA adapter with a magnitude for each output"),
     INT("method", "rank", rank, "16", 1, 1024, "rank of the LoRA adapter"),
     F64("method", "alpha", alpha, "32", 1e-6, 1e6, "its scale is alpha / rank"),
     BOOL("method", "rslora", rslora, "false", "scale alpha / sqrt(rank) instead"),

@@ -43,12 +43,12 @@ static ac_status check_spec(const ac_model *m, const ac_lora_spec *s, ac_err *er
     return AC_OK;
 }
 
-/* Fills module[] (when it is there) and counts modules and parameters. */
+/* Fills module[] (when it is there) and counts modules, parameters and outputs. */
 static bool lay_out(const ac_model *m, const ac_lora_spec *s, ac_lora_module *module, size_t *n_modules,
-                    size_t *n_params)
+                    size_t *n_params, size_t *n_out)
 {
     const size_t first = s->last_layers ? m->cfg.n_layers - s->last_layers : 0;
-    *n_modules = *n_params = 0;
+    *n_modules = *n_params = *n_out = 0;
     for (size_t i = first; i < m->cfg.n_layers; i++)
         for (size_t t = 0; t < AC_TARGET_COUNT; t++) {
             if (!(s->targets >> t & 1)) continue;
@@ -56,8 +56,11 @@ static bool lay_out(const ac_model *m, const ac_lora_spec *s, ac_lora_module *mo
             ac_lora_module mod = { .layer = (uint32_t)i, .target = (ac_target)t, .in = w->cols,
                                    .out = w->rows, .a_at = *n_params };
             size_t a = 0, b = 0;
+            mod.norm_at = *n_out;
+            *n_out += w->rows;
             if (!ac_size_mul(&a, s->rank, w->cols) || !ac_size_mul(&b, s->rank, w->rows) ||
-                !ac_size_add(&mod.b_at, mod.a_at, a) || !ac_size_add(n_params, mod.b_at, b))
+                !ac_size_add(&mod.b_at, mod.a_at, a) || !ac_size_add(&mod.m_at, mod.b_at, b) ||
+                !ac_size_add(n_params, mod.m_at, s->tune == AC_TUNE_DORA ? w->rows : 0))
                 return false;
             if (module) module[*n_modules] = mod;
             ++*n_modules;
@@ -68,10 +71,12 @@ static bool lay_out(const ac_model *m, const ac_lora_spec *s, ac_lora_module *mo
 static void list_tensors(ac_adapter *a)
 {
     const size_t rank = a->spec.rank;
+    ac_param *t = a->tensor;
     for (size_t i = 0; i < a->n_modules; i++) {
         const ac_lora_module *m = &a->module[i];
-        a->tensor[2 * i] = (ac_param){ m->a_at, rank, m->in, AC_PARAM_MATRIX, true };
-        a->tensor[2 * i + 1] = (ac_param){ m->b_at, m->out, rank, AC_PARAM_MATRIX, false };
+        *t++ = (ac_param){ m->a_at, rank, m->in, AC_PARAM_MATRIX, true };
+        *t++ = (ac_param){ m->b_at, m->out, rank, AC_PARAM_MATRIX, false };
+        if (a->dora) *t++ = (ac_param){ m->m_at, 1, m->out, AC_PARAM_VECTOR, false };
     }
 }
 
@@ -92,21 +97,26 @@ ac_status ac_adapter_open(ac_adapter **out, const ac_model *m, const ac_lora_spe
     a->spec = *spec;
     const double r = (double)spec->rank;
     a->scale = (float)(spec->alpha / (spec->rslora ? sqrt(r) : r));
-    if (lay_out(m, spec, NULL, &a->n_modules, &a->n_params)) {
+    size_t n_out = 0;
+    const bool dora = spec->tune == AC_TUNE_DORA;
+    if (lay_out(m, spec, NULL, &a->n_modules, &a->n_params, &n_out)) {
         a->module = ac_calloc(a->n_modules, sizeof *a->module);
-        a->n_tensors = 2 * a->n_modules;
+        a->n_tensors = (dora ? 3 : 2) * a->n_modules;
         a->tensor = ac_calloc(a->n_tensors, sizeof *a->tensor);
         a->params = ac_calloc(a->n_params, sizeof *a->params);
+        if (dora) a->dora = ac_dora_new(n_out);
     }
-    if (!a->module || !a->tensor || !a->params) {
+    if (!a->module || !a->tensor || !a->params || (dora && !a->dora)) {
         const size_t want = a->n_params;
         ac_adapter_close(&a);
         return ac_fail_nomem(err, want * sizeof(float));
     }
-    lay_out(m, spec, a->module, &a->n_modules, &a->n_params);
+    lay_out(m, spec, a->module, &a->n_modules, &a->n_params, &n_out);
     list_tensors(a);
-    *out = a;
-    return AC_OK;
+    if (dora) st = ac_dora_start(a, m, err);
+    if (st) ac_adapter_close(&a);
+    else *out = a;
+    return st;
 }
 
 void ac_adapter_close(ac_adapter **a)
@@ -116,6 +126,7 @@ void ac_adapter_close(ac_adapter **a)
     ac_free((*a)->tensor);
     ac_free((*a)->name);
     ac_free((*a)->params);
+    ac_dora_free((*a)->dora);
     ac_free(*a);
     *a = NULL;
 }
@@ -134,6 +145,12 @@ void ac_adapter_init(ac_adapter *a, uint64_t seed)
         }
         memset(a->params + mod->b_at, 0, n_b * sizeof(float));
     }
+    ac_adapter_changed(a);
+}
+
+void ac_adapter_changed(ac_adapter *a)
+{
+    if (a->dora) a->dora->known = false;
 }
 
 const ac_lora_module *ac_adapter_find(const ac_adapter *a, size_t layer, ac_target t)

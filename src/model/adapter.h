@@ -1,4 +1,5 @@
-/* model/adapter.h - what is trained: LoRA adapters, y = W x + scale * B (A x), or all weights.
+/* model/adapter.h - what is trained: LoRA adapters, y = W x + scale * B (A x), with DoRA's magnitudes or without, or
+ * all weights.
  *
  * A1  All parameters lie in one array of n_params floats: modules by layer, then by target (q k v o gate up
  *     down); of each module A (rank x in, row-major) and then B (out x rank, row-major). Gradients and
@@ -9,7 +10,9 @@
  *     same model from safetensors and from GGUF.
  * A4  Files are PEFT's: adapter_config.json and adapter_model.safetensors (float32), read back bit for bit.
  * A5  With AC_TUNE_FULL the parameters are every weight of the model, expanded to binary32 and computed with in the
- *     place of the file's; they have no modules, and their file is model.safetensors of Hugging Face's names. */
+ *     place of the file's; they have no modules, and their file is model.safetensors of Hugging Face's names.
+ * A6  With AC_TUNE_DORA a module has a magnitude for each output behind its B, which starts as the length of W's row.
+ *     The lengths of the rows of W + scale * B A are kept until ac_adapter_changed. */
 #ifndef AC_MODEL_ADAPTER_H
 #define AC_MODEL_ADAPTER_H
 
@@ -23,7 +26,7 @@ typedef enum {
 const char *ac_target_name(ac_target t);              /* "q_proj" */
 bool        ac_target_parse(ac_view name, ac_target *out); /* "q_proj" or "q" */
 
-typedef enum { AC_TUNE_LORA, AC_TUNE_FULL } ac_tune;
+typedef enum { AC_TUNE_LORA, AC_TUNE_FULL, AC_TUNE_DORA } ac_tune;
 
 typedef struct {
     ac_tune tune;              /* AC_TUNE_FULL: nothing else of this is read */
@@ -38,7 +41,8 @@ typedef struct {
     uint32_t layer;
     ac_target target;
     size_t in, out;
-    size_t a_at, b_at;         /* offsets into params */
+    size_t a_at, b_at, m_at;   /* offsets into params; m_at, of the magnitudes, with DoRA only */
+    size_t norm_at;            /* of its rows' lengths in ac_dora.norm */
 } ac_lora_module;
 
 /* A tensor among the parameters; an optimizer may treat kinds differently (Muon: matrices only). */
@@ -51,6 +55,12 @@ typedef struct {
 
 enum { AC_FULL_NAME_MAX = 96 };
 
+typedef struct {
+    bool known;                /* norm belongs to the parameters as they are */
+    size_t n;
+    float *norm;
+} ac_dora;
+
 struct ac_adapter {
     ac_lora_spec spec;
     float scale;
@@ -60,15 +70,18 @@ struct ac_adapter {
     ac_param *tensor;
     char (*name)[AC_FULL_NAME_MAX];   /* of each tensor; NULL: LoRA */
     size_t n_params;
-    float *params;
+    float *params;             /* whoever changes them calls ac_adapter_changed */
+    ac_dora *dora;             /* NULL: no DoRA. Calls with the adapter fill it */
 };
 
-/* Zeroed parameters, or with AC_TUNE_FULL the model's own. */
+/* Zeroed parameters but for magnitudes, or with AC_TUNE_FULL the model's own. */
 ac_status ac_adapter_open(ac_adapter **out, const ac_model *m, const ac_lora_spec *spec, ac_err *err);
 void      ac_adapter_close(ac_adapter **a);
 /* A uniform in +-1/sqrt(in) from stream AC_RNG_INIT (PEFT's and mlx-lm's choice), B zero.
  * All weights stay what they are. */
 void      ac_adapter_init(ac_adapter *a, uint64_t seed);
+/* What follows from the parameters is computed again when it is needed next. */
+void      ac_adapter_changed(ac_adapter *a);
 /* The module of a layer and target; NULL when it is not adapted. */
 const ac_lora_module *ac_adapter_find(const ac_adapter *a, size_t layer, ac_target t);
 /* The lowest layer with an adapted module: backward goes no further. n_layers - 1 when none is adapted. */

@@ -44,7 +44,8 @@ static void linear_grad(const pass *p, size_t layer, ac_target t, ac_ref dx, boo
 {
     ac_lora lora;
     const ac_lora_module *mod = ac_adapter_find(p->ad->ad, layer, t);
-    const bool has = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t], &lora);
+    const bool has = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t],
+                                p->m->acts[layer].out0[t], &lora);
     if (p->ad->full) ac_full_linear_grad(p->m, p->ad, p->b, layer, t, dy, x);
     if (!has && !dx.buf) return;
     p->m->dev->op->linear_grad(p->m->dev, &(ac_linear_grad_args){
@@ -52,6 +53,7 @@ static void linear_grad(const pass *p, size_t layer, ac_target t, ac_ref dx, boo
         .w = &p->m->layer[layer].w[t], .lora = has ? &lora : NULL,
         .da = has ? (ac_ref){ p->ad->grad, mod->a_at } : (ac_ref){ 0 },
         .db = has ? (ac_ref){ p->ad->grad, mod->b_at } : (ac_ref){ 0 },
+        .dm = has && p->ad->norms ? (ac_ref){ p->ad->grad, mod->m_at } : (ac_ref){ 0 },
         .units = p->b->units, .n_units = p->b->n_units, .scratch = p->m->temps.scratch,
     });
 }
@@ -95,13 +97,14 @@ static bool gated_block(const pass *p, size_t layer, int until)
         m->dev->op->gated(m->dev, &(ac_gated_args){ .y = t->s, .g = a->g, .u = a->u, .n = n });
     linear_grad(p, layer, AC_TARGET_DOWN, until == STAGE_DOWN ? none : t->ds, false, t->dx, t->s);
     if (until == STAGE_DOWN) return false;
-    m->dev->op->gated_grad(m->dev, &(ac_gated_grad_args){ .dg = a->g, .du = a->u, .dy = t->ds, .g = a->g,
+    /* g and u stay: they may be what DoRA's gradient reads. */
+    m->dev->op->gated_grad(m->dev, &(ac_gated_grad_args){ .dg = t->ds, .du = t->s, .dy = t->ds, .g = a->g,
                                                           .u = a->u, .n = n });
     if (adapted(p, layer, AC_TARGET_GATE) || adapted(p, layer, AC_TARGET_UP))
         renorm(p, a->x1, m->layer[layer].ffn_norm);
     const ac_ref dn = until == STAGE_GATE_UP ? none : t->dn;
-    linear_grad(p, layer, AC_TARGET_GATE, dn, false, a->g, t->n);
-    linear_grad(p, layer, AC_TARGET_UP, dn, true, a->u, t->n);
+    linear_grad(p, layer, AC_TARGET_GATE, dn, false, t->ds, t->n);
+    linear_grad(p, layer, AC_TARGET_UP, dn, true, t->s, t->n);
     if (until == STAGE_GATE_UP) return false;
     norm_grad(p, layer, AC_FULL_FFN_NORM, a->x1, m->layer[layer].ffn_norm);
     return true;

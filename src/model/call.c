@@ -92,6 +92,7 @@ ac_status ac_adapted_open(ac_adapted *out, ac_model *m, const ac_adapter *ad, fl
     st = m->dev->op->buf_borrow(m->dev, &out->params, ad->params, bytes, AC_BORROW_READ, err);
     if (!st && grad) st = m->dev->op->buf_borrow(m->dev, &out->grad, grad, bytes, AC_BORROW_BOTH, err);
     if (!st && ad->spec.tune == AC_TUNE_FULL) st = ac_full_view_open(out, m, err);
+    if (!st && ad->dora) st = ac_dora_open(out, m, err);
     if (st) ac_adapted_close(out, m);
     return st;
 }
@@ -99,6 +100,7 @@ ac_status ac_adapted_open(ac_adapted *out, ac_model *m, const ac_adapter *ad, fl
 void ac_adapted_close(ac_adapted *a, ac_model *m)
 {
     ac_full_view_close(a, m);
+    m->dev->op->buf_close(m->dev, &a->norms);
     m->dev->op->buf_close(m->dev, &a->params);
     m->dev->op->buf_close(m->dev, &a->grad);
 }

@@ -3,7 +3,7 @@
 #include <math.h>
 #include "model/model_int.h"
 
-bool ac_lora_of(const ac_adapted *ad, size_t layer, ac_target t, ac_ref h, ac_lora *out)
+bool ac_lora_of(const ac_adapted *ad, size_t layer, ac_target t, ac_ref h, ac_ref out0, ac_lora *out)
 {
     const ac_lora_module *mod = ad->ad ? ac_adapter_find(ad->ad, layer, t) : NULL;
     if (!mod) return false;
@@ -12,6 +12,11 @@ bool ac_lora_of(const ac_adapted *ad, size_t layer, ac_target t, ac_ref h, ac_lo
         .b = { ad->params, mod->b_at }, .h = h, .drop = ad->drop,
         .module = layer * AC_TARGET_COUNT + (size_t)t,
     };
+    if (ad->norms) {
+        out->magnitude = (ac_ref){ ad->params, mod->m_at };
+        out->norm = (ac_ref){ ad->norms, mod->norm_at };
+        out->out0 = out0;
+    }
     return true;
 }
 
@@ -25,11 +30,12 @@ typedef struct {
 static void linears(const pass *p, size_t layer, ac_target first, const ac_ref *y, size_t n, ac_ref x)
 {
     const ac_layer *l = &p->m->layer[layer];
+    const ac_acts *kept = &p->m->acts[layer];
     ac_lora lora[AC_LINEARS_MAX];
     ac_linear_args a[AC_LINEARS_MAX];
     for (size_t i = 0; i < n; i++) {
         const ac_target t = (ac_target)((size_t)first + i);
-        const bool adapted = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t], &lora[i]);
+        const bool adapted = ac_lora_of(p->ad, layer, t, kept->h[t], kept->out0[t], &lora[i]);
         a[i] = (ac_linear_args){
             .y = y[i], .x = x, .bias = t <= AC_TARGET_V ? l->bias[t] : (ac_ref){ 0 }, .rows = p->b->rows,
             .w = &l->w[t], .lora = adapted ? &lora[i] : NULL, .units = p->b->units,
@@ -134,12 +140,11 @@ void ac_forward_again(ac_model *m, const ac_adapted *ad, const ac_batch *b, size
     const pass p = { m, ad, b };
     const ac_ref none = { 0 };
     const ac_acts *a = &m->acts[layer];
-    ac_lora lora;
     norm(&p, m->temps.n, none, a->x0, none, m->layer[layer].attn_norm);
     attention_block(&p, layer, true);
     norm(&p, m->temps.n, a->x1, a->x0, m->temps.mid, m->layer[layer].ffn_norm);
     gate(&p, layer);
-    /* Of the last product only LoRA's h is read again. */
-    if (ac_lora_of(ad, layer, AC_TARGET_DOWN, a->h[AC_TARGET_DOWN], &lora))
+    /* Of the last product only what its adapter keeps is read again. */
+    if (ad->ad && ac_adapter_find(ad->ad, layer, AC_TARGET_DOWN))
         linear(&p, layer, AC_TARGET_DOWN, none, m->temps.s);
 }

@@ -67,6 +67,7 @@ typedef struct {
     ac_ref q, k, v, att, lse;
     ac_ref g, u;
     ac_ref h[AC_TARGET_COUNT];    /* rows x rank, of adapted modules */
+    ac_ref out0[AC_TARGET_COUNT]; /* with gradients and DoRA: see ac_lora */
 } ac_acts;
 
 typedef struct {
@@ -123,6 +124,7 @@ typedef struct {                  /* the adapter as this call sees it */
     const ac_adapter *ad;         /* NULL: none */
     ac_buf *params, *grad;
     ac_drop drop;
+    ac_buf *norms;                /* DoRA's */
     ac_full_view *full;           /* all weights are trained: the model's table points at them until close */
 } ac_adapted;
 
@@ -149,6 +151,15 @@ void ac_forward(ac_model *m, const ac_adapted *ad, const ac_batch *b, bool keep)
 void ac_forward_again(ac_model *m, const ac_adapted *ad, const ac_batch *b, size_t layer);
 /* temps.dx holds the gradient at xf on entry. */
 void ac_backward(ac_model *m, const ac_adapted *ad, const ac_batch *b);
+/* ---- dora.c: rows' lengths ----------------------------------------------------------------------------- */
+
+ac_dora  *ac_dora_new(size_t n);                  /* NULL: no memory */
+void      ac_dora_free(ac_dora *d);
+/* Magnitudes: the lengths of the stored rows. */
+ac_status ac_dora_start(ac_adapter *a, const ac_model *m, ac_err *err);
+/* Computes what is not known and sets ad->norms; ad->params is there. */
+ac_status ac_dora_open(ac_adapted *ad, ac_model *m, ac_err *err);
+
 /* ---- full.c: all weights as parameters --------------------------------------------------------------- */
 
 /* Places of a layer's tensors; biases (3) and head norms (2) follow where the family has them. */
@@ -177,6 +188,6 @@ bool      ac_full_is_folder(const char *dir);
 ac_status ac_full_load(ac_adapter **out, const ac_model *m, const char *dir, ac_err *err);
 
 /* The LoRA argument of a module; false when it is not adapted. */
-bool ac_lora_of(const ac_adapted *ad, size_t layer, ac_target t, ac_ref h, ac_lora *out);
+bool ac_lora_of(const ac_adapted *ad, size_t layer, ac_target t, ac_ref h, ac_ref out0, ac_lora *out);
 
 #endif

@@ -1,6 +1,6 @@
 /* model/peft.c - adapters as PEFT's files: adapter_config.json and adapter_model.safetensors.
  *
- * Loading takes what can be run exactly: plain LoRA of one rank on the same linears of all layers or the last
+ * Loading takes what can be run exactly: LoRA or DoRA of one rank on the same linears of all layers or the last
  * few. Whatever else PEFT can express is refused by its name. */
 #include <math.h>
 #include <stdio.h>
@@ -20,22 +20,30 @@ static const char *block_of(ac_target t)
 
 /* ---- writing ------------------------------------------------------------------------------------------ */
 
+/* The parts of a module, by their places in a->tensor. */
+static const char *const part_names[] = { "lora_A.weight", "lora_B.weight", "lora_magnitude_vector" };
+
+static size_t parts_of(const ac_adapter *a)
+{
+    return a->dora ? 3 : 2;
+}
+
 /* Tensors in parameter order; names live in the arena. */
 static ac_status list_tensors(const ac_adapter *a, ac_arena *arena, ac_tensor_out **out, ac_err *err)
 {
-    ac_tensor_out *t = ac_arena_alloc_array(arena, 2 * a->n_modules, sizeof *t);
-    if (!t) return ac_fail_nomem(err, 2 * a->n_modules * sizeof *t);
-    for (size_t i = 0; i < 2 * a->n_modules; i++) {
-        const ac_lora_module *mod = &a->module[i / 2];
-        const bool is_b = i % 2;
-        const char *name = ac_arena_printf(arena, "base_model.model.model.layers.%u.%s.%s.lora_%c.weight",
-                                           (unsigned)mod->layer, block_of(mod->target),
-                                           ac_target_name(mod->target), is_b ? 'B' : 'A');
+    ac_tensor_out *t = ac_arena_alloc_array(arena, a->n_tensors, sizeof *t);
+    if (!t) return ac_fail_nomem(err, a->n_tensors * sizeof *t);
+    for (size_t i = 0; i < a->n_tensors; i++) {
+        const ac_lora_module *mod = &a->module[i / parts_of(a)];
+        const ac_param *p = &a->tensor[i];
+        const char *name = ac_arena_printf(arena, "base_model.model.model.layers.%u.%s.%s.%s", (unsigned)mod->layer,
+                                           block_of(mod->target), ac_target_name(mod->target),
+                                           part_names[i % parts_of(a)]);
         if (!name) return ac_fail_nomem(err, 128);
-        t[i] = (ac_tensor_out){ .name = name, .type = AC_F32, .n_dims = 2,
-                                .data = a->params + (is_b ? mod->b_at : mod->a_at) };
-        t[i].dim[0] = is_b ? mod->out : a->spec.rank;
-        t[i].dim[1] = is_b ? a->spec.rank : mod->in;
+        t[i] = (ac_tensor_out){ .name = name, .type = AC_F32, .n_dims = p->kind == AC_PARAM_VECTOR ? 1 : 2,
+                                .data = a->params + p->at };
+        t[i].dim[0] = p->kind == AC_PARAM_VECTOR ? p->cols : p->rows;
+        t[i].dim[1] = p->cols;
     }
     *out = t;
     return AC_OK;
@@ -94,7 +102,7 @@ static void write_config(ac_str *out, const ac_adapter *a, const char *base_name
     ac_jw_null(&w, "revision");
     write_targets(&w, a);
     ac_jw_cstr(&w, "task_type", "CAUSAL_LM");
-    ac_jw_bool(&w, "use_dora", false);
+    ac_jw_bool(&w, "use_dora", a->dora != NULL);
     ac_jw_bool(&w, "use_rslora", a->spec.rslora);
     ac_jw_end_object(&w);
     ac_str_append_char(out, '\n');
@@ -113,7 +121,7 @@ ac_status ac_adapter_save(const ac_adapter *a, const char *dir, const char *base
     ac_status st = weights && json && ac_str_ok(&config) ? AC_OK : ac_fail_nomem(err, config.len);
     if (!st) st = list_tensors(a, &arena, &tensors, err);
     if (!st) st = ac_mkdir_p(dir, err);
-    if (!st) st = ac_safetensors_write(weights, tensors, 2 * a->n_modules, weights_meta, 1, err);
+    if (!st) st = ac_safetensors_write(weights, tensors, a->n_tensors, weights_meta, 1, err);
     if (!st) st = ac_file_write_atomic(json, config.ptr, config.len, err);
     ac_str_release(&config);
     ac_arena_release(&arena);
@@ -126,7 +134,7 @@ ac_status ac_adapter_hash(const ac_adapter *a, ac_sha256 *out, ac_err *err)
     ac_arena arena = { 0 };
     ac_tensor_out *tensors = NULL;
     ac_status st = list_tensors(a, &arena, &tensors, err);
-    if (!st) st = ac_safetensors_hash(out, tensors, 2 * a->n_modules, weights_meta, 1, err);
+    if (!st) st = ac_safetensors_hash(out, tensors, a->n_tensors, weights_meta, 1, err);
     ac_arena_release(&arena);
     return st;
 }
@@ -151,7 +159,7 @@ static bool says_nothing(const ac_json *v)
 static ac_status refuse_variants(const ac_json *root, const char *where, ac_err *err)
 {
     static const char *const must_be_unset[] = {
-        "use_dora", "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out", "modules_to_save", "rank_pattern",
+        "use_qalora", "use_bdlora", "lora_bias", "fan_in_fan_out", "modules_to_save", "rank_pattern",
         "alpha_pattern", "layer_replication", "target_parameters", "trainable_token_indices",
         "alora_invocation_tokens", "arrow_config", "kasa_config", "monteclora_config", "velora_config",
     };
@@ -182,6 +190,10 @@ static ac_status read_rank_alpha(const ac_json *root, const char *where, ac_lora
     if (rs && rs->type != AC_JSON_BOOL && rs->type != AC_JSON_NULL)
         return ac_fail(err, AC_EFORMAT, "%s: \"use_rslora\" must be true or false", where);
     s->rslora = rs && rs->boolean;
+    const ac_json *dora = ac_json_get(root, "use_dora");
+    if (dora && dora->type != AC_JSON_BOOL && dora->type != AC_JSON_NULL)
+        return ac_fail(err, AC_EFORMAT, "%s: \"use_dora\" must be true or false", where);
+    s->tune = dora && dora->boolean ? AC_TUNE_DORA : AC_TUNE_LORA;
     return AC_OK;
 }
 
@@ -229,7 +241,6 @@ static ac_status read_config(const char *path, ac_lora_spec *s, ac_err *err)
 typedef struct {
     size_t layer;
     ac_target target;
-    bool is_b;
 } slot;
 
 static bool eat(ac_view *v, const char *text)
@@ -240,8 +251,8 @@ static bool eat(ac_view *v, const char *text)
     return true;
 }
 
-/* base_model.model.model.layers.<i>.<block>.<module>.lora_A.weight */
-static bool parse_name(ac_view name, slot *out)
+/* base_model.model.model.layers.<i>.<block>.<module>.<one of the first n part_names> */
+static bool parse_name(ac_view name, size_t n_parts, slot *out)
 {
     ac_view v = name;
     uint64_t layer = 0;
@@ -254,8 +265,11 @@ static bool parse_name(ac_view name, slot *out)
         if (!eat(&rest, block_of((ac_target)t)) || !eat(&rest, ".") ||
             !eat(&rest, ac_target_name((ac_target)t)))
             continue;
-        *out = (slot){ (size_t)layer, (ac_target)t, ac_view_eq_str(rest, ".lora_B.weight") };
-        return out->is_b || ac_view_eq_str(rest, ".lora_A.weight");
+        *out = (slot){ (size_t)layer, (ac_target)t };
+        for (size_t i = 0; i < n_parts; i++)
+            if (ac_view_starts(rest, AC_VIEW(".")) && ac_view_eq_str(ac_view_slice(rest, 1, rest.len), part_names[i]))
+                return true;
+        return false;
     }
     return false;
 }
@@ -268,7 +282,7 @@ static ac_status find_grid(const ac_tensors *t, const ac_model *m, const char *p
     for (size_t i = 0; i < ac_tensors_count(t); i++) {
         const ac_tensor *x = ac_tensors_at(t, i);
         slot at;
-        if (!parse_name(x->name, &at))
+        if (!parse_name(x->name, s->tune == AC_TUNE_DORA ? 3 : 2, &at))
             return ac_fail(err, AC_EFORMAT, "%s: the tensor " AC_VIEW_FMT " is not a LoRA weight of a linear layer "
                            "that is supported and would be ignored", path, AC_VIEW_ARG(x->name));
         if (at.layer >= m->cfg.n_layers)
@@ -290,7 +304,10 @@ static ac_status load_tensor(const ac_tensors *t, const char *path, const ac_ten
     if (!x)
         return ac_fail(err, AC_EFORMAT, "%s: the tensor %s is missing; the adapter must cover the same modules in "
                        "every layer from its first to the model's last", path, want->name);
-    if (x->n_dims != 2 || x->dim[0] != want->dim[0] || x->dim[1] != want->dim[1])
+    if (want->n_dims == 1 && (x->n_dims != 1 || x->dim[0] != want->dim[0]))
+        return ac_fail(err, AC_EFORMAT, "%s: %s must be a vector of %zu magnitudes; the base model differs", path,
+                       want->name, want->dim[0]);
+    if (want->n_dims == 2 && (x->n_dims != 2 || x->dim[0] != want->dim[0] || x->dim[1] != want->dim[1]))
         return ac_fail(err, AC_EFORMAT, "%s: %s is %zu x %zu, expected %zu x %zu%s", path, want->name, x->dim[0],
                        x->dim[1], want->dim[0], want->dim[1],
                        x->n_dims == 2 && x->dim[0] == want->dim[1] && x->dim[1] == want->dim[0]
@@ -298,7 +315,7 @@ static ac_status load_tensor(const ac_tensors *t, const char *path, const ac_ten
     if (x->type != AC_F32 && x->type != AC_F16 && x->type != AC_BF16)
         return ac_fail(err, AC_EFORMAT, "%s: %s is stored as %s; expected F32, F16 or BF16", path, want->name,
                        ac_dtype_name(x->type));
-    const size_t n = x->dim[0] * x->dim[1];
+    const size_t n = x->dim[0] * (x->n_dims == 2 ? x->dim[1] : 1);
     k->expand_row(to, x->data, x->type, n);
     if (!k->all_finite(to, n))
         return ac_fail(err, AC_EFORMAT, "%s: %s holds values that are not finite", path, want->name);
@@ -312,10 +329,9 @@ static ac_status load_tensors(ac_adapter *a, const ac_tensors *t, const char *pa
     ac_kernels k;
     ac_status st = ac_kernels_init(&k, AC_CPU_REF, err);
     if (!st) st = list_tensors(a, &arena, &want, err);
-    for (size_t i = 0; !st && i < 2 * a->n_modules; i++) {
-        const ac_lora_module *mod = &a->module[i / 2];
-        st = load_tensor(t, path, &want[i], a->params + (i % 2 ? mod->b_at : mod->a_at), &k, err);
-    }
+    for (size_t i = 0; !st && i < a->n_tensors; i++)
+        st = load_tensor(t, path, &want[i], a->params + a->tensor[i].at, &k, err);
+    ac_adapter_changed(a);
     ac_arena_release(&arena);
     return st;
 }

@@ -52,6 +52,11 @@ static void layer_acts(bump *b, const plan *p, size_t layer, ac_acts *a)
         const bool adapted = !p->grad || ac_adapter_find(p->ad, layer, (ac_target)t);
         if (!adapted) continue;
         a->h[t] = !p->grad && t ? a->h[0] : take(b, p->rows, p->ad->spec.rank);
+        if (!p->grad || !p->ad->dora) continue;
+        /* Gate and up have no bias, so that without dropout it is what they give. */
+        const bool same = (t == AC_TARGET_GATE || t == AC_TARGET_UP) && !p->dropout;
+        if (same) a->out0[t] = t == AC_TARGET_GATE ? a->g : a->u;
+        else a->out0[t] = take(b, p->rows, p->m->layer[layer].w[t].rows);
     }
 }
 
@@ -83,7 +88,7 @@ static void temps(bump *b, const plan *p, ac_temps *t)
         .rows = p->rows, .longest_doc = p->longest, .output_rows = p->n_select, .hidden = c->hidden,
         .widest_in = wider > c->ffn ? wider : c->ffn, .vocab = c->vocab, .n_heads = c->n_heads,
         .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim, .rank = p->ad ? p->ad->spec.rank : 0,
-        .grad = p->grad, .dropout = p->dropout,
+        .grad = p->grad, .dropout = p->dropout, .dora = p->ad && p->ad->dora,
         .weights = p->grad && p->ad && p->ad->spec.tune == AC_TUNE_FULL,
     };
     t->scratch = take(b, 1, p->m->dev->op->scratch_floats(p->m->dev, &shape));

@@ -349,6 +349,7 @@ static ac_status load_adapter(ac_adapter *ad, const ac_model *m, const char *dir
         st = ac_fail(err, AC_EFORMAT, "%s: holds an adapter of another shape than this run's", dir);
     }
     if (!st) memcpy(ad->params, from->params, ad->n_params * sizeof *ad->params);
+    ac_adapter_changed(ad);
     ac_adapter_close(&from);
     return st;
 }

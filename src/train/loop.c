@@ -346,6 +346,7 @@ static ac_status start_adapter(run *r, ac_err *err)
                      from->n_modules, r->ad->spec.rank, (double)r->ad->scale, r->ad->n_modules);
     }
     if (!st) memcpy(r->ad->params, from->params, r->ad->n_params * sizeof *r->ad->params);
+    ac_adapter_changed(r->ad);
     ac_adapter_close(&from);
     return st;
 }
@@ -417,6 +418,7 @@ static ac_status begin(run *r, ac_err *err)
 static ac_status export_adapter(run *r, ac_train_result *out, ac_err *err)
 {
     if (r->s.has_best) memcpy(r->ad->params, r->best, r->ad->n_params * sizeof *r->best);
+    ac_adapter_changed(r->ad);
     ac_status st = ac_adapter_save(r->ad, r->adapter_dir, r->job->base_name, r->o->dropout, err);
     if (!st && is_full(r)) st = ac_full_complete(r->job->model, r->adapter_dir, err);
     if (!st) st = ac_adapter_hash(r->ad, &out->adapter_hash, err);

@@ -116,6 +116,7 @@ static void count(ac_memory_plan *p, const job *j)
     add(p, "activations between layers", call - layers - scratch);
     add(p, "logits and scratch", scratch);
     add(p, "more for validation", score > call ? score - call : 0);    /* the same memory serves both */
+    add(p, "lengths of adapted rows", j->ad->dora ? j->ad->dora->n * sizeof(float) : 0);
     add(p, "matrix kernels", ac_model_device_bytes(j->m));
     add(p, "a step's units and checkpoint headers",
         (uint64_t)j->len.step * 64 + (uint64_t)j->ad->n_tensors * 1024 + (uint64_t)j->train->n * 16);

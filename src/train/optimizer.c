@@ -130,6 +130,7 @@ ac_status ac_optimizer_step(ac_optimizer *o, const ac_train_opts *opts, double l
     if (!st) {
         families[opts->optimizer].step(o, &s);
         st = op->sync(o->dev, err);
+        ac_adapter_changed(o->ad);
     }
     for (size_t i = 0; i < AC_STATE_ARRAYS; i++) op->buf_close(o->dev, &s.state[i]);
     op->buf_close(o->dev, &s.scratch.buf);

@@ -129,6 +129,7 @@ static void put_options(ac_jw *w, const ac_train_opts *o)
 {
     ac_jw_cstr(w, "numerics", AC_NUMERICS_FP32);
     if (o->lora.tune == AC_TUNE_FULL) ac_jw_cstr(w, "tune", "full");
+    if (o->lora.tune == AC_TUNE_DORA) ac_jw_cstr(w, "tune", "dora");
     ac_jw_u64(w, "rank", o->lora.rank);
     ac_jw_f64(w, "alpha", o->lora.alpha);
     ac_jw_bool(w, "rslora", o->lora.rslora);

@@ -30,13 +30,13 @@ static ac_status train_and_feed(ac_model *m, ac_adapter *a, ac_err *err)
     return st;
 }
 
-static ac_status scenario(const char *path, ac_err *err)
+static ac_status scenario(const char *path, ac_tune tune, ac_err *err)
 {
     ac_device *dev = NULL;
     ac_model *m = NULL;
     ac_adapter *a = NULL, *b = NULL;
     ac_sha256 h;
-    const ac_lora_spec spec = { .rank = 2, .alpha = 3, .targets = 127 };
+    const ac_lora_spec spec = { .tune = tune, .rank = 2, .alpha = 3, .targets = 127 };
     ac_status st = ac_device_open_cpu(&dev, AC_CPU_REF, 1, err);
     if (!st) st = ac_model_open(&m, dev, path, err);
     if (!st) st = ac_model_hash(&h, path, err);
@@ -52,14 +52,14 @@ static ac_status scenario(const char *path, ac_err *err)
     return st;
 }
 
-static void fail_each(ac_fault_kind kind, const char *path)
+static void fail_each(ac_fault_kind kind, const char *path, ac_tune tune)
 {
     long nth = 1;
     for (;; nth++) {
         ac_err err = { 0 };
         const int64_t before = ac_live_bytes();
         ac_fault_arm(kind, nth);
-        const ac_status st = scenario(path, &err);
+        const ac_status st = scenario(path, tune, &err);
         const bool fired = ac_fault_fired();
         ac_fault_disarm();
         if (ac_live_bytes() != before) fail_msg("failure %ld left %ld bytes", nth, (long)(ac_live_bytes() - before));
@@ -78,15 +78,15 @@ static void fail_each(ac_fault_kind kind, const char *path)
 static void test_alloc(void **state)
 {
     (void)state;
-    fail_each(AC_FAULT_ALLOC, dir);
-    fail_each(AC_FAULT_ALLOC, gguf);
+    fail_each(AC_FAULT_ALLOC, dir, AC_TUNE_LORA);
+    fail_each(AC_FAULT_ALLOC, gguf, AC_TUNE_DORA);
 }
 
 static void test_io(void **state)
 {
     (void)state;
-    fail_each(AC_FAULT_IO, dir);
-    fail_each(AC_FAULT_IO, gguf);
+    fail_each(AC_FAULT_IO, dir, AC_TUNE_LORA);
+    fail_each(AC_FAULT_IO, gguf, AC_TUNE_DORA);
 }
 
 int main(void)

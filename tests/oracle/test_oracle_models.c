@@ -280,6 +280,92 @@ static void check_family(const char *family)
     golden_close(&g);
 }
 
+/* ---- DoRA ---------------------------------------------------------------------------------------------- */
+
+static const ac_tensor *dora_tensor(golden *g, const char *prefix, const ac_lora_module *m, const char *part)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%s.base_model.model.model.layers.%u.%s.%s.%s", prefix, m->layer,
+             m->target <= AC_TARGET_O ? "self_attn" : "mlp", ac_target_name(m->target), part);
+    const ac_tensor *t = ac_tensors_find(g->tensors, name);
+    if (!t) fail_msg("no tensor %s", name);
+    return t;
+}
+
+static void dora_open(golden *g, const char *family)
+{
+    ac_err err = { 0 };
+    char path[512];
+    golden_open(g, family);
+    ac_adapter_close(&g->adapter);
+    ac_tensors_close(&g->tensors);
+    snprintf(path, sizeof path, MODELS "%s/dora.safetensors", family);
+    must(ac_safetensors_open(&g->tensors, path, &err), &err);
+    snprintf(path, sizeof path, MODELS "%s/dora", family);
+    must(ac_adapter_load(&g->adapter, g->model, path, &err), &err);
+    assert_int_equal(g->adapter->spec.tune, AC_TUNE_DORA);
+}
+
+/* Logits, the magnitudes that a fresh adapter starts with, and gradients, against PEFT. */
+static void check_dora(golden *g, const char *family)
+{
+    ac_err err = { 0 };
+    const uint32_t zero = 0;
+    const size_t n = g->n_seq * ac_model_get_config(g->model)->vocab;
+    ac_adapter *fresh = NULL;
+    ac_unit units[MAX_ROWS];
+    double loss[MAX_ROWS], worst = 0, start = 0;
+    float *got = test_malloc(n * sizeof *got), *grad = test_calloc(g->adapter->n_params, sizeof *grad);
+    must(ac_model_logits(g->model, g->adapter, g->seq, g->n_seq, got, &err), &err);
+    const double logits = rel_diff(got, ac_tensors_find(g->tensors, "logits")->data, n);
+    must(ac_adapter_open(&fresh, g->model, &g->adapter->spec, &err), &err);
+    ac_adapter_init(fresh, 1);
+    for (size_t i = 0; i < g->n_rows; i++)
+        units[i] = (ac_unit){ .ids = g->sample[i].ids, .target = g->sample[i].target, .n = g->sample[i].n,
+                              .doc_start = &zero, .n_docs = 1, .index = i };
+    const ac_pass pass = { .inv_n = 1.0 / (double)g->n_targets, .seed = 1, .step = 1, .recompute = true };
+    must(ac_model_grad(g->model, g->adapter, units, g->n_rows, &pass, grad, loss, &err), &err);
+    for (size_t i = 0; i < g->adapter->n_modules; i++) {
+        const ac_lora_module *m = &g->adapter->module[i];
+        const size_t rank = g->adapter->spec.rank;
+        const char *part[] = { "lora_A.weight", "lora_B.weight", "lora_magnitude_vector" };
+        const size_t at[] = { m->a_at, m->b_at, m->m_at }, size[] = { m->in * rank, m->out * rank, m->out };
+        for (int k = 0; k < 3; k++)
+            worst = fmax(worst, rel_diff(grad + at[k], dora_tensor(g, "grad", m, part[k])->data, size[k]));
+        start = fmax(start, rel_diff(fresh->params + m->m_at, dora_tensor(g, "start", m, part[2])->data, m->out));
+    }
+    print_message("%s with DoRA: relative difference of logits %.1e, of gradients %.1e, of first magnitudes %.1e\n", family,
+                  logits, worst, start);
+    assert_true(logits < 1e-4 && worst < 1e-4 && start < 1e-6);
+    ac_adapter_close(&fresh);
+    test_free(grad);
+    test_free(got);
+}
+
+static void check_dora_steps(golden *g, const char *family)
+{
+    ac_err err = { 0 };
+    const ac_json *json = NULL;
+    char path[512], init[512];
+    snprintf(path, sizeof path, MODELS "%s/dora.json", family);
+    must(ac_json_parse_file(&json, path, &g->arena, NULL, &err), &err);
+    snprintf(init, sizeof init, MODELS "%s/dora", family);
+    assert_true(steps_differ(g, family, &g->adapter->spec, init, ac_json_get(json, "losses")->child) < 1e-4);
+}
+
+static void test_dora(void **state)
+{
+    (void)state;
+    static const char *const families[] = { "llama", "qwen2", "qwen3" };
+    for (size_t i = 0; i < AC_COUNTOF(families); i++) {
+        golden g;
+        dora_open(&g, families[i]);
+        check_dora(&g, families[i]);
+        check_dora_steps(&g, families[i]);
+        golden_close(&g);
+    }
+}
+
 static void test_llama(void **state) { (void)state; check_family("llama"); }
 static void test_llama3(void **state) { (void)state; check_family("llama3"); }
 static void test_mistral(void **state) { (void)state; check_family("mistral"); }
@@ -289,7 +375,7 @@ static void test_qwen3(void **state) { (void)state; check_family("qwen3"); }
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_llama), cmocka_unit_test(test_llama3), cmocka_unit_test(test_mistral),
+        cmocka_unit_test(test_dora), cmocka_unit_test(test_llama), cmocka_unit_test(test_llama3), cmocka_unit_test(test_mistral),
         cmocka_unit_test(test_qwen2), cmocka_unit_test(test_qwen3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

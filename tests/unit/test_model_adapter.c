@@ -26,6 +26,7 @@ static ac_adapter *make(ac_lora_spec spec)
 }
 
 static const ac_lora_spec all = { .rank = 3, .alpha = 6, .targets = 127 };
+static const ac_lora_spec dora = { .tune = AC_TUNE_DORA, .rank = 3, .alpha = 6, .targets = 127 };
 
 /* ---- layout ------------------------------------------------------------------------------------------------ */
 
@@ -136,7 +137,7 @@ static void round_trip(ac_lora_spec spec)
     assert_true(a->scale <= b->scale && a->scale >= b->scale);
     assert_int_equal(a->spec.targets, b->spec.targets);
     assert_int_equal(a->spec.last_layers, b->spec.last_layers);
-    assert_true(a->spec.rslora == b->spec.rslora);
+    assert_true(a->spec.rslora == b->spec.rslora && a->spec.tune == b->spec.tune && !a->dora == !b->dora);
     must(ac_adapter_hash(b, &again, &err), &err);
     assert_memory_equal(&would, &again, sizeof again);
     ac_adapter_close(&a);
@@ -148,6 +149,8 @@ static void test_round_trip(void **state)
 {
     (void)state;
     round_trip(all);
+    round_trip(dora);
+    round_trip((ac_lora_spec){ .tune = AC_TUNE_DORA, .rank = 1, .alpha = 6, .targets = 5, .last_layers = 1 });
     round_trip((ac_lora_spec){ .rank = 1, .alpha = 0.5, .rslora = true, .targets = 0x11 });
     round_trip((ac_lora_spec){ .rank = 5, .alpha = 10, .targets = 0x48, .last_layers = 1 });
 }
@@ -197,9 +200,9 @@ static void test_peft_layout(void **state)
 /* ---- refusals ---------------------------------------------------------------------------------------------------- */
 
 /* Saves a good adapter, replaces text in its configuration, and loads. */
-static ac_status load_edited(const char *from, const char *to, ac_err *err)
+static ac_status load_edited(ac_lora_spec spec, const char *from, const char *to, ac_err *err)
 {
-    ac_adapter *a = make(all), *b = NULL;
+    ac_adapter *a = make(spec), *b = NULL;
     ac_str c = { 0 }, d = { 0 };
     char path[128];
     const char *dir = ref_temp();
@@ -225,7 +228,8 @@ static void test_config_refusals(void **state)
 {
     (void)state;
     static const struct { const char *from, *to, *says; } bad[] = {
-        { "\"use_dora\": false", "\"use_dora\": true", "use_dora" },
+        { "\"use_dora\": false", "\"use_dora\": true", "lora_magnitude_vector is missing" },
+        { "\"use_dora\": false", "\"use_dora\": 1", "use_dora" },
         { "\"bias\": \"none\"", "\"bias\": \"all\"", "bias" },
         { "\"fan_in_fan_out\": false", "\"fan_in_fan_out\": true", "fan_in_fan_out" },
         { "\"modules_to_save\": null", "\"modules_to_save\": [\"lm_head\"]", "modules_to_save" },
@@ -249,13 +253,16 @@ static void test_config_refusals(void **state)
     };
     for (size_t i = 0; i < AC_COUNTOF(bad); i++) {
         ac_err err = { 0 };
-        const ac_status st = load_edited(bad[i].from, bad[i].to, &err);
+        const ac_status st = load_edited(all, bad[i].from, bad[i].to, &err);
         if (st != AC_EFORMAT || !strstr(err.text, bad[i].says))
             fail_msg("case %zu (%s): %s \"%s\"", i, bad[i].to, ac_status_name(st), err.text);
     }
-    ac_err err = { 0 };                          /* unknown keys are tolerated */
-    must(load_edited("\"revision\": null", "\"revision\": \"main\", \"peft_version\": \"9\", \"new\": [1]", &err), &err);
-    must(load_edited("\"q_proj\"", "\"model.layers.0.self_attn.q_proj\"", &err), &err);
+    ac_err err = { 0 };                          /* magnitudes would be ignored */
+    assert_int_equal(load_edited(dora, "\"use_dora\": true", "\"use_dora\": false", &err), AC_EFORMAT);
+    assert_non_null(strstr(err.text, "lora_magnitude_vector is not a LoRA weight"));
+    err = (ac_err){ 0 };                         /* unknown keys are tolerated */
+    must(load_edited(all, "\"revision\": null", "\"revision\": \"main\", \"peft_version\": \"9\", \"new\": [1]", &err), &err);
+    must(load_edited(all, "\"q_proj\"", "\"model.layers.0.self_attn.q_proj\"", &err), &err);
 }
 
 typedef struct {

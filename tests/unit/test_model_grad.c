@@ -42,7 +42,7 @@ static void check_gradients(ref_spec s, ac_lora_spec spec, double dropout, size_
     assert_true(fabs(sum - total_loss(&o.ref, &lo, &u)) < 1e-5);
     for (size_t k = 0; k < a->n_modules; k++) {
         const ac_lora_module *mod = &a->module[k];
-        const size_t from = mod->a_at, to = mod->b_at + mod->out * spec.rank;
+        const size_t from = mod->a_at, to = mod->b_at + mod->out * spec.rank + (a->dora ? mod->out : 0);
         double top = 0, diff = 0;
         for (size_t i = from; i < to; i++) {
             const double at = params[i], h = 2e-4;
@@ -94,6 +94,18 @@ static void test_subsets(void **state)
                                                     .last_layers = 1 }, 0.0, 2);
 }
 
+static void test_dora(void **state)
+{
+    (void)state;
+    static const char *const families[] = { "llama", "qwen2", "qwen3" };
+    const ac_lora_spec all = { .tune = AC_TUNE_DORA, .rank = 2, .alpha = 3, .targets = 127 };
+    for (size_t i = 0; i < AC_COUNTOF(families); i++) check_gradients(small(families[i]), all, 0.0, 2);
+    check_gradients(small("qwen2"), all, 0.3, 2);
+    for (uint32_t t = 0; t < AC_TARGET_COUNT; t++)
+        check_gradients(small("qwen2"), (ac_lora_spec){ .tune = AC_TUNE_DORA, .rank = 1, .alpha = 1, .targets = 1u << t },
+                        t % 2 ? 0.2 : 0.0, 1);
+}
+
 static void test_dropout(void **state)
 {
     (void)state;
@@ -102,13 +114,13 @@ static void test_dropout(void **state)
 
 /* B6: the same bytes whether units go in one call, one by one, or otherwise grouped, and whether activations are
  * kept or computed again; with dropout as well. */
-static void check_grouping(const char *family, double dropout, uint32_t targets, uint32_t last_layers)
+static void check_grouping(ac_tune tune, const char *family, double dropout, uint32_t targets, uint32_t last_layers)
 {
     ac_err err = { 0 };
     ref_open o;
     ac_adapter *a = NULL;
     ref_units u;
-    const ac_lora_spec spec = { .rank = 3, .alpha = 3, .targets = targets, .last_layers = last_layers };
+    const ac_lora_spec spec = { .tune = tune, .rank = 3, .alpha = 3, .targets = targets, .last_layers = last_layers };
     assert_true(ref_open_spec(&o, ref_spec_of(family), AC_CPU_AUTO, 2));
     must(ac_adapter_open(&a, o.model, &spec, &err), &err);
     ref_fill_adapter(a, 2);
@@ -137,10 +149,13 @@ static void check_grouping(const char *family, double dropout, uint32_t targets,
 static void test_grouping(void **state)
 {
     (void)state;
-    check_grouping("llama", 0.0, 127, 0);
-    check_grouping("qwen2", 0.25, 127, 0);
-    check_grouping("qwen3", 0.0, 127, 1);
-    for (uint32_t t = 0; t < AC_TARGET_COUNT; t++) check_grouping("qwen3", 0.1, 1u << t, t % 3);
+    for (int i = 0; i < 2; i++) {
+        const ac_tune tune = i ? AC_TUNE_DORA : AC_TUNE_LORA;
+        check_grouping(tune, "llama", 0.0, 127, 0);
+        check_grouping(tune, "qwen2", 0.25, 127, 0);
+        check_grouping(tune, "qwen3", 0.0, 127, 1);
+        for (uint32_t t = 0; t < AC_TARGET_COUNT; t++) check_grouping(tune, "qwen3", 0.1, 1u << t, t % 3);
+    }
 }
 
 /* Memory: what a call takes is what was promised, and trim gives it back. Returns it. */
@@ -257,7 +272,7 @@ static void test_lacking_device(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_families), cmocka_unit_test(test_subsets), cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_families), cmocka_unit_test(test_subsets), cmocka_unit_test(test_dropout), cmocka_unit_test(test_dora),
         cmocka_unit_test(test_grouping), cmocka_unit_test(test_memory), cmocka_unit_test(test_bad_pass),
         cmocka_unit_test(test_lacking_device),
     };

@@ -102,9 +102,10 @@ static void micro_batch_changes_no_bit(void **state)
 {
     (void)state;
     ac_train_opts o = tiny_opts();
-    for (int packing = 0; packing < 2; packing++) {
-        o.packing = packing;
-        o.dropout = packing ? 0.1 : 0;
+    for (int packing = 0; packing < 4; packing++) {
+        o.lora.tune = packing < 2 ? AC_TUNE_LORA : AC_TUNE_DORA;
+        o.packing = packing % 2;
+        o.dropout = o.packing ? 0.1 : 0;
         o.micro_batch = 1;
         const outcome_bits want = run_with(&t1, &o, &valid, NULL, NULL);
         for (size_t m = 2; m <= 8; m *= 2) {
@@ -122,10 +123,10 @@ static void micro_batch_changes_no_bit(void **state)
     }
 }
 
-static void threads_and_tiers_change_no_bit(void **state)
+static void check_threads_and_tiers(ac_tune tune)
 {
-    (void)state;
     ac_train_opts o = tiny_opts();
+    o.lora.tune = tune;
     o.dropout = 0.1;
     const outcome_bits want = run_with(&t1, &o, &valid, NULL, NULL);
     const ac_cpu tiers[] = { AC_CPU_REF, AC_CPU_AVX2, AC_CPU_AVX512, AC_CPU_NEON };
@@ -145,6 +146,13 @@ static void threads_and_tiers_change_no_bit(void **state)
     }
 }
 
+static void threads_and_tiers_change_no_bit(void **state)
+{
+    (void)state;
+    check_threads_and_tiers(AC_TUNE_LORA);
+    check_threads_and_tiers(AC_TUNE_DORA);
+}
+
 /* The bytes themselves, the same from every compiler and on every CPU. They change only together with
  * AC_NUMERICS_FP32 or with what docs/training.md says. */
 static void the_bits_are_known(void **state)
@@ -158,6 +166,16 @@ static void the_bits_are_known(void **state)
     ac_sha256_hex(trace, &b.trace);
     assert_string_equal(adapter, "be5ac53570df1896df28a880c91fe1dded2de4d59a3e695c6d04eb71e5acc360");
     assert_string_equal(trace, "6c3282382b17c151778ea79a4a2d4d67931da8222f0dc750c3f19c9edba1ad95");
+    for (int i = 0; i < 2; i++) {                /* DoRA, without dropout and with it */
+        static const char *const known[2][2] = { { "44a024a940b98df2356dbc1d2d03ac64b403781dde051c92a7a6ed042df1713d", "6ebfc1f66856db31da1482c61e2505e334d76d905ba96b53927e75a5ea73284e" }, { "405112c6bb940dd4c4a34fa30c3451a4547e30bdaaa83ab4be2bab9b9fc52524", "609c99aab111ae10fe751a9ee3f93f3a5a77a672a9675c9227bc6d2e0cae8aed" } };
+        o.lora.tune = AC_TUNE_DORA;
+        o.dropout = i ? 0.1 : 0;
+        const outcome_bits d = run_with(&t1, &o, &valid, NULL, NULL);
+        ac_sha256_hex(adapter, &d.adapter);
+        ac_sha256_hex(trace, &d.trace);
+        assert_string_equal(adapter, known[i][0]);
+        assert_string_equal(trace, known[i][1]);
+    }
 }
 
 static void cadence_changes_no_bit(void **state)
@@ -254,10 +272,10 @@ static void the_best_adapter_is_kept(void **state)
 
 /* ---- stopping and resuming ---------------------------------------------------------------------------------- */
 
-static void resume_after_any_step(void **state)
+static void check_resume_after_any_step(ac_tune tune)
 {
-    (void)state;
     ac_train_opts o = tiny_opts();
+    o.lora.tune = tune;
     o.dropout = 0.1;
     o.eval_every = 3;
     const outcome_bits want = run_with(&t1, &o, &valid, NULL, NULL);
@@ -281,6 +299,13 @@ static void resume_after_any_step(void **state)
         assert_int_equal(r.tokens, 2 * rows.n_tokens);
         assert_int_equal(ac_remove_tree(dir, NULL), AC_OK);
     }
+}
+
+static void resume_after_any_step(void **state)
+{
+    (void)state;
+    check_resume_after_any_step(AC_TUNE_LORA);
+    check_resume_after_any_step(AC_TUNE_DORA);
 }
 
 typedef struct {
