@@ -109,6 +109,10 @@ void bench_products(bench *b, env *e)
     (void)snprintf(f->note, sizeof f->note, "%s", all.where);
 }
 
+#ifdef AC_NUMERICS_BF16
+static void bf16_numerics(bench *b, env *e);
+#endif
+
 void bench_stored(bench *b, env *e)
 {
     static const struct { ac_dtype type; const char *id; } types[] = {
@@ -127,7 +131,30 @@ void bench_stored(bench *b, env *e)
         bench_add(f, e, mean_value(&g));
         (void)snprintf(f->note, sizeof f->note, "least: %s", g.where);
     }
+#ifdef AC_NUMERICS_BF16
+    bf16_numerics(b, e);
+#endif
 }
+
+#ifdef AC_NUMERICS_BF16
+/* Both arithmetics over the same stored weights. */
+static void bf16_numerics(bench *b, env *e)
+{
+    figure *f = bench_figure(b, e, &(demand){ "numerics.bf16", "times as fast as fp32, bf16 weights, m = 512, nt and nn",
+                                              "x", 1.85, 1.95, false });
+    mean g = { 0 };
+    for (size_t i = 0; i < 16; i++) {
+        product fp32, bf16;
+        const layer_shape *l = &bench_layers[i / 2];
+        if (!bench_product(&fp32, b, e, i % 2 ? AC_MM_NN : AC_MM_NT, AC_BF16, 512, l->out, l->in)) continue;
+        bf16 = fp32;
+        bf16.args.numerics = AC_NUM_BF16;
+        mean_add(&g, l, 512, bench_times(e, bench_product_run, &bf16, bench_product_run, &fp32));
+    }
+    bench_add(f, e, mean_value(&g));
+    (void)snprintf(f->note, sizeof f->note, "%s", ac_kernels_bf16_route().used ? "by vdpbf16ps" : "by the fp32 tiles");
+}
+#endif
 
 /* The six products of a rank 16 adapter over 512 tokens, as they take time in a step: sum of work over sum of time. */
 void bench_thin(bench *b, env *e)
