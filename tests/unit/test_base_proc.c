@@ -44,8 +44,13 @@ static void no_shell_no_program(void **state)
     const char *const echo[] = { "echo", "$HOME; `id` *", NULL }, *const none[] = { "no-such-program-at-all", NULL };
     assert_int_equal(ac_proc_run(echo, NULL, &out, &code, &err), AC_OK);
     assert_string_equal(ac_str_c(&out), "$HOME; `id` *\n");
+#ifdef ACCORD_EMULATED
+    print_message("not run: qemu-user makes vfork a fork, so posix_spawn cannot tell that no program was found\n");
+    (void)none;
+#else
     assert_int_equal(ac_proc_run(none, NULL, &out, &code, &err), AC_ENOENT);
     assert_non_null(strstr(err.text, "no-such-program-at-all"));
+#endif
     ac_str_release(&out);
 }
 
