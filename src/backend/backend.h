@@ -296,6 +296,9 @@ typedef struct {
     void (*zero)(ac_device *d, ac_ref to, size_t n);
     ac_status (*sync)(ac_device *d, ac_err *err);                         /* D3 */
     bool (*supports)(const ac_device *d, ac_op op, ac_dtype type);        /* D4 */
+    /* How the products of linear, output and loss, and of their gradients, are computed from here on; false: not
+     * on this device. A device starts with AC_NUM_FP32. */
+    bool (*set_numerics)(ac_device *d, ac_numerics n);
     size_t (*scratch_floats)(const ac_device *d, const ac_shape *s);      /* size of every .scratch */
     size_t (*own_bytes)(const ac_device *d);      /* what operations take beside buffers, once they have run */
 

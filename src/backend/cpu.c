@@ -127,6 +127,12 @@ static bool cpu_supports(const ac_device *dev, ac_op op, ac_dtype type)
     return ac_dtype_is_weight(type);
 }
 
+static bool cpu_set_numerics(ac_device *dev, ac_numerics n)
+{
+    cpu_of(dev)->numerics = n;
+    return true;
+}
+
 /* ---- elementwise and row operations ---------------------------------------------------------------- */
 
 typedef struct {
@@ -369,7 +375,7 @@ static const ac_device_ops cpu_ops = {
     .copy = cpu_copy,
     .zero = cpu_zero,
     .sync = cpu_sync,
-    .supports = cpu_supports,
+    .supports = cpu_supports, .set_numerics = cpu_set_numerics,
     .scratch_floats = cpu_scratch_floats,
     .own_bytes = cpu_own_bytes,
     .prepare = cpu_prepare,

@@ -17,6 +17,7 @@ typedef struct {
     ac_pool *pool;
     ac_mm_workspace *ws;
     size_t threads;
+    ac_numerics numerics;      /* of products in the model's operations */
     char name[64];
 } ac_cpu_device;
 
@@ -66,7 +67,7 @@ void cpu_product(ac_cpu_device *d, ac_mm_form form, size_t m, size_t n, size_t k
                  bool accumulate);
 
 /* y = x W^T for `rows` rows, W as stored or as prepared. */
-ac_matmul_args cpu_times_weights(const ac_matrix *w, size_t rows, const float *x, float *y);
+ac_matmul_args cpu_times_weights(const ac_cpu_device *d, const ac_matrix *w, size_t rows, const float *x, float *y);
 
 void cpu_linears(ac_device *dev, const ac_linear_args *a, size_t n);
 void cpu_linear(ac_device *dev, const ac_linear_args *a);

@@ -7,15 +7,15 @@ void cpu_product(ac_cpu_device *d, ac_mm_form form, size_t m, size_t n, size_t k
                  bool accumulate)
 {
     const ac_matmul_args args = { .form = form, .m = m, .n = n, .k = k, .a = a, .lda = lda, .b = b,
-        .b_type = b_type, .b_row_bytes = b_row_bytes, .c = c, .ldc = ldc, .accumulate = accumulate };
+        .b_type = b_type, .b_row_bytes = b_row_bytes, .c = c, .ldc = ldc, .accumulate = accumulate, .numerics = d->numerics };
     ac_matmul(&d->k, d->pool, d->ws, &args);
 }
 
-ac_matmul_args cpu_times_weights(const ac_matrix *w, size_t rows, const float *x, float *y)
+ac_matmul_args cpu_times_weights(const ac_cpu_device *d, const ac_matrix *w, size_t rows, const float *x, float *y)
 {
     return (ac_matmul_args){ .form = AC_MM_NT, .m = rows, .n = w->rows, .k = w->cols, .a = x, .lda = w->cols,
                              .b = w->buf->ptr, .b_type = w->type, .b_row_bytes = w->row_bytes, .c = y,
-                             .ldc = w->rows, .packed = w->ahead };
+                             .ldc = w->rows, .packed = w->ahead, .numerics = d->numerics };
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------- */
@@ -129,7 +129,8 @@ void cpu_linears(ac_device *dev, const ac_linear_args *a, size_t n)
     ac_matmul_args p[AC_LINEARS_MAX] = { 0 };
     size_t products = 0;
     for (size_t i = 0; i < n; i++)
-        if (a[i].y.buf && !has_magnitude(&a[i])) p[products++] = cpu_times_weights(a[i].w, a[i].rows, cpu_f32(a[i].x), cpu_f32(a[i].y));
+        if (a[i].y.buf && !has_magnitude(&a[i]))
+            p[products++] = cpu_times_weights(d, a[i].w, a[i].rows, cpu_f32(a[i].x), cpu_f32(a[i].y));
     ac_matmul_several(&d->k, d->pool, d->ws, p, products);
     for (size_t i = 0; i < n; i++) {
         if (has_magnitude(&a[i])) cpu_dora_linear(dev, &a[i]);
@@ -157,7 +158,7 @@ static void adapter_task(void *ctx, size_t task, size_t worker)
     const adapter_job *j = ctx;
     const ac_linear_grad_args *a = j->a;
     const size_t in = a->w->cols, out = a->w->rows, rank = a->lora->rank;
-    ac_matmul_args p = { .form = AC_MM_TN, .b_type = AC_F32, .accumulate = true };
+    ac_matmul_args p = { .form = AC_MM_TN, .b_type = AC_F32, .accumulate = true, .numerics = j->d->numerics };
     if (task < j->a_tasks) {
         const size_t from = task * j->a_cols;
         p.m = rank;

@@ -139,7 +139,10 @@ static double norm_of(ac_device *dev, ac_ref x, size_t n)
 static void product(ac_cpu_device *d, ac_mm_form form, size_t m, size_t n, size_t k, const float *a, size_t lda,
                     const float *b, size_t ldb, float *c)
 {
-    cpu_product(d, form, m, n, k, a, lda, b, AC_F32, ldb * sizeof(float), c, n, false);
+    /* Always FP32: numerics is about the model's products. */
+    const ac_matmul_args args = { .form = form, .m = m, .n = n, .k = k, .a = a, .lda = lda, .b = b, .b_type = AC_F32,
+                                  .b_row_bytes = ldb * sizeof(float), .c = c, .ldc = n };
+    ac_matmul(&d->k, d->pool, d->ws, &args);
 }
 
 /* The smaller Gram matrix of X is symmetric to the bit (a chain's factors may be exchanged), so a tall X needs no

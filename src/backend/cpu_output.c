@@ -54,7 +54,7 @@ void cpu_output(ac_device *dev, const ac_output_args *a)
         const size_t n = a->n_rows - at < CPU_OUTPUT_CHUNK ? a->n_rows - at : CPU_OUTPUT_CHUNK;
         j.rows = cpu_u32(a->rows) + at;
         cpu_for(d, n, cpu_grain(hidden), gather_norm, &j);
-        const ac_matmul_args p = cpu_times_weights(a->w, n, j.normed, cpu_f32(a->logits) + at * vocab);
+        const ac_matmul_args p = cpu_times_weights(d, a->w, n, j.normed, cpu_f32(a->logits) + at * vocab);
         ac_matmul(&d->k, d->pool, d->ws, &p);
     }
 }
@@ -76,7 +76,7 @@ void cpu_loss(ac_device *dev, const ac_loss_args *a)
         j.target = cpu_i32(a->target) + at;
         j.nll = cpu_f32(a->nll) + at;
         cpu_for(d, n, cpu_grain(hidden), gather_norm, &j);
-        const ac_matmul_args p = cpu_times_weights(a->w, n, j.normed, j.logits);
+        const ac_matmul_args p = cpu_times_weights(d, a->w, n, j.normed, j.logits);
         ac_matmul(&d->k, d->pool, d->ws, &p);
         cpu_for(d, n, cpu_grain(vocab), entropy_range, &j);
         if (!j.grad) continue;

@@ -155,7 +155,8 @@ static void readme(ac_str *s, const ac_run_record *rec)
         quote_arg(s, rec->cli->argv[i]);
     }
     ac_str_appendf(s, "\n\naccord %s, numerics %s, computed by %s; `env.json` has the rest. Neither instruction "
-                   "set nor threads change a bit.\n\n", ACCORD_VERSION, AC_NUMERICS_FP32, rec->tier);
+                   "set nor threads change a bit.\n\n", ACCORD_VERSION,
+                   strcmp(rec->v->numerics, "bf16") == 0 ? AC_NUMERICS_BF16 : AC_NUMERICS_FP32, rec->tier);
     ac_str_append_c(s, "To rebuild it anywhere: put the files that the lock names where accord.yaml says, make sure that\n"
                        "`sha256sum accord.lock` gives the hash above, and\n\n    accord train\n\nThe new run's "
                        "`adapter_sha256` and `trace_sha256` in `run.json` must equal this one's. Where they differ,\n"

@@ -44,8 +44,9 @@ ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_e
     static const char *const schedules[] = { "cosine", "linear", "constant" };        /* ac_schedule */
     static const char *const optimizers[] = { "adamw", "sgd", "lion", "adafactor", "muon" };   /* ac_optim_kind */
     static const char *const states[] = { "fp32", "bf16", "int8" };                   /* ac_state_type */
-    static const char *const tunes[] = { "lora", "full", "dora" };                            /* ac_tune */
-    int schedule = 0, optimizer = 0, tune = 0, state = 0;
+    static const char *const tunes[] = { "lora", "full", "dora" };                    /* ac_tune */
+    static const char *const numerics[] = { "fp32", "bf16" };                         /* ac_numerics */
+    int schedule = 0, optimizer = 0, tune = 0, state = 0, arithmetic = 0;
     ac_train_opts o = {
         .lora = { .rank = (uint32_t)v->rank, .alpha = v->alpha, .rslora = v->rslora,
                   .last_layers = (uint32_t)v->last_layers },
@@ -62,6 +63,8 @@ ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_e
     if (!st) st = name_index(&tune, "tune", v->tune, tunes, AC_COUNTOF(tunes), err);
     if (!st) st = name_index(&optimizer, "optimizer", v->optimizer, optimizers, AC_COUNTOF(optimizers), err);
     if (!st) st = name_index(&state, "optimizer_state", v->optimizer_state, states, AC_COUNTOF(states), err);
+    if (!st) st = name_index(&arithmetic, "numerics", v->numerics, numerics, AC_COUNTOF(numerics), err);
+    o.numerics = (ac_numerics)arithmetic;
     o.schedule = (ac_schedule)schedule;
     o.optimizer = (ac_optim_kind)optimizer;
     o.optimizer_state = (ac_state_type)state;

@@ -50,7 +50,7 @@ typedef struct {
     const char *schedule;          /* cosine | linear | constant */
     bool packing;
     const char *recompute;         /* auto | none | block */
-    const char *numerics;          /* fp32 */
+    const char *numerics;          /* fp32 or bf16 */
 } ac_contract_values;
 
 typedef struct {

@@ -90,7 +90,8 @@ const ac_key ac_keys[] = {
     INT("method", "save_every", save_every, "0", 0, BIG, "steps between checkpoints; 0: each epoch's end"),
     INT("method", "keep_checkpoints", keep_checkpoints, "2", 1, 1000, "checkpoints kept"),
     INT("method", "patience", patience, "0", 0, 1e6, "validations without improvement before stopping; 0: never"),
-    ENUM("method", "numerics", numerics, "fp32", "fp32", "the bit contract's arithmetic, see docs/numerics.md"),
+    ENUM("method", "numerics", numerics, "fp32", "fp32|bf16",
+         "arithmetic of training: see docs/numerics.md; bf16 rounds the factors of products to bfloat16"),
 };
 const size_t ac_n_keys = AC_COUNTOF(ac_keys);
 

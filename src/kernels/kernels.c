@@ -65,6 +65,9 @@ ac_status ac_kernels_init(ac_kernels *t, ac_cpu choice, ac_err *err)
         st = ac_fail(err, AC_EARG, "cpu tier \"%s\" fails its self-test here (%s: %s); pass --cpu auto, and see"
                      " accord doctor", ac_cpu_name(choice), s.differs,
                      s.illegal ? "an illegal instruction" : "other bytes than ref's");
-    if (!st) ac_kernels_fill(t, tier);
+    if (!st) {
+        ac_kernels_fill(t, tier);
+        ac_kernels_choose_bf16(t);
+    }
     return st;
 }

@@ -26,6 +26,7 @@
 #include "base/pool.h"
 
 #define AC_NUMERICS_FP32 "fp32/1"
+#define AC_NUMERICS_BF16 "bf16/1"
 #define AC_K_BLOCK       512    /* B3 */
 #define AC_LANES         16     /* B4 */
 #define AC_ATTN_BLOCK    64     /* keys a block, see attn_forward */
@@ -37,7 +38,8 @@ typedef enum { AC_CPU_AUTO, AC_CPU_REF, AC_CPU_AVX2, AC_CPU_AVX512, AC_CPU_NEON 
 enum {
     AC_HAS_AVX2 = 1,      /* AVX2, FMA, F16C, and the OS saves ymm */
     AC_HAS_AVX512 = 2,    /* F, BW, DQ, VL, and the OS saves zmm */
-    AC_HAS_NEON = 4
+    AC_HAS_NEON = 4,
+    AC_HAS_AVX512_BF16 = 8 /* vdpbf16ps, with AVX512 */
 };
 unsigned    ac_cpu_flags(void);                 /* detected once */
 const char *ac_cpu_name(ac_cpu c);              /* "avx512" */
@@ -47,6 +49,15 @@ bool        ac_cpu_parse(const char *name, ac_cpu *out);
 const char *ac_cpu_model(void);                 /* "Intel(R) Xeon(R) ...", "" when unknown */
 
 /* ---- matrix product ---------------------------------------------------------------------------- */
+
+/* The two arithmetics of products. BF16: both factors are rounded to bfloat16 (ac_bf16_round); in a block of k the
+ * chain takes the pairs (0,1), (2,3), ... of its elements, in each the odd one first: chain = fma(a1, b1, chain),
+ * then chain = fma(a0, b0, chain); a lone last element is even, and its odd partner is +0 times +0. Everything
+ * else is as in FP32. */
+typedef enum { AC_NUM_FP32, AC_NUM_BF16 } ac_numerics;
+const char *ac_numerics_name(ac_numerics n);    /* "fp32/1", "bf16/1" */
+/* Nearest, ties to even; under 2^-55 a zero of x's sign, so that no product of two is a denormal. */
+float       ac_bf16_round(float x);
 
 /* C (+)= A B in one of three forms; C is m x n with rows ldc floats apart.
  *   NT  A: m rows of k (lda floats apart); B: n rows of k stored as b_type. Forward of a linear layer.
@@ -69,6 +80,7 @@ typedef struct {
     bool accumulate;
     const ac_packed *packed;   /* NULL, or the whole of B laid out ahead (NT only): same bits, sooner */
     size_t packed_row;         /* row of it that b's first row is: a multiple of 16 */
+    ac_numerics numerics;
 } ac_matmul_args;
 
 /* Stored weights laid out ahead (few_int.h), for products of few rows of A: rows of B stand side by side in
@@ -252,6 +264,16 @@ typedef struct {
 } ac_selftest;
 ac_status ac_kernels_selftest(ac_cpu tier, ac_selftest *out, ac_err *err);
 size_t    ac_selftest_checks(void);             /* how many there are */
+
+/* How products of BF16 are computed: through the ordinary tiles, or by the CPU's own instruction. The same bits; which
+ * is faster depends on the CPU, so init times both once a process. false: the CPU or this tier has no such
+ * instruction, or the instruction failed its test against the written order, and nothing was changed. */
+bool ac_kernels_use_bf16_instruction(ac_kernels *t, bool use);
+typedef struct {
+    bool has, tested, used;    /* the CPU claims it; it gave the written bits; it was the faster one */
+    double times_faster;       /* than the ordinary tiles; 0: not timed */
+} ac_bf16_route;
+ac_bf16_route ac_kernels_bf16_route(void);      /* as found by the last init of AUTO or AVX512 */
 
 /* The product over a pool: splits outputs only, same bits at any thread count. */
 void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args);

@@ -14,6 +14,8 @@
 void ac_kernels_fill_mm_ref(ac_kernels *t);
 void ac_kernels_fill_mm_avx2(ac_kernels *t);
 void ac_kernels_fill_mm_avx512(ac_kernels *t);
+void ac_kernels_fill_mm_avx512_bf16(ac_kernels *t);   /* the same with vdpbf16ps */
+void ac_kernels_choose_bf16(ac_kernels *t);           /* bf16.c: takes it where it is right and faster */
 void ac_kernels_fill_mm_neon(ac_kernels *t);
 void ac_expand_row_ref(float *dst, const void *src, ac_dtype type, size_t n);
 
@@ -36,7 +38,7 @@ void     ac_cpu_brand_arm(char out[64]);
  * is its own business. */
 #define AC_MM_WS_B_FLOATS ((size_t)256 * AC_K_BLOCK + 32 * 48 + 64) /* expanded panels of B          */
 #define AC_MM_WS_S_FLOATS ((size_t)512 * 640)                       /* sums that must not stand in C */
-#define AC_MM_WS_A_FLOATS ((size_t)512 * AC_K_BLOCK + 16 * 128)     /* columns of A side by side     */
+#define AC_MM_WS_A_FLOATS ((size_t)512 * AC_K_BLOCK + 16 * 128)     /* A laid out, rounded for BF16   */
 #define AC_MM_WS_FLOATS   (AC_MM_WS_B_FLOATS + AC_MM_WS_S_FLOATS + AC_MM_WS_A_FLOATS)
 
 struct ac_mm_workspace {

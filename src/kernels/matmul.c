@@ -80,18 +80,21 @@ static size_t ceil_div(size_t a, size_t b)
 
 /* How long the threads work when `cols` x `rows` units are cut into cp x rp parts, in units: each column of
  * a part costs its rows, and about one more for the expansion of its weights. */
-static size_t time_of(size_t cols, size_t rows, size_t cp, size_t rp, size_t threads)
+static size_t time_of(size_t cols, size_t rows, size_t cp, size_t rp, size_t threads, bool rounds)
 {
-    return ceil_div(cp * rp, threads) * ceil_div(cols, cp) * (ceil_div(rows, rp) + 1);
+    /* In quarters; BF16 rounds each row of a part, at about a third of what a column costs it. */
+    const size_t cost = 4 * ceil_div(cols, cp) + (rounds ? 1 : 0);
+    return ceil_div(cp * rp, threads) * cost * (ceil_div(rows, rp) + 1);
 }
 
 static void choose_parts(split *s, size_t cols, size_t rows, size_t threads, bool many)
 {
+    const bool rounds = s->args->numerics == AC_NUM_BF16;
     const size_t most = threads * (many ? PARTS_A_THREAD : 1);
     size_t best = SIZE_MAX;
     for (size_t cp = 1; cp <= most && cp <= cols; cp++) {
         for (size_t rp = 1; cp * rp <= most && rp <= rows; rp++) {
-            const size_t t = time_of(cols, rows, cp, rp, threads);
+            const size_t t = time_of(cols, rows, cp, rp, threads, rounds);
             if (t < best) best = t;
         }
     }
@@ -99,7 +102,7 @@ static void choose_parts(split *s, size_t cols, size_t rows, size_t threads, boo
     size_t parts = 0;
     for (size_t cp = 1; cp <= most && cp <= cols; cp++) {
         for (size_t rp = 1; cp * rp <= most && rp <= rows; rp++) {
-            if (time_of(cols, rows, cp, rp, threads) > near || cp * rp < parts) continue;
+            if (time_of(cols, rows, cp, rp, threads, rounds) > near || cp * rp < parts) continue;
             parts = cp * rp;
             s->col_parts = cp;
             s->row_parts = rp;
@@ -150,7 +153,7 @@ static double few_ns(const ac_matmul_args *g)
 
 static bool is_few(const ac_kernels *t, const ac_matmul_args *g)
 {
-    return t->packs && g->packed && g->form == AC_MM_NT && g->m <= FEW_ROWS && g->m && g->n && g->k;
+    return t->packs && g->packed && g->numerics == AC_NUM_FP32 && g->form == AC_MM_NT && g->m <= FEW_ROWS && g->m && g->n && g->k;
 }
 
 void ac_matmul_several(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args,

@@ -32,6 +32,7 @@ typedef struct {
     float *b_pack, *sums, *a_pack;         /* a_pack NULL: A is read where it lies */
     size_t panel_stride, group, a_stride;
     size_t tiles;              /* of all rows */
+    bool rounds;               /* numerics BF16: a_pack holds the chunk's rows of A as pairs */
 } job;
 
 /* Stored rows that will be needed next, fetched a few at a time. */
@@ -76,6 +77,20 @@ static void expand_group(const job *w, size_t k0, size_t kc, size_t j0, size_t n
     for (size_t j = 0; j < nc; j += w->isa->nr, panel += w->panel_stride)
         w->isa->panel_nt(panel, b_at(g, k0, j0 + j), g->b_row_bytes, g->b_type,
                          min_of(nc - j, w->isa->nr), kc);
+}
+
+/* What a tile multiplies of kc elements (T5). */
+static size_t steps_of(const job *w, size_t kc)
+{
+    if (!w->rounds) return kc;
+    return w->isa->pair_tile ? (kc + 1) / 2 : (kc + 1) / 2 * 2;
+}
+
+static void round_group(const job *w, size_t kc, size_t nc)
+{
+    if (!w->rounds) return;
+    for (size_t j = 0; j < nc; j += w->isa->nr)
+        w->isa->pairs_b(w->b_pack + j / w->isa->nr * w->panel_stride, kc);
 }
 
 static ahead next_weights(const job *w, size_t k0, size_t kc, size_t j0, size_t nc, size_t calls)
@@ -124,20 +139,24 @@ static void multiply_group(const job *w, ac_mm_tile t, size_t tile0, size_t tile
 {
     const ac_matmul_args *g = w->g;
     const size_t nr = w->isa->nr, chunk_row = tile_row(g->m, w->tiles, tile0);
-    const bool direct = g->b_type == AC_F32 && g->form != AC_MM_NT && g->m <= DIRECT_MAX_ROWS &&
+    const bool direct = !w->rounds && g->b_type == AC_F32 && g->form != AC_MM_NT && g->m <= DIRECT_MAX_ROWS &&
                         nc % nr == 0 && g->b_row_bytes % sizeof(float) == 0;
     if (direct) t.b_k = g->b_row_bytes / sizeof(float);
     else expand_group(w, k0, t.kc, j0, nc);
+    round_group(w, t.kc, nc);
+    t.kc = steps_of(w, t.kc);
     for (size_t i = tile0; i < tile1; i++) {
         const size_t row = tile_row(g->m, w->tiles, i), rows = tile_row(g->m, w->tiles, i + 1) - row;
-        t.a = w->a_pack ? w->a_pack + (i - tile0) * w->a_stride : a_at(g, row, k0);
-        if (w->a_pack) t.a_k = rows;
+        if (w->rounds) t.a = w->a_pack + (row - chunk_row) * t.a_row;
+        else t.a = w->a_pack ? w->a_pack + (i - tile0) * w->a_stride : a_at(g, row, k0);
+        if (w->a_pack && !w->rounds) t.a_k = rows;
         for (size_t j = 0; j < nc; j += nr) {
             t.b = direct ? (const float *)(const void *)b_at(g, k0, j0 + j)
                          : w->b_pack + j / nr * w->panel_stride;
             t.c = c + (row - chunk_row) * t.ldc + j;
             t.cols = min_of(nc - j, nr);
-            w->isa->tile(&t, rows);
+            if (w->rounds && w->isa->pair_tile) w->isa->pair_tile(&t, rows);
+            else w->isa->tile(&t, rows);
             fetch_some(w, fetch);
         }
     }
@@ -154,7 +173,14 @@ static void multiply_chunk(const job *w, size_t tile0, size_t tile1, size_t j0, 
     for (size_t k0 = 0; k0 < g->k; k0 += AC_K_BLOCK) {
         t.kc = min_of(g->k - k0, AC_K_BLOCK);
         t.mode = k0 || (g->accumulate && !apart) ? AC_TILE_ADD : AC_TILE_STORE;
-        if (w->a_pack) lay_chunk(w, tile0, tile1, k0, t.kc);
+        if (w->rounds) {
+            w->isa->pairs_a(w->a_pack, a_at(g, row0, k0), g->form == AC_MM_TN ? 1 : g->lda,
+                            g->form == AC_MM_TN ? g->lda : 1, row1 - row0, t.kc);
+            t.a_row = steps_of(w, t.kc);
+            t.a_k = 1;
+        } else if (w->a_pack) {
+            lay_chunk(w, tile0, tile1, k0, t.kc);
+        }
         for (size_t j = 0; j < nc; j += w->group) {
             const size_t width = min_of(nc - j, w->group);
             const size_t calls = (tile1 - tile0) * ((width + w->isa->nr - 1) / w->isa->nr);
@@ -244,18 +270,20 @@ void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace
         return;
     }
     float *base = ws->base + worker * AC_MM_WS_FLOATS;
-    if (g->packed && isa->few_packed && isa->few_packed(g, base, AC_MM_WS_FLOATS)) return;
-    if (isa->few && isa->few(g, base, AC_MM_WS_FLOATS)) return;
-    if (ac_mm_thin(isa, g, base)) return;
+    const bool plain = g->numerics == AC_NUM_FP32;
+    if (plain && g->packed && isa->few_packed && isa->few_packed(g, base, AC_MM_WS_FLOATS)) return;
+    if (plain && isa->few && isa->few(g, base, AC_MM_WS_FLOATS)) return;
+    if (plain && ac_mm_thin(isa, g, base)) return;
     const bool wide_block = g->form != AC_MM_NT && ac_dtype_block_elems(g->b_type) > GROUP;
     job w = { .isa = isa, .g = g, .b_pack = base, .sums = base + AC_MM_WS_B_FLOATS,
               .panel_stride = isa->nr * AC_K_BLOCK + 48, .group = wide_block ? GROUP_MAX : GROUP,
-              .tiles = (g->m + isa->mr - 1) / isa->mr };
-    if (w.tiles == 1 && (g->b_type != AC_F32 || g->form == AC_MM_NT)) {
+              .tiles = (g->m + isa->mr - 1) / isa->mr,
+              .rounds = !plain, .a_pack = plain ? NULL : base + AC_MM_WS_B_FLOATS + AC_MM_WS_S_FLOATS };
+    if (plain && w.tiles == 1 && (g->b_type != AC_F32 || g->form == AC_MM_NT)) {
         small_rows(&w);
         return;
     }
-    if (g->form == AC_MM_TN && g->n >= TURN_MIN_COLS && g->lda >= TURN_MIN_LDA && g->k >= TURN_MIN_K &&
+    if (plain && g->form == AC_MM_TN && g->n >= TURN_MIN_COLS && g->lda >= TURN_MIN_LDA && g->k >= TURN_MIN_K &&
         isa->mr <= TURN_COPY) {
         w.a_pack = w.sums + AC_MM_WS_S_FLOATS;
         w.a_stride = isa->mr * AC_K_BLOCK + TURN_COPY;

@@ -6,6 +6,9 @@
  * T3  A is read where it lies (a_row, a_k: strides); packing rows of k was measured and did not pay. In TN a tile's
  *     k is a walk over pages, so its chunk of A is laid side by side first, once for all columns.
  * T4  The blocks call a tier with k cut on the blocks of B's type, so panels begin on block borders.
+ * T5  Numerics BF16: A and B are packed as pairs of rounded elements, and a tile's kc counts what it multiplies.
+ *     Without pair_tile the elements stand as binary32, the two of a pair exchanged, and `tile` does the written
+ *     order; with it a pair is one 32-bit word, the even element below.
  * None of this can change a bit: every choice here is about where numbers lie and when they are moved. */
 #ifndef AC_KERNELS_MATMUL_INT_H
 #define AC_KERNELS_MATMUL_INT_H
@@ -51,6 +54,10 @@ typedef struct {
     bool (*few)(const ac_matmul_args *g, float *scratch, size_t scratch_floats);
     /* The same from g->packed (few_int.h). NULL: none. */
     bool (*few_packed)(const ac_matmul_args *g, float *scratch, size_t scratch_floats);
+    /* T5. A: rows of kc elements at the strides, to dst, dense. B: a panel of kc rows, in place. */
+    void (*pairs_a)(float *dst, const float *a, size_t a_row, size_t a_k, size_t rows, size_t kc);
+    void (*pairs_b)(float *panel, size_t kc);
+    void (*pair_tile)(const ac_mm_tile *t, size_t rows);
 } ac_mm_isa;
 
 /* C (+)= A B on one thread with that tier's tiles. */

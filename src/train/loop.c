@@ -401,6 +401,12 @@ static ac_status begin(run *r, ac_err *err)
     r->ckpt.head.audit_count = j->audit_count;
     r->ckpt.head.audit_head = j->audit_head;
     r->ckpt.head.total_steps = r->total;
+    r->ckpt.head.numerics = r->o->numerics;
+    ac_device *dev = ac_model_device(j->model);
+    if (!dev->op->set_numerics(dev, r->o->numerics)) {
+        return ac_fail(err, AC_EARG, "%s does not compute numerics %s; use fp32 there", ac_device_name(dev),
+                       ac_numerics_name(r->o->numerics));
+    }
     st = ac_train_fingerprint(&r->ckpt.head.fingerprint, r->o, j->train, j->valid, err);
     if (!st) st = make_arrays(r, err);
     if (!st) st = make_paths(r, err);
@@ -448,6 +454,8 @@ static void fill_result(const run *r, ac_train_result *out)
 
 static void end(run *r)
 {
+    ac_device *dev = ac_model_device(r->job->model);
+    dev->op->set_numerics(dev, AC_NUM_FP32);
     ac_appender_close(&r->trace);
     ac_optimizer_close(&r->opt);
     ac_adapter_close(&r->ad);

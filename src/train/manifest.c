@@ -65,7 +65,7 @@ void ac_manifest_render(ac_str *out, const ac_manifest *m)
     ac_jw_object(&w, NULL);
     ac_jw_cstr(&w, "format", FORMAT_NAME);
     ac_jw_u64(&w, "schema", AC_CKPT_SCHEMA);
-    ac_jw_cstr(&w, "numerics", AC_NUMERICS_FP32);
+    ac_jw_cstr(&w, "numerics", ac_numerics_name(m->numerics));
     put_hash(&w, "lock", &m->lock);
     put_hash(&w, "fingerprint", &m->fingerprint);
     ac_jw_u64(&w, "audit_count", m->audit_count);
@@ -233,6 +233,14 @@ static ac_status parse_tree(ac_manifest *m, const ac_json *root, const char *pat
     if (!r.st && schema != AC_CKPT_SCHEMA) {
         return ac_fail(err, AC_ECONTRACT, "%s: is of schema %" PRIu64 ", this program knows schema %d; resume with the "
                        "version that wrote it", path, schema, AC_CKPT_SCHEMA);
+    }
+    ac_view numerics = { 0 };
+    if (!r.st) r.st = ac_json_get_str(&numerics, root, "numerics", path, err);
+    m->numerics = ac_view_eq_str(numerics, AC_NUMERICS_BF16) ? AC_NUM_BF16 : AC_NUM_FP32;
+    if (!r.st && !ac_view_eq_str(numerics, ac_numerics_name(m->numerics))) {
+        return ac_fail(err, AC_ECONTRACT, "%s: was computed by numerics \"%.*s\", this program knows %s and %s; resume with "
+                       "the version that wrote it", path, (int)numerics.len, numerics.ptr, AC_NUMERICS_FP32,
+                       AC_NUMERICS_BF16);
     }
     get_hash(&r, "lock", &m->lock);
     get_hash(&r, "fingerprint", &m->fingerprint);

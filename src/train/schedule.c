@@ -32,6 +32,7 @@ ac_status ac_train_opts_check(const ac_train_opts *o, ac_err *err)
         { "eps", "from 1e-30 to 1", within(o->eps, 1e-30, 1) },
         { "weight_decay", "from 0 to 10", within(o->weight_decay, 0, 10) },
         { "optimizer", "adamw, sgd, lion, adafactor or muon", (unsigned)o->optimizer <= AC_OPTIM_MUON },
+        { "numerics", "fp32 or bf16", (unsigned)o->numerics <= AC_NUM_BF16 },
         { "optimizer_state", "fp32, bf16 or int8", (unsigned)o->optimizer_state <= AC_STATE_INT8 },
         { "optimizer_state", "fp32: these optimizer options leave no moment to store otherwise",
           o->optimizer_state == AC_STATE_F32
@@ -127,7 +128,7 @@ static void put_hash(ac_jw *w, const char *key, const ac_sha256 *h)
 
 static void put_options(ac_jw *w, const ac_train_opts *o)
 {
-    ac_jw_cstr(w, "numerics", AC_NUMERICS_FP32);
+    ac_jw_cstr(w, "numerics", ac_numerics_name(o->numerics));
     if (o->lora.tune == AC_TUNE_FULL) ac_jw_cstr(w, "tune", "full");
     if (o->lora.tune == AC_TUNE_DORA) ac_jw_cstr(w, "tune", "dora");
     ac_jw_u64(w, "rank", o->lora.rank);

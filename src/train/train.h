@@ -32,6 +32,7 @@ typedef struct {
     ac_schedule schedule;
     ac_optim_kind optimizer;
     ac_state_type optimizer_state;
+    ac_numerics numerics;         /* of training and validation; whoever answers with the result uses FP32 */
     double momentum;              /* SGD (0: none) and Muon */
     double beta1, beta2, eps, weight_decay;
     double clip;                  /* gradient norm; 0: none */

@@ -77,6 +77,7 @@ typedef struct {
 typedef struct {
     ac_sha256 lock, fingerprint, audit_head;
     uint64_t total_steps, epoch, epoch_step, audit_count;
+    ac_numerics numerics;
     ac_train_state state;
     size_t n_files;
     ac_manifest_file file[AC_CKPT_FILES_MAX];

@@ -361,15 +361,20 @@ static void run_test(ck *t, const ck_test *test)
     close_case(t);
 }
 
-static void run_tier(ck *t, ac_cpu cpu)
+/* instruction: AVX-512 with vdpbf16ps, whichever of the two init chose. */
+static void run_tier(ck *t, ac_cpu cpu, bool instruction)
 {
-    t->tier_name = ac_cpu_name(cpu);
+    t->tier_name = instruction ? "avx512+bf16" : ac_cpu_name(cpu);
     if (g.only_tier && strcmp(g.only_tier, t->tier_name) != 0) return;
     if (!ac_cpu_offers(cpu)) {
         printf("%-7s not run: %s\n", t->tier_name, ac_cpu_lacks(cpu));
         return;
     }
     ac_kernels_fill(&t->tier, cpu);
+    if (instruction && !ac_kernels_use_bf16_instruction(&t->tier, true)) {
+        printf("%-7s not run: the CPU has no vdpbf16ps, or it does not keep the written order\n", t->tier_name);
+        return;
+    }
     t->is_ref = cpu == AC_CPU_REF;
     const size_t cases = g.n_cases, failed = g.n_failed;
     const int64_t start = now_ns();
@@ -410,7 +415,8 @@ int main(int argc, char **argv)
     const ac_fp_state fp = ac_fp_enter();
     ac_kernels_fill(&t.ref, AC_CPU_REF);
     const ac_cpu tiers[] = { AC_CPU_REF, AC_CPU_AVX2, AC_CPU_AVX512, AC_CPU_NEON };
-    for (size_t i = 0; i < AC_COUNTOF(tiers); i++) run_tier(&t, tiers[i]);
+    for (size_t i = 0; i < AC_COUNTOF(tiers); i++) run_tier(&t, tiers[i], false);
+    run_tier(&t, AC_CPU_AVX512, true);
     ac_fp_leave(fp);
     for (size_t i = 0; i < AC_COUNTOF(g.pools); i++) ac_pool_close(&g.pools[i]);
     if (!g.n_cases) {

@@ -14,6 +14,7 @@ typedef struct {
     size_t m, n, k, pad_a, pad_b, pad_c;   /* pads: extra floats, blocks, floats a row */
     bool accumulate;
     ck_data data;
+    ac_numerics numerics;
 } mm_case;
 
 typedef struct {
@@ -92,7 +93,7 @@ static product make_product(ck *t, const mm_case *c)
     if (!ac_dtype_row_bytes(&b_bytes, c->type, b_cols)) ck_fail(t, "the case's rows are not whole blocks");
     product p = { .args = { .form = c->form, .m = c->m, .n = c->n, .k = c->k, .lda = a_cols + c->pad_a,
         .b_type = c->type, .b_row_bytes = b_bytes + c->pad_b * ac_dtype_block_bytes(c->type),
-        .ldc = c->n + c->pad_c, .accumulate = c->accumulate } };
+        .ldc = c->n + c->pad_c, .accumulate = c->accumulate, .numerics = c->numerics } };
     p.args.a = ck_f32(t, span(a_rows, p.args.lda, a_cols), c->data);
     p.args.b = stored_rows(t, c->type, c->data, b_rows, b_cols, b_bytes, p.args.b_row_bytes);
     p.c_floats = span(c->m, p.args.ldc, c->n);
@@ -114,10 +115,14 @@ static void check_accuracy(ck *t, const product *p, const float *got)
             const double old = g->accumulate ? (double)p->c_old[i * g->ldc + j] : 0;
             double sum = old, magnitude = fabs(old);
             for (size_t q = 0; q < g->k; q++) {
-                const double x = (double)(g->form == AC_MM_TN ? g->a[q * g->lda + i] : g->a[i * g->lda + q]);
-                const double y = (double)(g->form == AC_MM_NT ? b[j * cols + q] : b[q * cols + j]);
-                sum += x * y;
-                magnitude += fabs(x * y);
+                float x = g->form == AC_MM_TN ? g->a[q * g->lda + i] : g->a[i * g->lda + q];
+                float y = g->form == AC_MM_NT ? b[j * cols + q] : b[q * cols + j];
+                if (g->numerics == AC_NUM_BF16) {
+                    x = ac_bf16_round(x);
+                    y = ac_bf16_round(y);
+                }
+                sum += (double)x * (double)y;
+                magnitude += fabs((double)x * (double)y);
             }
             ck_near_double(t, &got[i * g->ldc + j], &sum, 1, (ck_tol){ .ulp = 24, .relative_to = magnitude });
         }
@@ -181,8 +186,8 @@ static void one_packed(ck *t, const mm_case *c, size_t n_threads)
 
 static void open_and_run(ck *t, const mm_case *c, size_t n_threads)
 {
-    if (ck_case(t, "matmul_%s_%s_%zux%zux%zu%s_%s", forms[c->form], ac_dtype_name(c->type), c->m, c->n, c->k,
-                c->accumulate ? "_add" : "", ck_data_name(c->data)))
+    if (ck_case(t, "matmul_%s_%s_%zux%zux%zu%s_%s%s", forms[c->form], ac_dtype_name(c->type), c->m, c->n, c->k,
+                c->accumulate ? "_add" : "", ck_data_name(c->data), c->numerics == AC_NUM_BF16 ? "_bf16" : ""))
         one_matmul(t, c, n_threads);
 }
 
@@ -223,7 +228,7 @@ static void ck_matmul_data(ck *t)
     for (size_t d = 0; d < CK_N_DATA; d++)
         for (size_t f = AC_MM_NT; f <= AC_MM_TN; f++)
             for (size_t add = 0; add < 2; add++)
-                open_and_run(t, &(mm_case){ (ac_mm_form)f, AC_F32, 19, 37, 530, 1, 0, 2, add != 0, (ck_data)d }, 1);
+                open_and_run(t, &(mm_case){ (ac_mm_form)f, AC_F32, 19, 37, 530, 1, 0, 2, add != 0, (ck_data)d, AC_NUM_FP32 }, 1);
 }
 
 /* Every height of tile against every width of a panel. */
@@ -231,9 +236,9 @@ static void ck_matmul_tiles(ck *t)
 {
     for (size_t m = 1; m <= 30; m++) {
         const size_t n = 1 + m * 7 % 66;
-        open_and_run(t, &(mm_case){ AC_MM_NT, AC_F32, m, n, 37, 0, 0, 0, m % 2 != 0, CK_UNIT }, 1);
-        open_and_run(t, &(mm_case){ AC_MM_TN, AC_F32, m, n, 37, 0, 0, 0, m % 2 == 0, CK_UNIT }, 1);
-        open_and_run(t, &(mm_case){ AC_MM_NT, AC_Q4_1, m, n + 90, 160, 0, 0, 0, m % 3 == 0, CK_UNIT }, 1);
+        open_and_run(t, &(mm_case){ AC_MM_NT, AC_F32, m, n, 37, 0, 0, 0, m % 2 != 0, CK_UNIT, AC_NUM_FP32 }, 1);
+        open_and_run(t, &(mm_case){ AC_MM_TN, AC_F32, m, n, 37, 0, 0, 0, m % 2 == 0, CK_UNIT, AC_NUM_FP32 }, 1);
+        open_and_run(t, &(mm_case){ AC_MM_NT, AC_Q4_1, m, n + 90, 160, 0, 0, 0, m % 3 == 0, CK_UNIT, AC_NUM_FP32 }, 1);
     }
 }
 
@@ -241,24 +246,77 @@ static void ck_matmul_tiles(ck *t)
 static void ck_matmul_large(ck *t)
 {
     static const mm_case cases[] = {
-        { AC_MM_NT, AC_Q4_1, 530, 96, 640, 0, 0, 0, false, CK_UNIT },
-        { AC_MM_NN, AC_Q4_1, 530, 64, 640, 0, 0, 3, true, CK_UNIT },
-        { AC_MM_NT, AC_F32, 30, 1400, 530, 0, 0, 0, true, CK_UNIT },
-        { AC_MM_NN, AC_F32, 2, 1400, 530, 1, 0, 0, true, CK_UNIT },
-        { AC_MM_NN, AC_F32, 60, 700, 530, 0, 0, 0, false, CK_UNIT },
-        { AC_MM_TN, AC_F32, 560, 16, 530, 0, 0, 0, true, CK_UNIT },
-        { AC_MM_TN, AC_F32, 16, 700, 530, 0, 0, 0, false, CK_UNIT },
+        { AC_MM_NT, AC_Q4_1, 530, 96, 640, 0, 0, 0, false, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NN, AC_Q4_1, 530, 64, 640, 0, 0, 3, true, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NT, AC_F32, 30, 1400, 530, 0, 0, 0, true, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NN, AC_F32, 2, 1400, 530, 1, 0, 0, true, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NN, AC_F32, 60, 700, 530, 0, 0, 0, false, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_TN, AC_F32, 560, 16, 530, 0, 0, 0, true, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_TN, AC_F32, 16, 700, 530, 0, 0, 0, false, CK_UNIT, AC_NUM_FP32 },
         /* A laid side by side: two chunks; blocks of k, few rows of a wide matrix */
-        { AC_MM_TN, AC_F32, 530, 196, 130, 0, 0, 0, false, CK_UNIT },
-        { AC_MM_TN, AC_F32, 33, 200, 530, 490, 1, 3, true, CK_UNIT },
-        { AC_MM_NT, AC_F32, 640, 16, 300, 0, 0, 0, true, CK_UNIT },
-        { AC_MM_NT, AC_Q8_0, 1, 1500, 576, 0, 0, 0, false, CK_UNIT },
-        { AC_MM_NT, AC_F16, 700, 160, 200, 0, 0, 0, true, CK_UNIT },
-        { AC_MM_NN, AC_Q6_K, 130, 768, 40, 0, 0, 0, false, CK_UNIT },
-        { AC_MM_NT, AC_Q5_K, 40, 90, 1280, 0, 0, 0, true, CK_UNIT },
+        { AC_MM_TN, AC_F32, 530, 196, 130, 0, 0, 0, false, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_TN, AC_F32, 33, 200, 530, 490, 1, 3, true, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NT, AC_F32, 640, 16, 300, 0, 0, 0, true, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NT, AC_Q8_0, 1, 1500, 576, 0, 0, 0, false, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NT, AC_F16, 700, 160, 200, 0, 0, 0, true, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NN, AC_Q6_K, 130, 768, 40, 0, 0, 0, false, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NT, AC_Q5_K, 40, 90, 1280, 0, 0, 0, true, CK_UNIT, AC_NUM_FP32 },
     };
     for (size_t i = 0; i < AC_COUNTOF(cases); i++)
         open_and_run(t, &cases[i], AC_COUNTOF(thread_counts));
+}
+
+/* Numerics BF16: every form and type around the pairs of k and its blocks, all kinds of numbers, each height. */
+static void ck_matmul_bf16(ck *t)
+{
+    static const struct { size_t m, n, k; } shapes[] = {
+        { 5, 7, 0 }, { 1, 1, 1 }, { 2, 3, 2 }, { 3, 33, 3 }, { 14, 32, 64 }, { 15, 33, 65 }, { 29, 47, 511 }, { 5, 64, 512 },
+        { 17, 40, 513 }, { 43, 16, 300 }, { 16, 70, 1023 }, { 9, 20, 1024 }, { 4, 130, 1025 }, { 64, 16, 16 }, { 13, 16, 577 },
+    };
+    for (size_t i = 0; i < AC_COUNTOF(shapes); i++) {
+        for (size_t f = AC_MM_NT; f <= AC_MM_TN; f++) {
+            for (size_t j = 0; j < AC_COUNTOF(types); j++) {
+                if (f == AC_MM_TN && types[j] != AC_F32) continue;
+                mm_case c = { .form = (ac_mm_form)f, .type = types[j], .m = shapes[i].m, .n = shapes[i].n,
+                    .k = shapes[i].k, .pad_a = i % 3 * 5, .pad_b = i % 2 * 3, .pad_c = i % 5,
+                    .accumulate = (i + j + f) % 2 != 0, .data = (i + j) % 3 ? CK_UNIT : CK_WIDE,
+                    .numerics = AC_NUM_BF16 };
+                size_t *along = f == AC_MM_NT ? &c.k : &c.n;
+                *along = round_up(*along, ac_dtype_block_elems(types[j]));
+                open_and_run(t, &c, 1);
+            }
+        }
+    }
+    for (size_t d = 0; d < CK_N_DATA; d++)
+        for (size_t f = AC_MM_NT; f <= AC_MM_TN; f++)
+            for (size_t add = 0; add < 2; add++)
+                open_and_run(t, &(mm_case){ (ac_mm_form)f, AC_F32, 19, 37, 530, 1, 0, 2, add != 0, (ck_data)d, AC_NUM_BF16 }, 1);
+    for (size_t m = 1; m <= 30; m++)
+        open_and_run(t, &(mm_case){ AC_MM_NT, AC_F32, m, 1 + m * 7 % 66, 37, 0, 0, 0, m % 2 != 0, CK_UNIT, AC_NUM_BF16 }, 1);
+    open_and_run(t, &(mm_case){ AC_MM_NN, AC_Q4_1, 530, 64, 640, 0, 0, 3, true, CK_UNIT, AC_NUM_BF16 }, 4);
+    open_and_run(t, &(mm_case){ AC_MM_TN, AC_F32, 560, 16, 530, 0, 0, 0, true, CK_UNIT, AC_NUM_BF16 }, 4);
+    open_and_run(t, &(mm_case){ AC_MM_NT, AC_F16, 700, 160, 200, 0, 0, 0, true, CK_UNIT, AC_NUM_BF16 }, 4);
+}
+
+/* The rounding itself, against the nearest of the two neighbours in binary64. */
+static void ck_bf16_round(ck *t)
+{
+    if (!ck_case(t, "bf16_round")) return;
+    for (size_t i = 0; i < 200000; i++) {
+        uint32_t u = ck_u32(t), low, high;
+        if (i % 5 == 0) u = (u & 0x8000ffffu) | (0x23ff0000u + ((uint32_t)(i / 5 % 3) << 16));      /* about 2^-55 */
+        if (i % 5 == 1) u = (u & 0xffff0000u) | 0x8000u;                              /* ties */
+        if ((u & 0x7f800000u) == 0x7f800000u) continue;
+        float x, lo, hi;
+        low = u & 0xffff0000u, high = low + 0x10000u;
+        memcpy(&x, &u, 4), memcpy(&lo, &low, 4), memcpy(&hi, &high, 4);
+        const float got = ac_bf16_round(x);
+        const double below = fabs((double)x - (double)lo), above = fabs((double)hi - (double)x);
+        float want = below < above || (below == above && !(low >> 16 & 1)) ? lo : hi;
+        if (fabsf(x) < 0x1p-55f) want = copysignf(0.0f, x);
+        if ((high & 0x7f800000u) == 0x7f800000u) continue;                            /* above is no number */
+        ck_same_floats(t, &got, &want, 1);
+    }
 }
 
 /* ---- expansion ------------------------------------------------------------------------------------------- */
@@ -317,12 +375,12 @@ static void ck_expand_oracle(ck *t)
 static void ck_matmul_speed(ck *t)
 {
     static const mm_case cases[] = {
-        { AC_MM_NT, AC_Q4_1, 256, 576, 576, 0, 0, 0, false, CK_UNIT },
-        { AC_MM_NN, AC_Q4_1, 256, 576, 576, 0, 0, 0, true, CK_UNIT },
-        { AC_MM_NT, AC_Q8_0, 256, 576, 576, 0, 0, 0, false, CK_UNIT },
-        { AC_MM_NT, AC_F32, 256, 576, 576, 0, 0, 0, false, CK_UNIT },
-        { AC_MM_NT, AC_Q4_1, 1, 1536, 576, 0, 0, 0, false, CK_UNIT },
-        { AC_MM_TN, AC_F32, 16, 576, 256, 0, 0, 0, true, CK_UNIT },
+        { AC_MM_NT, AC_Q4_1, 256, 576, 576, 0, 0, 0, false, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NN, AC_Q4_1, 256, 576, 576, 0, 0, 0, true, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NT, AC_Q8_0, 256, 576, 576, 0, 0, 0, false, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NT, AC_F32, 256, 576, 576, 0, 0, 0, false, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_NT, AC_Q4_1, 1, 1536, 576, 0, 0, 0, false, CK_UNIT, AC_NUM_FP32 },
+        { AC_MM_TN, AC_F32, 16, 576, 256, 0, 0, 0, true, CK_UNIT, AC_NUM_FP32 },
     };
     for (size_t i = 0; i < AC_COUNTOF(cases); i++) {
         const mm_case *c = &cases[i];
@@ -363,6 +421,7 @@ const ck_test ck_matmul_tests[] = {
     { "packed", ck_packed },
     { "matmul_shapes", ck_matmul_shapes }, { "matmul_data", ck_matmul_data },
     { "matmul_tiles", ck_matmul_tiles },   { "matmul_large", ck_matmul_large },
+    { "matmul_bf16", ck_matmul_bf16 },     { "bf16_round", ck_bf16_round },
     { "expand", ck_expand },               { "expand_oracle", ck_expand_oracle },
     { "matmul_speed", ck_matmul_speed },   { 0 },
 };

@@ -130,7 +130,7 @@ static void bad_values_are_placed(void **state)
     refused("", "", "");
     refused("base: &x {model: m}\n", "1:", "");
     refused("base:\n\tmodel: m\n", "2:", "");
-    refused(NEEDED "method:\n  numerics: bf16\n", "8:", "must be one of fp32");
+    refused(NEEDED "method:\n  numerics: fp64\n", "8:", "must be one of fp32");
 }
 
 static void missing_needed_keys_are_named(void **state)

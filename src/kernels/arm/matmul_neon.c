@@ -3,6 +3,7 @@
  * A tile holds 24 accumulators and two quads of B; each element of A is loaded alone and multiplied by lane,
  * which needs no copy of it across a register. Each height has its own function, so that rows can be cut
  * evenly. */
+#include "kernels/bf16_body_int.h"
 #include "kernels/matmul_int.h"
 #include "kernels/arm/expand_neon_int.h"
 
@@ -365,8 +366,20 @@ static void fetch(const uint8_t *p, size_t bytes)
     if (bytes) AC_PREFETCH_FAR(p + bytes - 1);
 }
 
+/* ---- numerics BF16 ---------------------------------------------------------------------------------------- */
+
+static void pairs_a(float *dst, const float *a, size_t a_row, size_t a_k, size_t rows, size_t kc)
+{
+    ac_bf16_pairs_a(dst, a, a_row, a_k, rows, kc, false);
+}
+
+static void pairs_b(float *panel, size_t kc)
+{
+    ac_bf16_pairs_b(panel, NR, kc, false);
+}
+
 static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
-                                put_turned, fetch, NULL, NULL };
+                                put_turned, fetch, NULL, NULL, pairs_a, pairs_b, NULL };
 
 static void matmul_neon(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {

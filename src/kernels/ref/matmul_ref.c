@@ -3,6 +3,7 @@
  *   S = block 0; for b = 1, 2, ...: S = S + block b            (k = 0: S = +0)
  *   block b = fma chain from +0 over k = 512 b .. 512 b + 511, ascending
  *   C = S, or C = C_old + S
+ * Numerics BF16 rounds both factors and takes the k of a block in pairs, the odd one first.
  *
  * Only the expansion of B is done in pieces (a panel of 32 columns by one block of k), because a
  * quantised block cannot be read an element at a time without expanding it again and again. */
@@ -41,6 +42,27 @@ static float element_a(const ac_matmul_args *g, size_t i, size_t p)
     return g->form == AC_MM_TN ? g->a[p * g->lda + i] : g->a[i * g->lda + p];
 }
 
+/* One element's block of k, by the numerics asked for. */
+static float block_fp32(const ac_matmul_args *g, float (*panel)[COLS], size_t i, size_t j, size_t k0, size_t kc)
+{
+    float chain = 0.0f;
+    for (size_t p = 0; p < kc; p++)
+        chain = fmaf(element_a(g, i, k0 + p), panel[p][j], chain);
+    return chain;
+}
+
+static float block_bf16(const ac_matmul_args *g, float (*panel)[COLS], size_t i, size_t j, size_t k0, size_t kc)
+{
+    float chain = 0.0f;
+    for (size_t p = 0; p < kc; p += 2) {
+        const bool lone = p + 1 == kc;
+        chain = fmaf(lone ? 0.0f : ac_bf16_round(element_a(g, i, k0 + p + 1)),
+                     lone ? 0.0f : ac_bf16_round(panel[p + 1][j]), chain);
+        chain = fmaf(ac_bf16_round(element_a(g, i, k0 + p)), ac_bf16_round(panel[p][j]), chain);
+    }
+    return chain;
+}
+
 static void tile(const ac_matmul_args *g, size_t i0, size_t mc, size_t j0, size_t nc)
 {
     float sum[ROWS][COLS] = {{0}}, panel[AC_K_BLOCK][COLS];
@@ -49,9 +71,8 @@ static void tile(const ac_matmul_args *g, size_t i0, size_t mc, size_t j0, size_
         load_panel(panel, g, k0, kc, j0, nc);
         for (size_t i = 0; i < mc; i++) {
             for (size_t j = 0; j < nc; j++) {
-                float chain = 0.0f;
-                for (size_t p = 0; p < kc; p++)
-                    chain = fmaf(element_a(g, i0 + i, k0 + p), panel[p][j], chain);
+                const float chain = g->numerics == AC_NUM_BF16 ? block_bf16(g, panel, i0 + i, j, k0, kc)
+                                                               : block_fp32(g, panel, i0 + i, j, k0, kc);
                 sum[i][j] = k0 ? sum[i][j] + chain : chain;
             }
         }

@@ -24,6 +24,9 @@ unsigned ac_cpu_detect_x86(void)
     const unsigned wide = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     if ((flags & AC_HAS_AVX2) && (b & wide) == wide && (xcr0 & XCR0_ZMM) == XCR0_ZMM)
         flags |= AC_HAS_AVX512;
+    enum { LEAF_7_1_EAX_BF16 = 1 << 5 };
+    if ((flags & AC_HAS_AVX512) && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & LEAF_7_1_EAX_BF16))
+        flags |= AC_HAS_AVX512_BF16;
     return flags;
 }
 

@@ -2,6 +2,7 @@
  *
  * A tile holds 12 accumulators, two vectors of B and one broadcast element of A: 15 of 16 registers.
  * Each height has its own function, so that rows can be cut evenly. */
+#include "kernels/bf16_body_int.h"
 #include "kernels/few_int.h"
 #include "kernels/matmul_int.h"
 #include "kernels/x86/expand_avx2_int.h"
@@ -353,8 +354,20 @@ static void fetch(const uint8_t *p, size_t bytes)
     if (bytes) _mm_prefetch((const char *)(p + bytes - 1), _MM_HINT_T1);
 }
 
+/* ---- numerics BF16 ---------------------------------------------------------------------------------------- */
+
+static void pairs_a(float *dst, const float *a, size_t a_row, size_t a_k, size_t rows, size_t kc)
+{
+    ac_bf16_pairs_a(dst, a, a_row, a_k, rows, kc, false);
+}
+
+static void pairs_b(float *panel, size_t kc)
+{
+    ac_bf16_pairs_b(panel, NR, kc, false);
+}
+
 static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
-                                put_turned, fetch, NULL, ac_few_packed_avx2 };
+                                put_turned, fetch, NULL, ac_few_packed_avx2, pairs_a, pairs_b, NULL };
 
 static void matmul_avx2(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {

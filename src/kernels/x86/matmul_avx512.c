@@ -3,9 +3,12 @@
  * A tile holds 28 accumulators, two vectors of B and one broadcast element of A: 31 registers. Each
  * height has its own function, so that rows can be cut evenly instead of into full tiles and a short
  * one. B is prefetched 16 steps ahead: its panels come out of the L2 cache. */
+#include "kernels/bf16_body_int.h"
 #include "kernels/few_int.h"
 #include "kernels/matmul_int.h"
 #include "kernels/x86/turn_avx512_int.h"
+
+void ac_mm_pair_tile_avx512bf16(const ac_mm_tile *t, size_t rows);   /* matmul_avx512bf16.c */
 
 enum { MR = 14, NR = 32, AHEAD = 16 };
 
@@ -377,8 +380,44 @@ static void fetch(const uint8_t *p, size_t bytes)
     if (bytes) _mm_prefetch((const char *)(p + bytes - 1), _MM_HINT_T1);
 }
 
+/* ---- numerics BF16 ---------------------------------------------------------------------------------------- */
+
+static void pairs_a(float *dst, const float *a, size_t a_row, size_t a_k, size_t rows, size_t kc)
+{
+    ac_bf16_pairs_a(dst, a, a_row, a_k, rows, kc, false);
+}
+
+static void pairs_b(float *panel, size_t kc)
+{
+    ac_bf16_pairs_b(panel, NR, kc, false);
+}
+
 static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
-                                put_turned, fetch, ac_mm_few_avx512, ac_few_packed_avx512 };
+                                put_turned, fetch, ac_mm_few_avx512, ac_few_packed_avx512, pairs_a, pairs_b, NULL };
+
+static void words_a(float *dst, const float *a, size_t a_row, size_t a_k, size_t rows, size_t kc)
+{
+    ac_bf16_pairs_a(dst, a, a_row, a_k, rows, kc, true);
+}
+
+static void words_b(float *panel, size_t kc)
+{
+    ac_bf16_pairs_b(panel, NR, kc, true);
+}
+
+static const ac_mm_isa isa_words = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
+                                     put_turned, fetch, ac_mm_few_avx512, ac_few_packed_avx512, words_a, words_b,
+                                     ac_mm_pair_tile_avx512bf16 };
+
+static void matmul_avx512_bf16(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
+{
+    ac_mm_blocks(&isa_words, args, ws, worker);
+}
+
+void ac_kernels_fill_mm_avx512_bf16(ac_kernels *t)
+{
+    t->matmul = matmul_avx512_bf16;
+}
 
 static void matmul_avx512(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {
