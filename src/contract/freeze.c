@@ -113,6 +113,9 @@ static ac_status check_data(freezer *f)
     /* The arms speak in the chat format even when the rows are plain text. */
     if (!st) st = ac_chat_open(&f->chat, f->tok, f->c->v.chat_format, f->err);
     if (!st) st = check_rows(f, &f->train, f->seal[AC_SEAL_TRAIN].full);
+    if (!st && f->train.format == AC_FORMAT_TEXT && !strcmp(f->c->v.mask, "last"))
+        st = ac_fail(f->err, AC_ECONTRACT, "%s: data.mask: last has no effect: %s holds plain text, all of which is "
+                     "learnt; remove it", f->c->path, f->seal[AC_SEAL_TRAIN].full);
     if (st || !f->c->v.valid) return st;
     st = check_rows(f, &f->valid, f->seal[AC_SEAL_VALID].full);
     if (!st) st = ac_rows_overlap(&found, &f->train, &f->valid, f->err);
@@ -243,6 +246,26 @@ static ac_status check_database(freezer *f)
                        "eval.database; add it", f->cases.path, asks->line, AC_VIEW_ARG(asks->id), f->c->path);
     if (!asks && f->c->v.database)
         return ac_fail(f->err, AC_ECONTRACT, "%s: eval.database has no effect: no case uses sql-equal; remove it",
+                       f->c->path);
+    return AC_OK;
+}
+
+/* Words that no case would ever meet are refused like keys without effect (T7). */
+static ac_status check_words(freezer *f)
+{
+    const ac_contract_values *v = &f->c->v;
+    bool falls_back = false, lacks_system = false;
+    for (size_t i = 0; i < f->cases.n; i++) {
+        const ac_case *c = &f->cases.item[i];
+        if (c->turn[0].role != AC_ROLE_SYSTEM) lacks_system = true;
+        for (size_t k = 0; k < c->n_asserts; k++)
+            if (c->assert_[k].type == AC_GRADE_IS_REFUSAL && !c->assert_[k].n_values) falls_back = true;
+    }
+    if (v->refusal && !falls_back)
+        return ac_fail(f->err, AC_ECONTRACT, "%s: eval.refusal has no effect: no case uses is-refusal without a sentence "
+                       "of its own; remove it", f->c->path);
+    if (v->system && !lacks_system)
+        return ac_fail(f->err, AC_ECONTRACT, "%s: base.system has no effect: every case brings a system turn; remove it",
                        f->c->path);
     return AC_OK;
 }
@@ -421,6 +444,7 @@ ac_status ac_freeze(ac_lock *out, ac_contract *c, const ac_freeze_opts *o, ac_st
     if (!st) st = ac_cases_read(&f.cases, f.seal[AC_SEAL_CASES].full, err);
     if (!st) st = check_size(&f);
     if (!st) st = check_database(&f);
+    if (!st) st = check_words(&f);
     if (!st) st = check_references(&f);
     if (!st) st = check_data(&f);
     if (!st) st = check_leaks(&f);

@@ -340,6 +340,65 @@ static void bad_inputs_keep_their_codes(void **state)
     ac_str_release(&z);
 }
 
+/* The contract with a line more in front of a section. */
+static void with_line(const char *section, const char *line)
+{
+    ac_str s = { 0 };
+    const size_t at = (size_t)(strstr(cf_yaml, section) - cf_yaml);
+    ac_str_appendf(&s, "%.*s  %s\n%s", (int)at, cf_yaml, line, cf_yaml + at);
+    (void)df_text("accord.yaml", ac_str_c(&s));
+    ac_str_release(&s);
+}
+
+/* Cases that each bring a system turn and, for refusals, their own sentence. */
+static void whole_cases(void)
+{
+    ac_str s = { 0 };
+    for (unsigned i = 0; i < 30; i++) {
+        const bool no = i < 6;
+        ac_str_appendf(&s, "{\"id\":\"w%u\",\"class\":\"%s\",\"turns\":[{\"role\":\"system\",\"content\":\"s\"},"
+                       "{\"role\":\"user\",\"content\":\"", i, no ? "refusal" : i < 11 ? "edge" : "success");
+        cf_question(&s, "ask", 1000 + i);
+        ac_str_appendf(&s, "\"}],\"assert\":[{\"type\":\"%s\",\"value\":\"ideal %u\"}]}\n", no ? "is-refusal" : "equals", i);
+    }
+    (void)df_write("cases.jsonl", ac_str_c(&s), s.len);
+    ac_str_release(&s);
+}
+
+/* Words that would meet no case or row are refused (T7); where they meet one they are sealed. */
+static void words_without_effect_are_refused(void **state)
+{
+    (void)state;
+    cf_reset();
+    with_line("data:", "system: You are a shop.");
+    outcome r = freeze(NULL);
+    if (r.st) fail_msg("%s", r.err.text);
+    drop(&r);
+    cf_reset();
+    with_line("method:", "refusal: I cannot.");
+    refuses(NULL, AC_ECONTRACT, "eval.refusal has no effect");      /* each refusal case has its ideal */
+    cf_cases(30, 6, 5, "{\"id\":\"q\",\"class\":\"refusal\",\"input\":\"may I\"}\n");
+    r = freeze(NULL);
+    if (r.st) fail_msg("%s", r.err.text);
+    drop(&r);
+    cf_reset();
+    whole_cases();
+    r = freeze(NULL);
+    if (r.st) fail_msg("%s", r.err.text);
+    drop(&r);
+    with_line("data:", "system: You are a shop.");
+    refuses(NULL, AC_ECONTRACT, "base.system has no effect: every case brings a system turn");
+    with_line("method:", "refusal: I cannot.");
+    refuses(NULL, AC_ECONTRACT, "eval.refusal has no effect");
+    cf_reset();
+    ac_str rows = { 0 };
+    for (unsigned i = 0; i < 40; i++) ac_str_appendf(&rows, "{\"text\":\"plain words of row %u, %u\"}\n", i, i * i + 7);
+    (void)df_write("train.jsonl", ac_str_c(&rows), rows.len);
+    ac_str_release(&rows);
+    with_line("eval:", "mask: last");
+    refuses(NULL, AC_ECONTRACT, "data.mask: last has no effect");
+}
+
 typedef struct {
     size_t n;
     ac_status st;
@@ -402,6 +461,7 @@ int main(void)
         T(sealed_and_passed), T(same_world_same_lock), T(every_change_is_named), T(model_that_is_gone_says_how_to_get_it),
         T(damaged_locks_stop), T(too_few_cases), T(leaks_block_until_accepted), T(leaks_are_sought_everywhere),
         T(bad_inputs_keep_their_codes), T(references_must_pass), T(clusters_count_once),
+        T(words_without_effect_are_refused),
     };
     if (cf_open()) return 1;
     const int rc = cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,6 +139,43 @@ static void threads_and_tiers_change_no_bit(void **state)
     }
 }
 
+/* All weights: vectors and the embedding take AdamW beside Muon's matrices, Adafactor keeps whole second moments of
+ * vectors, and parts of 8-bit state end where decay does. */
+static void all_weights_too(void **state)
+{
+    (void)state;
+    tiny other;
+    assert_true(tiny_open(&other, TINY_LLAMA, AC_CPU_REF, 3));
+    EACH(m, s) {
+        ac_train_opts o = opts_of(m, s);
+        ac_train_result r;
+        ac_err err = { 0 };
+        if (s == AC_STATE_BF16) continue;
+        o.lora = (ac_lora_spec){ .tune = AC_TUNE_FULL };
+        o.lr = m->lr / 5;
+        o.max_steps = 8;
+        const char *dir = tiny_dir();
+        ac_train_job j = tiny_job(&t1, &o, &rows, &valid, dir);
+        if (ac_train_run(&j, &r, &err)) fail_msg("%s", err.text);
+        print_message("all weights, %s %s: %.4f to %.4f\n", ac_optim_name(m->kind), ac_state_name(s), r.start_valid_loss,
+                      r.best_valid_loss);
+        assert_true(r.best_valid_loss < r.start_valid_loss - 0.05);
+        const ac_sha256 want = r.adapter_hash, trace = r.trace_hash;
+        assert_int_equal(ac_remove_tree(dir, NULL), AC_OK);
+        dir = tiny_dir();
+        j = tiny_job(&other, &o, &rows, &valid, dir);
+        j.stop_after_step = 3;
+        assert_int_equal(go_on(&j, &r, &err), AC_ECANCEL);
+        j.stop_after_step = 0;
+        err = (ac_err){ 0 };
+        if (go_on(&j, &r, &err)) fail_msg("%s", err.text);
+        assert_memory_equal(&r.adapter_hash, &want, sizeof want);
+        assert_memory_equal(&r.trace_hash, &trace, sizeof trace);
+        assert_int_equal(ac_remove_tree(dir, NULL), AC_OK);
+    }
+    tiny_close(&other);
+}
+
 /* Every choice leads to bits of its own: none is ignored. */
 static void no_choice_is_ignored(void **state)
 {
@@ -260,6 +297,7 @@ int main(void)
         cmocka_unit_test(each_learns_and_small_state_follows),
         cmocka_unit_test(resumes_to_the_same_bytes),
         cmocka_unit_test(threads_and_tiers_change_no_bit),
+        cmocka_unit_test(all_weights_too),
         cmocka_unit_test(no_choice_is_ignored),
         cmocka_unit_test(a_checkpoint_of_another_optimizer_is_refused),
         cmocka_unit_test(useless_options_are_refused),
