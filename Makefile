@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all deps demo test check bench bench-peers lint install clean
+.PHONY: all deps demo tiny-base test check bench bench-peers lint install clean
 
 all: deps build/build.ninja
 	@cmake --build build -j $(JOBS) --target accord
@@ -14,10 +14,13 @@ build/build.ninja: CMakeLists.txt CMakePresets.json | deps
 	@cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; rm -f build-configure.log; exit 70; }
 	@rm -f build-configure.log
 
-# The whole way on a real model: pull, freeze, train, ab, report.
+# The whole way on a real model: pull, freeze, train, ab, report. Without a network, on the tiny base.
 demo: all
-	@tools/install_deps.sh demo
 	@tools/demo.sh
+
+# Trains the tiny base again from nothing and compares every byte with examples/tiny-base.
+tiny-base: all
+	@tools/tiny_base.sh
 
 # Builds everything and runs every test that this machine can run; says which it could not.
 test: all

@@ -147,6 +147,27 @@ ac_status ac_full_complete(const ac_model *m, const char *dir, ac_err *err)
     return st;
 }
 
+/* The folder of a path that may name tokenizer.json itself. */
+static const char *folder_of(ac_arena *a, const char *path)
+{
+    if (ac_path_is_dir(path)) return path;
+    const char *slash = strrchr(path, '/');
+    return slash ? ac_arena_strndup(a, path, slash == path ? 1 : (size_t)(slash - path)) : ".";
+}
+
+ac_status ac_full_describe(const char *dir, const char *config, const char *tokenizer, ac_err *err)
+{
+    ac_arena arena = { 0 };
+    ac_str text = { 0 };
+    const char *from = folder_of(&arena, tokenizer);
+    ac_status st = from ? copy_tokenizer(from, dir, err) : ac_fail_nomem(err, strlen(tokenizer));
+    if (!st) st = rewrite_config(&text, config, err);
+    if (!st) st = write_config(dir, &text, err);
+    ac_str_release(&text);
+    ac_arena_release(&arena);
+    return st;
+}
+
 ac_status ac_full_check(const ac_model *m, ac_err *err)
 {
     if (!m->src.gguf) return AC_OK;

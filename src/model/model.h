@@ -41,6 +41,10 @@ const ac_model_config *ac_model_get_config(const ac_model *m);
 ac_device *ac_model_device(const ac_model *m);   /* the one it was opened with */
 /* Reads the configuration only (no weights are bound): for inspect. */
 ac_status ac_model_read_config(ac_model_config *out, const char *path, ac_err *err);
+/* Writes a folder of random weights (M.17 of docs/numerics.md) with the configuration and the tokenizer that are
+ * named; AC_ECREATE where the folder exists. */
+ac_status ac_model_new(const char *dir, const char *config, const char *tokenizer, uint64_t seed, uint64_t *n_params,
+                       ac_err *err);
 /* SHA-256 of the weights' files, in a fixed order: what the lock seals. */
 #include "base/hash.h"
 ac_status ac_model_hash(ac_sha256 *out, const char *path, ac_err *err);

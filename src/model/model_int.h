@@ -166,6 +166,8 @@ ac_status ac_dora_open(ac_adapted *ad, ac_model *m, ac_err *err);
 enum { AC_FULL_ATTN_NORM, AC_FULL_FFN_NORM, AC_FULL_LINEAR, AC_FULL_BIAS = AC_FULL_LINEAR + AC_TARGET_COUNT };
 
 ac_status ac_full_open(ac_adapter *a, const ac_model *m, ac_err *err);
+/* Zeroed parameters of a configuration, without a model. */
+ac_status ac_full_blank(ac_adapter **out, const ac_model_config *c, ac_err *err);
 bool      ac_full_fits(const ac_adapter *a, const ac_model *m);
 size_t    ac_full_layer_at(const ac_adapter *a, const ac_model_config *c, size_t layer, size_t slot);
 size_t    ac_full_norm_at(const ac_adapter *a, const ac_model_config *c);
@@ -184,6 +186,9 @@ void      ac_full_output_grad(ac_model *m, const ac_adapted *ad, const ac_loss_a
                               size_t n_units);
 ac_status ac_full_save(const ac_adapter *a, const char *dir, ac_err *err);
 ac_status ac_full_hash(const ac_adapter *a, ac_sha256 *out, ac_err *err);
+/* config.json as it stands there, but for the stored type, and the tokenizer's files (a folder's, or tokenizer.json
+ * with what lies beside it). */
+ac_status ac_full_describe(const char *dir, const char *config, const char *tokenizer, ac_err *err);
 bool      ac_full_is_folder(const char *dir);
 ac_status ac_full_load(ac_adapter **out, const ac_model *m, const char *dir, ac_err *err);
 

@@ -258,11 +258,69 @@ static void test_other_model(void **state)
     assert_int_equal(ac_live_bytes(), 0);
 }
 
+/* M.17: deviation, norms and biases; the same seed the same bytes, another seed others; what is refused leaves nothing. */
+static void test_fresh(void **state)
+{
+    (void)state;
+    ac_err err = { 0 };
+    ref_open o;
+    ac_model *m = NULL;
+    ac_adapter *a = NULL;
+    uint64_t n = 0;
+    ac_sha256 h[3];
+    char config[256], dir[256];
+    ref_spec s = ref_spec_of("qwen2");
+    s.hidden = 96, s.heads = 4, s.kv_heads = 2, s.head_dim = 24, s.vocab = 301;
+    assert_true(ref_open_spec(&o, s, AC_CPU_AUTO, 1));
+    (void)snprintf(config, sizeof config, "%s/config.json", o.dir);
+    for (uint64_t i = 0; i < 3; i++) {
+        (void)snprintf(dir, sizeof dir, "%s/new%d", o.dir, (int)i);
+        must(ac_model_new(dir, config, config, i / 2, &n, &err), &err);
+        must(ac_model_hash(&h[i], dir, &err), &err);
+    }
+    assert_memory_equal(&h[0], &h[1], sizeof h[0]);
+    assert_memory_not_equal(&h[0], &h[2], sizeof h[0]);
+    must(ac_model_open(&m, o.dev, dir, &err), &err);
+    must(ac_adapter_open(&a, m, &full, &err), &err);
+    assert_int_equal(a->n_params, n);
+    for (size_t i = 0; i < a->n_tensors; i++) {
+        const ac_param *p = &a->tensor[i];
+        const float *w = a->params + p->at;
+        const size_t count = p->rows * p->cols;
+        double sum = 0, squares = 0;
+        for (size_t k = 0; k < count; k++) sum += (double)w[k], squares += (double)w[k] * (double)w[k];
+        if (p->kind == AC_PARAM_VECTOR) {
+            assert_true(sum > -1e-9 && sum < (double)count + 1e-9 && (squares < 1e-9 || fabs(sum - (double)count) < 1e-9));
+            assert_true((squares < 1e-9) == (strstr(a->name[i], ".bias") != NULL));
+            continue;
+        }
+        assert_true(fabs(sum / (double)count) < 4 * 0.02 / sqrt((double)count));
+        assert_true(fabs(sqrt(squares / (double)count) / 0.02 - 1.0) < 4 / sqrt(2 * (double)count));
+    }
+    /* The bits of the first elements: those of a computation in binary64 by the rule. */
+    for (uint32_t k = 0; k < 50; k++) {
+        const double u = ((double)ac_rng_u32(1, AC_RNG_INIT, (uint64_t)1 << 32, 2 * k) + 1) / 4294967296.0;
+        const double v = (double)ac_rng_u32(1, AC_RNG_INIT, (uint64_t)1 << 32, 2 * k + 1) / 4294967296.0;
+        const double r = 0.02 * sqrt(-2 * log(u)), t = 2 * acos(-1.0) * v;
+        assert_true(fabs((double)a->params[2 * k] - r * cos(t)) < 1e-8);
+        assert_true(fabs((double)a->params[2 * k + 1] - r * sin(t)) < 1e-8);
+    }
+    assert_int_equal(ac_model_new(dir, config, config, 1, &n, &err), AC_ECREATE);
+    err = (ac_err){ 0 };
+    (void)snprintf(dir, sizeof dir, "%s/none", o.dir);
+    assert_int_equal(ac_model_new(dir, "/nowhere/config.json", config, 1, &n, &err), AC_ENOENT);
+    assert_false(ac_path_exists(dir));
+    ac_adapter_close(&a);
+    ac_model_close(&m);
+    ref_close(&o);
+    assert_int_equal(ac_live_bytes(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_families), cmocka_unit_test(test_same_bits), cmocka_unit_test(test_long_unit),
-        cmocka_unit_test(test_folder), cmocka_unit_test(test_other_model),
+        cmocka_unit_test(test_folder), cmocka_unit_test(test_other_model), cmocka_unit_test(test_fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
