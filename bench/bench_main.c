@@ -209,7 +209,7 @@ static void close_bench(bench *b)
 
 static const char usage[] =
     "usage: accord-bench [--json] [--rounds n] [--threads n] [--only groups] [--model file.gguf]\n"
-    "                    [--csv file --commit hash --date yyyy-mm-dd]\n"
+    "                    [--limit seconds] [--csv file --commit hash --date yyyy-mm-dd]\n"
     "groups: peaks products stored thin libraries vectors attention model, joined by commas\n";
 
 int main(int argc, char **argv)
@@ -217,12 +217,14 @@ int main(int argc, char **argv)
     static bench b;
     size_t rounds = 5, threads = ac_cpu_count() > 1 ? 2 : 1;
     const char *csv = NULL, *commit = "-", *date = "-";
+    double limit = 235;                                   /* no round begins that would end behind it, but two do */
     bool json = false;
     for (int i = 1; i < argc; i++) {
         const char *next = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(argv[i], "--json")) json = true;
         else if (!strcmp(argv[i], "--rounds") && next) rounds = strtoul(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--threads") && next) threads = strtoul(argv[++i], NULL, 10);
+        else if (!strcmp(argv[i], "--limit") && next) limit = strtod(argv[++i], NULL);
         else if (!strcmp(argv[i], "--only") && next) b.only = argv[++i];
         else if (!strcmp(argv[i], "--model") && next) b.model = argv[++i];
         else if (!strcmp(argv[i], "--csv") && next) csv = argv[++i];
@@ -239,8 +241,13 @@ int main(int argc, char **argv)
     }
     if (!open_bench(&b, threads)) return 70;
     const int64_t from = ac_mono_ns();
-    for (size_t i = 0; i < rounds; i++) one_round(&b, i);
-    fprintf(stderr, "\r%zu rounds in %.0f s%40s\n", rounds, (double)(ac_mono_ns() - from) * 1e-9, "");
+    size_t done = 0;
+    double gone = 0;
+    while (done < rounds && (done < 2 || gone + gone / (double)done <= limit)) {
+        one_round(&b, done++);
+        gone = (double)(ac_mono_ns() - from) * 1e-9;
+    }
+    fprintf(stderr, "\r%zu of %zu rounds in %.0f s%40s\n", done, rounds, gone, "");
     if (json) bench_print_json(&b);
     else bench_print_table(&b);
     const bool written = !csv || bench_append_csv(&b, csv, date, commit);

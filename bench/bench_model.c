@@ -9,7 +9,7 @@
 #include "model/adapter.h"
 #include "model/model.h"
 
-enum { UNIT = 512, DOC = 64, UNITS = 2, PROMPT = 32, ROOM = 512, SLOTS = 16 };
+enum { UNIT = 512, DOC = 64, UNITS = 1, PROMPT = 32, ROOM = 512, SLOTS = 16 };
 
 typedef struct {
     ac_device *dev;

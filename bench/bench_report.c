@@ -66,7 +66,8 @@ void bench_print_table(const bench *b)
         number(max, f, s.max);
         (void)snprintf(range, sizeof range, "%s .. %s", min, max);
         printf("%10s %-8s %-19s%-6s", median, f->unit, range, verdict_of(f, s.median));
-        if (f->skipped) printf(" %zu rounds skipped", f->skipped);
+        if (f->n < 5 && strcmp(f->unit, "ulp") != 0) printf(" %zu rounds", f->n);
+        if (f->skipped) printf(" %zu skipped", f->skipped);
         if (f->note[0]) printf(" %s", f->note);
         printf("\n");
     }

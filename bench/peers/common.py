@@ -31,6 +31,7 @@ class Step:
 
     def __init__(self, units, pack_len, pad=0, rows=None):
         units = units[:rows] if rows else units
+        self.source = units, pack_len
         self.ids, self.labels = [], []
         self.tokens = self.supervised = 0
         for u in units:
@@ -43,6 +44,10 @@ class Step:
             self.supervised += sum(u["target"])
 
 
+    def first_row(self):
+        return Step(*self.source, rows=1)
+
+
 def load_steps(path, rows=None):
     with open(path) as f:
         d = json.load(f)
@@ -50,13 +55,15 @@ def load_steps(path, rows=None):
 
 
 def serve(name, steps, take):
-    """take(step) does one whole optimizer step and returns its loss."""
+    """take(step) does one whole optimizer step and returns its loss. "warm" takes one over the first row only."""
     say(event="ready", name=name, at=time.time(), peak_bytes=peak_bytes())
     turn = 0
     for line in sys.stdin:
-        if line.strip() != "go":
+        if line.strip() not in ("go", "warm"):
             break
         s = steps[turn % len(steps)]
+        if line.strip() == "warm":
+            s = s.first_row()
         turn += 1
         cpu, start = cpu_seconds(), time.perf_counter()
         loss = take(s)

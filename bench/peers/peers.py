@@ -198,15 +198,15 @@ class Peer:
         self.process = subprocess.Popen(self.args, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, env=self.env)
         ready = self.wait_line()
-        first = self.step()
+        first = self.step("go" if self.once else "warm")
         self.first = first if self.once else None
         return {"started": ready["at"] - began, "finished": ready["at"] - began + first["seconds"]}
 
-    def step(self):
+    def step(self, order="go"):
         """A trainer that is to take one step only gives its first one, and no other."""
         if self.once and getattr(self, "first", None):
             return self.first
-        self.process.stdin.write("go\n")
+        self.process.stdin.write(order + "\n")
         self.process.stdin.flush()
         return self.wait_line()
 
@@ -288,15 +288,15 @@ def build(a, wanted, not_run):
     blas = "/usr/lib/x86_64-linux-gnu/openblas-pthread/libblas.so.3"
     if os.path.exists(blas):
         add("mlx-lm openblas", lambda: Peer("mlx-lm openblas", a.mlx_python, "mlx_lora.py", model, units,
-                                            str(a.mlx_blas_rows), threads=a.threads, preload=blas))
+                                            str(a.mlx_blas_rows), threads=a.threads, preload=blas, once=not a.mlx_rounds))
     else:
         not_run["mlx-lm openblas"] = "no " + blas
 
 
 def run(a):
     trainers, not_run, got, start = [], {}, {}, {}
-    build(a, trainers, not_run)
     began = time.monotonic()
+    build(a, trainers, not_run)
     for t in list(trainers):
         try:
             print(f"starting {t.name}", file=sys.stderr)
@@ -306,8 +306,11 @@ def run(a):
             not_run[t.name] = str(e)
             t.end()
             trainers.remove(t)
-    rounds = 0
-    while rounds < a.rounds and (time.monotonic() - began < a.limit or rounds < 2):
+    rounds, first_round = 0, time.monotonic()
+    while rounds < a.rounds:
+        now = time.monotonic()
+        if rounds >= 2 and now - began + (now - first_round) / rounds > a.limit:
+            break
         for t in list(trainers):
             if got[t.name] and getattr(t, "once", False):
                 continue
@@ -430,9 +433,9 @@ def main():
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--mlx-rows", type=int, default=1, help="packed rows a step for mlx-lm as shipped; 0: all")
     p.add_argument("--mlx-rounds", action="store_true",
-                   help="let mlx-lm as shipped take part in every round; else its first step is all (minutes each)")
-    p.add_argument("--mlx-blas-rows", type=int, default=2, help="the same over OpenBLAS")
-    p.add_argument("--limit", type=float, default=330, help="seconds after which no further round begins")
+                   help="let mlx-lm take part in every round; else its first step, of a row, is all (minutes each)")
+    p.add_argument("--mlx-blas-rows", type=int, default=1, help="the same over OpenBLAS")
+    p.add_argument("--limit", type=float, default=440, help="seconds: no round begins that would end behind it, but two do")
     p.add_argument("--only", type=lambda s: s.split(","), help="accord, peft, mlx-lm, or \"peft fp32\" ...")
     p.add_argument("--work", default=os.path.join(ROOT, "build", "peers"))
     p.add_argument("--json", action="store_true")

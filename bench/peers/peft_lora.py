@@ -23,13 +23,10 @@ model.train()
 params = [p for p in model.parameters() if p.requires_grad]
 optimizer = torch.optim.AdamW(params, lr=2e-4, weight_decay=0.0)
 steps = load_steps(units)
-for s in steps:
-    s.t_ids, s.t_labels = torch.tensor(s.ids), torch.tensor(s.labels)
-
 
 def take(s):
     total = 0.0
-    for ids, labels in zip(s.t_ids.split(int(micro)), s.t_labels.split(int(micro))):
+    for ids, labels in zip(torch.tensor(s.ids).split(int(micro)), torch.tensor(s.labels).split(int(micro))):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=numerics == "bf16"):
             loss = model(input_ids=ids, labels=labels, num_items_in_batch=s.supervised).loss
         loss.backward()
