@@ -13,6 +13,15 @@ static void add_product(ac_cpu_device *d, float *dw, const float *a, size_t m, c
     cpu_product(d, AC_MM_TN, m, cols, n, a, m, b, AC_F32, cols * sizeof(float), dw, cols, true);
 }
 
+/* dw += the sum of n rows of b: binary32 under every numerics, as norms and biases are forward. */
+static void add_rows(ac_cpu_device *d, float *dw, const float *ones, const float *b, size_t cols, size_t n)
+{
+    const ac_matmul_args a = { .form = AC_MM_TN, .m = 1, .n = cols, .k = n, .a = ones, .lda = 1, .b = b, .b_type = AC_F32,
+                               .b_row_bytes = cols * sizeof(float), .c = dw, .ldc = cols, .accumulate = true,
+                               .numerics = AC_NUM_FP32 };
+    ac_matmul(&d->k, d->pool, d->ws, &a);
+}
+
 static const float *fill_ones(float *ones, size_t n)
 {
     for (size_t i = 0; i < n; i++) ones[i] = 1.0f;
@@ -36,7 +45,7 @@ void cpu_weight_grad(ac_device *dev, const ac_weight_grad_args *a)
         const ac_unit_rows *unit = &a->units[u];
         const float *dyu = dy + unit->first * a->out;
         add_product(d, cpu_f32(a->dw), dyu, a->out, x + unit->first * a->in, a->in, unit->n);
-        if (ones) add_product(d, cpu_f32(a->dbias), ones, 1, dyu, a->out, unit->n);
+        if (ones) add_rows(d, cpu_f32(a->dbias), ones, dyu, a->out, unit->n);
     }
 }
 
@@ -71,7 +80,7 @@ void cpu_norm_weight_grad(ac_device *dev, const ac_norm_weight_grad_args *a)
         const size_t at = a->units[u].first * each * a->cols, n = a->units[u].n * each;
         terms_job j = { &d->k, p, cpu_f32(a->x) + at, cpu_f32(a->dy) + at, NULL, a->cols, a->eps };
         cpu_for(d, n, cpu_grain(a->cols), terms_range, &j);
-        add_product(d, cpu_f32(a->dw), ones, 1, p, a->cols, n);
+        add_rows(d, cpu_f32(a->dw), ones, p, a->cols, n);
     }
 }
 
@@ -122,7 +131,7 @@ static void output_run(ac_device *dev, const ac_loss_args *run, const ac_output_
     add_product(d, cpu_f32(a->dw), dlogits, vocab, normed, hidden, n);
     terms_job j = { &d->k, normed, cpu_f32(run->x), dnormed, cpu_u32(run->rows), hidden, run->eps };
     cpu_for(d, n, cpu_grain(hidden), terms_range, &j);
-    add_product(d, cpu_f32(a->dnorm_w), ones, 1, normed, hidden, n);
+    add_rows(d, cpu_f32(a->dnorm_w), ones, normed, hidden, n);
 }
 
 void cpu_output_grad(ac_device *dev, const ac_output_grad_args *a)

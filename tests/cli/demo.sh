@@ -4,6 +4,8 @@ mkdir -p "$work/tree/tools"
 cp -r "$source_dir/examples" "$work/tree/"
 rm -rf "$work"/tree/examples/*/.accord "$work/tree/examples/shop-sql-tiny/accord.lock"
 cp "$source_dir/tools/demo.sh" "$work/tree/tools/"
+# Fewer epochs than the demo has, for the time of it; the verdict is the same.
+sed -i "s/epochs: 5/epochs: 2/" "$work/tree/examples/shop-sql-tiny/accord.yaml"
 printf '#!/bin/sh\nexit 70\n' >"$work/tree/tools/install_deps.sh"
 chmod +x "$work/tree/tools/install_deps.sh"
 checks=$((checks + 1))

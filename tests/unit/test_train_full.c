@@ -10,6 +10,7 @@
 #include "train_run.h"
 
 static const char *base_path = TINY_LLAMA;
+static ac_numerics numerics;
 
 static ac_train_opts full_opts(void)
 {
@@ -34,6 +35,7 @@ static outcome_bits train(ac_cpu tier, size_t threads, size_t micro, bool stops,
     ac_dataset rows = tiny_rows(20, 18, 97, 3), valid = tiny_rows(5, 18, 97, 4);
     ac_train_opts o = full_opts();
     o.micro_batch = micro;
+    o.numerics = numerics;
     assert_true(tiny_open(&t, base_path, tier, threads));
     ac_train_job job = tiny_job(&t, &o, &rows, &valid, dir);
     ac_status st = AC_ECANCEL;
@@ -81,6 +83,10 @@ static void test_same_bytes(void **state)
     (void)state;
     check_same(TINY_LLAMA);
     check_same(ACCORD_SOURCE_DIR "/tests/oracle/models/qwen2");       /* tied, with biases */
+    numerics = AC_NUM_BF16;
+    check_same(ACCORD_SOURCE_DIR "/tests/oracle/models/qwen2");
+    check_same(ACCORD_SOURCE_DIR "/tests/oracle/models/qwen3");
+    numerics = AC_NUM_FP32;
 }
 
 /* Norms and biases are not drawn to 0, matrices and embeddings are. */
