@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all deps demo tiny-base test check bench bench-peers lint install clean
+.PHONY: all deps demo tiny-base test check identity bench bench-peers lint install clean
 
 all: deps build/build.ninja
 	@cmake --build build -j $(JOBS) --target accord
@@ -30,6 +30,12 @@ test: all
 # The long checks: sanitizers, the second compiler, fuzz corpora, lint.
 check: all
 	@tools/check.sh
+
+# The same bits from every program, instruction set, number of threads and micro-batch, after any kill: docs/identity.md.
+# QUICK=1: a part of it. WRITE=1: puts down new hashes, where the arithmetic was changed on purpose.
+identity: all
+	@tools/install_deps.sh check cross || echo "identity: goes on without them"
+	@python3 tools/identity $(if $(QUICK),--quick) $(if $(WRITE),--write $(if $(filter force,$(WRITE)),force,yes))
 
 bench: all
 	@cmake --build build -j $(JOBS)

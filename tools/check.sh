@@ -1,5 +1,5 @@
 #!/bin/sh
-# The long checks: lint, ASan and UBSan over all tests and fuzz corpora, the second compiler.
+# The long checks: lint, ASan and UBSan over all tests and fuzz corpora, the second compiler, identity.
 set -eu
 cd "$(dirname "$0")/.."
 tools/install_deps.sh build check
@@ -10,3 +10,12 @@ for preset in asan-ubsan clang; do
     cmake --build "build/$preset" -j "$(nproc)" 2>&1 | { grep -vE '^\[|^ninja' || true; }
     tools/run_tests.sh "build/$preset"
 done
+# The same bits from gcc, clang, static and aarch64 programs; and that a broken kernel would be found.
+echo "check: identity"
+tools/install_deps.sh cross || echo "check: goes on without the cross compiler"
+status=0
+python3 tools/identity --quick || status=$?
+[ "$status" = 66 ] && exit 0          # said: no base model
+[ "$status" = 0 ] || exit "$status"
+echo "check: mutants"
+python3 tools/identity/mutants.py
