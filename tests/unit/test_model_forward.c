@@ -15,11 +15,11 @@ static void must(ac_status st, const ac_err *err)
 
 static const char *const families[] = { "llama", "mistral", "qwen2", "qwen3" };
 
-static ac_adapter *make_adapter(const ac_model *m, uint32_t rank)
+static ac_adapter *make_adapter(const ac_model *m, ac_tune tune, uint32_t rank)
 {
     ac_err err = { 0 };
     ac_adapter *a = NULL;
-    const ac_lora_spec spec = { .rank = rank, .alpha = 6, .targets = 127 };
+    const ac_lora_spec spec = { .tune = tune, .rank = rank, .alpha = 6, .targets = 127 };
     must(ac_adapter_open(&a, m, &spec, &err), &err);
     ref_fill_adapter(a, 5);
     return a;
@@ -32,12 +32,12 @@ static void random_ids(int32_t *ids, size_t n, size_t vocab, uint64_t seed)
 
 /* ---- values -------------------------------------------------------------------------------------------- */
 
-static void check_values(ref_spec s)
+static void check_values(ref_spec s, ac_tune tune)
 {
     ac_err err = { 0 };
     ref_open o;
     assert_true(ref_open_spec(&o, s, AC_CPU_AUTO, 2));
-    ac_adapter *a = make_adapter(o.model, 3);
+    ac_adapter *a = make_adapter(o.model, tune, 3);
     double params[8192];
     assert_true(a->n_params <= AC_COUNTOF(params));
     for (size_t i = 0; i < a->n_params; i++) params[i] = (double)a->params[i];
@@ -73,31 +73,34 @@ static void check_values(ref_spec s)
 static void test_values(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < AC_COUNTOF(families); i++) check_values(ref_spec_of(families[i]));
+    for (size_t i = 0; i < AC_COUNTOF(families); i++) {
+        check_values(ref_spec_of(families[i]), AC_TUNE_LORA);
+        check_values(ref_spec_of(families[i]), AC_TUNE_DORA);
+    }
     ref_spec s = ref_spec_of("llama");
     s.tied = true;
     s.scaling = 1;
-    check_values(s);
+    check_values(s, AC_TUNE_LORA);
     s = ref_spec_of("llama");
     s.scaling = 2;
     s.kv_heads = s.heads;
-    check_values(s);
+    check_values(s, AC_TUNE_LORA);
     s = ref_spec_of("qwen3");
     s.tied = true;
     s.layers = 1;
-    check_values(s);
+    check_values(s, AC_TUNE_LORA);
 }
 
 /* ---- bits: packing, batching, decoding ------------------------------------------------------------------- */
 
 /* A document's token losses are the same bits alone, packed behind others, and beside other units. */
-static void check_packing(const char *family)
+static void check_packing(const char *family, ac_tune tune)
 {
     ac_err err = { 0 };
     const ref_spec s = ref_spec_of(family);
     ref_open o;
     assert_true(ref_open_spec(&o, s, AC_CPU_AUTO, 3));
-    ac_adapter *a = make_adapter(o.model, 2);
+    ac_adapter *a = make_adapter(o.model, tune, 2);
     enum { N = 12, P = 17 };
     int32_t ids[P + N];
     uint8_t target[P + N];
@@ -123,18 +126,21 @@ static void check_packing(const char *family)
 static void test_packing(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < AC_COUNTOF(families); i++) check_packing(families[i]);
+    for (size_t i = 0; i < AC_COUNTOF(families); i++) {
+        check_packing(families[i], AC_TUNE_LORA);
+        check_packing(families[i], AC_TUNE_DORA);
+    }
 }
 
 /* Feeding in any cut, beside any neighbours, gives the rows of ac_model_logits. */
-static void check_feed(const char *family)
+static void check_feed(const char *family, ac_tune tune)
 {
     ac_err err = { 0 };
     ref_spec s = ref_spec_of(family);
     s.context = 200;
     ref_open o;
     assert_true(ref_open_spec(&o, s, AC_CPU_AUTO, 2));
-    ac_adapter *a = make_adapter(o.model, 2);
+    ac_adapter *a = make_adapter(o.model, tune, 2);
     enum { SLOTS = 4, N = 150 };
     static const size_t cut[SLOTS][6] = { { 150 }, { 1, 1, 1, 70, 77 }, { 64, 64, 22 }, { 5, 130, 1, 14 } };
     static int32_t ids[SLOTS][N];
@@ -179,7 +185,10 @@ static void check_feed(const char *family)
 static void test_feed(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < AC_COUNTOF(families); i++) check_feed(families[i]);
+    for (size_t i = 0; i < AC_COUNTOF(families); i++) {
+        check_feed(families[i], AC_TUNE_LORA);
+        check_feed(families[i], AC_TUNE_DORA);
+    }
 }
 
 /* More tokens than one pass takes, over several slots. */
@@ -230,7 +239,7 @@ static void test_tiers_and_threads(void **state)
                 ac_device_close(&probe);
                 ref_open o;
                 assert_true(ref_open_spec(&o, ref_spec_of(families[f]), tiers[k], threads));
-                ac_adapter *a = make_adapter(o.model, 3);
+                ac_adapter *a = make_adapter(o.model, f % 2 ? AC_TUNE_DORA : AC_TUNE_LORA, 3);
                 int32_t ids[30];
                 random_ids(ids, 30, 37, 1);
                 must(ac_model_logits(o.model, a, ids, 30, got, &err), &err);
@@ -274,7 +283,7 @@ static void check_container(ref_spec s, bool q8)
     assert_string_equal(ac_model_get_config(gguf)->source, "gguf");
     assert_int_equal(ac_model_get_config(gguf)->n_params, ac_model_get_config(hf)->n_params);
     assert_true(ac_model_get_config(gguf)->tied_output == s.tied);
-    ac_adapter *a = make_adapter(hf, 2), *b = make_adapter(gguf, 2);
+    ac_adapter *a = make_adapter(hf, AC_TUNE_DORA, 2), *b = make_adapter(gguf, AC_TUNE_DORA, 2);
     int32_t ids[20];
     float x[20 * 37], y[20 * 37], gx[8192] = { 0 }, gy[8192] = { 0 };
     double loss[REF_UNITS];
