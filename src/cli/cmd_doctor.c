@@ -27,6 +27,7 @@ typedef struct {
     bool same_bits;
     char tiers[64];
     ac_selftest test[AC_COUNTOF(tiers)];
+    ac_bf16_route bf16;
 } facts;
 
 /* The number in the first line that begins with `key`; 0 when there is none. */
@@ -116,6 +117,15 @@ static void tier_says(ac_str *s, ac_cpu tier, const ac_selftest *test)
                        test->illegal ? "an illegal instruction" : "other bytes than ref's");
 }
 
+/* How products of numerics bf16 are computed; the bits are the same either way. */
+static void bf16_says(ac_str *s, const ac_bf16_route *r)
+{
+    if (!r->has) ac_str_append_c(s, "through the fp32 tiles (this CPU or tier has no vdpbf16ps)");
+    else if (!r->tested) ac_str_append_c(s, "through the fp32 tiles (vdpbf16ps gives other bits than it should)");
+    else ac_str_appendf(s, "%s (vdpbf16ps passed its test, %.2f times as fast)",
+                        r->used ? "by vdpbf16ps" : "through the fp32 tiles", r->times_faster);
+}
+
 static ac_status gather(facts *f, const ac_cli *cli, ac_arena *arena, ac_err *err)
 {
     ac_kernels k;
@@ -129,6 +139,7 @@ static ac_status gather(facts *f, const ac_cli *cli, ac_arena *arena, ac_err *er
     ac_status st = ac_kernels_init(&k, cli->cpu, err);
     if (st) return st;
     f->tier = k.tier;
+    f->bf16 = ac_kernels_bf16_route();
     return self_tests(f, err);
 }
 
@@ -163,6 +174,10 @@ static void as_json(ac_str *s, const facts *f)
         ac_str_release(&why);
     }
     ac_jw_end_array(&w);
+    ac_str route = { 0 };
+    bf16_says(&route, &f->bf16);
+    ac_jw_cstr(&w, "bf16_products", route.ptr);
+    ac_str_release(&route);
     ac_jw_u64(&w, "threads", f->threads);
     ac_jw_end_object(&w);
     ac_jw_object(&w, "memory");
@@ -196,6 +211,9 @@ static void as_text(ac_str *s, const facts *f)
         tier_says(s, tiers[i], &f->test[i]);
         ac_str_append_c(s, "\n");
     }
+    ac_str_append_c(s, "  bf16     ");
+    bf16_says(s, &f->bf16);
+    ac_str_append_c(s, "\n");
     ac_str_appendf(s, "bits       %s\n", f->same_bits ? "the same as ref's in every self-test"
                                                        : "DIFFER from ref's in a self-test");
     ac_str_appendf(s, "threads    %zu\n", f->threads);

@@ -25,12 +25,12 @@ typedef struct {
 typedef size_t check_fn(const ac_kernels *k, const bench *b, float *out);
 
 static size_t product(const ac_kernels *k, const bench *b, float *out, ac_mm_form form, ac_dtype type, size_t m,
-                      size_t n, size_t depth)
+                      size_t n, size_t depth, ac_numerics numerics)
 {
     const size_t row = form == AC_MM_NT ? depth : n;
     const ac_matmul_args args = { .form = form, .m = m, .n = n, .k = depth, .a = b->in,
         .lda = form == AC_MM_TN ? m : depth, .b = type == AC_F32 ? (const void *)(b->in + 5000) : b->weights,
-        .b_type = type, .c = out, .ldc = n,
+        .b_type = type, .c = out, .ldc = n, .numerics = numerics,
         .b_row_bytes = row / ac_dtype_block_elems(type) * ac_dtype_block_bytes(type) };
     k->matmul(&args, b->ws, 0);
     return m * n;
@@ -38,22 +38,28 @@ static size_t product(const ac_kernels *k, const bench *b, float *out, ac_mm_for
 
 static size_t product_nt(const ac_kernels *k, const bench *b, float *out)
 {
-    return product(k, b, out, AC_MM_NT, AC_F32, 7, 19, 515);      /* more than one block of k */
+    return product(k, b, out, AC_MM_NT, AC_F32, 7, 19, 515, AC_NUM_FP32);      /* more than one block of k */
 }
 
 static size_t product_nn(const ac_kernels *k, const bench *b, float *out)
 {
-    return product(k, b, out, AC_MM_NN, AC_Q8_0, 15, 96, 33);
+    return product(k, b, out, AC_MM_NN, AC_Q8_0, 15, 96, 33, AC_NUM_FP32);
 }
 
 static size_t product_tn(const ac_kernels *k, const bench *b, float *out)
 {
-    return product(k, b, out, AC_MM_TN, AC_F32, 18, 40, 21);
+    return product(k, b, out, AC_MM_TN, AC_F32, 18, 40, 21, AC_NUM_FP32);
 }
 
 static size_t product_one_row(const ac_kernels *k, const bench *b, float *out)
 {
-    return product(k, b, out, AC_MM_NT, AC_Q4_1, 1, 35, 96);
+    return product(k, b, out, AC_MM_NT, AC_Q4_1, 1, 35, 96, AC_NUM_FP32);
+}
+
+/* The tiles' own way; that of the CPU's instruction is tested where it is timed (bf16.c). */
+static size_t product_bf16(const ac_kernels *k, const bench *b, float *out)
+{
+    return product(k, b, out, AC_MM_NT, AC_F32, 6, 11, 515, AC_NUM_BF16);
 }
 
 static size_t stored_types(const ac_kernels *k, const bench *b, float *out)
@@ -149,7 +155,7 @@ static const struct {
     check_fn *run;
 } checks[] = {
     { "product NT", product_nt },   { "product NN", product_nn },    { "product TN", product_tn },
-    { "product of one row", product_one_row },                       { "stored types", stored_types },
+    { "product of one row", product_one_row }, { "product in bf16", product_bf16 }, { "stored types", stored_types },
     { "exp", exponential },         { "log", logarithm },            { "norm", norm },
     { "rotary", rotary },           { "gated unit", gated_unit },    { "loss", loss },
     { "attention", attention },     { "optimizer", optimizer },      { "dropout", random_zeros },

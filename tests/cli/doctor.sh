@@ -7,6 +7,7 @@ for key in accord compiler system cpu tiers bits threads memory cache; do
 done
 out_has "bits       the same as ref's in every self-test"
 out_has '  ref      plain C'
+out_has '  bf16     '
 err_empty
 # Each tier is either tested or told why not.
 for tier in avx2 avx512 neon; do
