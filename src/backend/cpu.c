@@ -308,7 +308,7 @@ static size_t cpu_prepared_bytes(const ac_device *dev, const ac_matrix *w)
 
 static ac_status cpu_prepare(ac_device *dev, ac_matrix *w, ac_err *err)
 {
-    if (w->ahead || !cpu_prepared_bytes(dev, w)) return AC_OK;
+    if (w->ahead || cpu_of(dev)->numerics != AC_NUM_FP32 || !cpu_prepared_bytes(dev, w)) return AC_OK;
     ac_packed *p = NULL;
     const ac_status st = ac_packed_open(&p, cpu_of(dev)->pool, w->type, w->buf->ptr, w->row_bytes, w->rows,
                                         w->cols, err);

@@ -153,7 +153,8 @@ static double few_ns(const ac_matmul_args *g)
 
 static bool is_few(const ac_kernels *t, const ac_matmul_args *g)
 {
-    return t->packs && g->packed && g->numerics == AC_NUM_FP32 && g->form == AC_MM_NT && g->m <= FEW_ROWS && g->m && g->n && g->k;
+    return t->packs && g->packed && g->numerics == AC_NUM_FP32 && g->form == AC_MM_NT && g->m <= FEW_ROWS &&
+           g->m && g->n && g->k;
 }
 
 void ac_matmul_several(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args,

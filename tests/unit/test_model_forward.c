@@ -191,6 +191,44 @@ static void test_feed(void **state)
     }
 }
 
+/* Weights laid out ahead change no bit: few rows with and without them, prefill and decode, every tier. */
+static void test_prepared(void **state)
+{
+    (void)state;
+    static const ac_cpu tiers[] = { AC_CPU_REF, AC_CPU_AUTO };
+    enum { N = 20 };
+    static float first[N * 64], want[N * 64], got[N * 64];
+    for (size_t i = 0; i < AC_COUNTOF(families); i++) {
+        for (size_t t = 0; t < AC_COUNTOF(tiers); t++) {
+            ac_err err = { 0 };
+            const ref_spec s = ref_spec_of(families[i]);
+            ref_open o;
+            assert_true(ref_open_spec(&o, s, tiers[t], 3));
+            int32_t ids[N];
+            random_ids(ids, N, s.vocab, 77);
+            must(ac_model_logits(o.model, NULL, ids, N, want, &err), &err);
+            const size_t bytes = ac_model_decode_bytes(o.model);
+            assert_true(t == 0 ? bytes == 0 : bytes > 0 || !(ac_cpu_flags() & AC_HAS_AVX2));
+            const int64_t before = ac_live_bytes();
+            must(ac_model_prepare_decode(o.model, &err), &err);
+            assert_true(ac_live_bytes() >= before + (int64_t)bytes);
+            must(ac_model_logits(o.model, NULL, ids, N, got, &err), &err);
+            assert_memory_equal(got, want, N * s.vocab * sizeof(float));
+            ac_kv *kv = NULL;
+            must(ac_kv_open(&kv, o.model, 1, N, &err), &err);
+            for (size_t k = 0; k < N; k++) {
+                const ac_feed f = { 0, ids + k, 1 };
+                must(ac_model_feed(o.model, NULL, kv, &f, 1, got + k * s.vocab, &err), &err);
+            }
+            assert_memory_equal(got, want, N * s.vocab * sizeof(float));
+            if (t == 0) memcpy(first, want, N * s.vocab * sizeof(float));
+            else assert_memory_equal(first, want, N * s.vocab * sizeof(float));
+            ac_kv_close(&kv);
+            ref_close(&o);
+        }
+    }
+}
+
 /* More tokens than one pass takes, over several slots. */
 static void test_feed_long(void **state)
 {
@@ -375,7 +413,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values), cmocka_unit_test(test_packing), cmocka_unit_test(test_feed),
-        cmocka_unit_test(test_feed_long), cmocka_unit_test(test_tiers_and_threads),
+        cmocka_unit_test(test_feed_long), cmocka_unit_test(test_prepared), cmocka_unit_test(test_tiers_and_threads),
         cmocka_unit_test(test_containers), cmocka_unit_test(test_bad_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
