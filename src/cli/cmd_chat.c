@@ -16,7 +16,7 @@ static struct {
 static const ac_opt options[] = {
     AC_OPT_GROUP("Model"),
     AC_OPT_PATH_REQ('m', "model", &a.model, "path", "GGUF file, folder, or a pulled model's name"),
-    AC_OPT_PATH('a', "adapter", &a.adapter, "folder", "LoRA adapter in PEFT's layout, or a run folder"),
+    AC_OPT_PATH('a', "adapter", &a.adapter, "folder", "adapter in PEFT's layout, or a run folder; or weights trained from this model"),
     AC_OPT_GROUP("Conversation"),
     AC_OPT_STR(0, "system", &a.system, "text", "system turn at the beginning"),
     AC_OPT_STR(0, "chat-format", &a.chat_format, "name", "instead of the one recognised from the model"),

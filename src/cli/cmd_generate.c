@@ -12,7 +12,7 @@ static struct {
 static const ac_opt options[] = {
     AC_OPT_GROUP("Model"),
     AC_OPT_PATH_REQ('m', "model", &a.model, "path", "GGUF file, folder, or a pulled model's name"),
-    AC_OPT_PATH('a', "adapter", &a.adapter, "folder", "LoRA adapter in PEFT's layout, or a run folder"),
+    AC_OPT_PATH('a', "adapter", &a.adapter, "folder", "adapter in PEFT's layout, or a run folder; or weights trained from this model"),
     AC_OPT_GROUP("Prompt"),
     AC_OPT_STR('p', "prompt", &a.prompt, "text", "what the user says, or with --raw the text to go on from"),
     AC_OPT_STR(0, "prompt-ids", &a.prompt_ids, "1,2,3", "token ids to go on from, as they are"),

@@ -24,7 +24,7 @@ static struct {
 static const ac_opt options[] = {
     AC_OPT_GROUP("Model"),
     AC_OPT_PATH_REQ('m', "model", &a.model, "path", "GGUF file, folder, or a pulled model's name"),
-    AC_OPT_PATH('a', "adapter", &a.adapter, "folder", "LoRA adapter in PEFT's layout, or a run folder"),
+    AC_OPT_PATH('a', "adapter", &a.adapter, "folder", "adapter in PEFT's layout, or a run folder; or weights trained from this model"),
     AC_OPT_GROUP("Rows"),
     AC_OPT_PATH_REQ('d', "data", &a.data, "file", "rows, one JSON object a line"),
     AC_OPT_ENUM(0, "format", &a.format, formats, "of the rows; auto decides once, from all of them"),

@@ -37,7 +37,7 @@ static const char *const examples[] = {
 const ac_cmd ac_cmd_train = {
     .name = "train",
     .group = "Tune",
-    .summary = "train the adapter that the lock describes",
+    .summary = "train the adapter, or all weights, as the lock describes",
     .text = "Refused without accord.lock (77), or when anything that it seals has changed (78). Everything that can change "
             "a bit of the result stands in the contract; so the same lock gives the same adapter, byte for byte, on every "
             "CPU, at any number of threads, and after any interruption.\n\n"
