@@ -29,6 +29,7 @@ NEEDS = {"clang": "clang", "aarch64": "aarch64-linux-gnu-gcc"}
 
 def arguments():
     p = argparse.ArgumentParser(prog="make identity", description=__doc__.split("\n")[0])
+    p.add_argument("--diff", nargs=2, metavar="RUN", help="run nothing: where do these two run folders part?")
     p.add_argument("--quick", action="store_true", help="a part of the matrix, for every landing")
     p.add_argument("--json", action="store_true", help="everything as JSON on stdout, instead of the table")
     p.add_argument("--write", choices=("yes", "force"), help="rewrite the manifest, when all configurations agree")
@@ -268,9 +269,9 @@ def write(o, old, new, bad):
         return 1
     changed = manifest.refusals(old, new) if old else []
     if changed and o.write != "force":
-        print("identity: the manifest is not rewritten: %s has other bits from the same inputs under numerics %s.\n"
-              "A change of bits needs a new version of the numerics (docs/identity.md, \"A wanted change\")."
-              % (", ".join(changed), new["numerics"]))
+        print("identity: the manifest is not rewritten: the same inputs give other bits under the same\n"
+              "numerics in %s. A change of bits needs a new version (docs/identity.md, \"A wanted change\")."
+              % ", ".join(changed))
         return 1
     if old:
         new["kernels"] = new["kernels"] or old["kernels"]
@@ -282,8 +283,22 @@ def write(o, old, new, bad):
     return 0
 
 
+def diff(a, b):
+    """Two run folders, from whichever machines: the first step in which they differ, and the first tensor."""
+    try:
+        want, got = runs.finished(a), runs.finished(b)
+    except (OSError, runs.RunFailed) as e:
+        print("identity: %s" % e)
+        return 66
+    told = manifest.differences(manifest.entry(want, ""), got, want)
+    print("\n".join(told) or "no difference: %d steps, %d tensors" % (len(got.steps), len(got.tensors)))
+    return 1 if told else 0
+
+
 def main():
     o = arguments()
+    if o.diff:
+        return diff(*o.diff)
     if o.write and (o.kinds or o.tiers):
         print("identity: --write needs all kinds of configuration and all tiers; leave --kinds and --tiers out")
         return 64
@@ -326,8 +341,8 @@ def main():
     finally:
         shutil.rmtree(work, ignore_errors=True)
     text, bad = summary(table, missing, time.monotonic() - begin)
-    numerics = binaries[0].doctor["numerics"]
-    now = {"manifest": 1, "numerics": numerics, "kernels": first["kernels"].kernels if "kernels" in first else {},
+    numerics = sorted({r.numerics for r in first.values() if r.numerics})
+    now = {"manifest": 1, "kernels": first["kernels"].kernels if "kernels" in first else {},
            "scenarios": {s.name: manifest.entry(first[s.name], inputs[s.name]) for s in scenarios if s.name in first}}
     if o.json:
         print(json.dumps({"configurations": len(table.rows), "differences": bad, "not_run": missing,
@@ -335,7 +350,7 @@ def main():
                           "programs": {b.name: b.doctor for b in binaries}, "rows": table.rows, "found": now}, indent=1))
     else:
         hint(table, expected)
-        print("numerics %s, manifest %s" % (numerics, manifest.hash_of(old)[:16] if old else "none"))
+        print("numerics %s, manifest %s" % (" ".join(numerics), manifest.hash_of(old)[:16] if old else "none"))
         print(text)
     if o.write:
         return write(o, old, now, bad)

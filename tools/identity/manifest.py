@@ -9,7 +9,7 @@ SHORT = 8        # digits kept of a step's h and of a tensor's SHA-256: enough t
 
 def entry(result, inputs):
     """What the manifest keeps of a scenario."""
-    return {"inputs": inputs, **{k: result.hashes[k] for k in WHAT if k in result.hashes},
+    return {"inputs": inputs, "numerics": result.numerics, **{k: result.hashes[k] for k in WHAT if k in result.hashes},
             "steps": " ".join(h[:SHORT] for h in result.steps),
             "tensors": " ".join(h[:SHORT] for _, h in result.tensors)}
 
@@ -74,8 +74,10 @@ def hash_of(m):
 
 def refusals(old, new):
     """Why `new` must not replace `old`: the same inputs under the same version must give the same bits for ever."""
-    if old.get("numerics") != new["numerics"]:
-        return []
-    return [name for name, e in new["scenarios"].items()
-            if name in old["scenarios"] and old["scenarios"][name]["inputs"] == e["inputs"]
-            and any(old["scenarios"][name][k] != e[k] for k in WHAT if k in old["scenarios"][name] and k in e)]
+    out = []
+    for name, e in new["scenarios"].items():
+        was = old["scenarios"].get(name)
+        if was and was["inputs"] == e["inputs"] and was["numerics"] == e["numerics"] \
+                and any(was[k] != e[k] for k in WHAT if k in was and k in e):
+            out.append("%s (%s)" % (name, e["numerics"]))
+    return out

@@ -96,7 +96,7 @@ def plan(scenarios, binaries, quick, seed):
         for t in [tiers[i % len(tiers)]] if quick else tiers:
             add(kernels, "kernels", [Leg(b, t, 1, 1)])
     for s in scenarios:
-        if s.where == "wide":
+        if s.where == "wide" and (s is scenarios[0] or not quick):
             for b in binaries:
                 add(s, "freeze", [rotor.leg(b, b.tiers[-1])])
             for b, t in fast if quick else fast + slow:

@@ -53,6 +53,7 @@ class Result:
     lines: list = field(default_factory=list)    # of the trace, as they stand
     tensors: list = field(default_factory=list)  # of the adapter: (name, SHA-256), in the order of the names
     kernels: dict = field(default_factory=dict)  # of checkkern: test -> digest of all that the kernels gave
+    numerics: str = ""                           # the version that the run says it was computed with
     text: str = ""
     note: str = ""                               # what was done to it
 
@@ -76,7 +77,9 @@ def probe(name, argv, emulated, checkkern=()):
         text = (done.stderr or done.stdout).decode(errors="replace").strip()
         raise RunFailed("doctor ends with %d: %s" % (done.returncode, text[:200]))
     doctor = json.loads(done.stdout)
-    tiers = doctor["cpu"]["tier"]
+    tiers = doctor["cpu"].get("tier")
+    if tiers is None:
+        raise RunFailed("an older program, whose doctor does not say which tiers can be used; build it again")
     return Binary(name, tuple(argv), tuple(t["name"] for t in tiers if t["usable"]), emulated, tuple(checkkern),
                   tuple((t["name"], t["why"]) for t in tiers if t["offered"] and not t["usable"]), doctor)
 
@@ -265,25 +268,44 @@ def has_checkpoint(folder):
     return os.path.isdir(points) and any(n.startswith("step-") and "." not in n for n in os.listdir(points))
 
 
-def collect(folder, run, config):
-    """Everything that is compared, from a finished run."""
-    leg, r = config.legs[-1], Result()
+def read_trace(run, r):
     trace = read(os.path.join(run, "trace.jsonl"))
     r.hashes["trace"] = sha(trace)
     r.lines = trace.decode().splitlines()
     r.steps = [json.loads(line)["h"] for line in r.lines]
-    points = os.path.join(run, "checkpoints")
-    last = max((n for n in os.listdir(points) if n.startswith("step-") and n[5:].isdigit()), key=lambda n: int(n[5:]))
-    r.hashes["checkpoint"] = weights_hash(os.path.join(points, last), ("best.safetensors",))
-    if config.kind == "eval":        # which step is the best follows from when it is asked
-        return r
-    whole = os.path.join(run, "model")          # all weights were trained
-    trained = whole if os.path.isdir(whole) else os.path.join(run, "adapter")
+
+
+def read_trained(run, r):
+    """What the run exports; gives its folder, and whether it is a whole model."""
+    whole = os.path.isdir(os.path.join(run, "model"))
+    trained = os.path.join(run, "model" if whole else "adapter")
     r.hashes["adapter"] = weights_hash(trained)
     for name in sorted(os.listdir(trained)):
         if name.endswith(".safetensors"):
             r.tensors += tensors_of(os.path.join(trained, name))
-    model = ["-m", whole] if trained == whole else ["-m", os.path.join(folder, "base"), "-a", run]
+    return trained, whole
+
+
+def finished(run):
+    """Trace and weights of a run folder."""
+    r = Result()
+    read_trace(run, r)
+    read_trained(run, r)
+    return r
+
+
+def collect(folder, run, config):
+    """Everything that is compared, from a finished run."""
+    leg, r = config.legs[-1], Result()
+    read_trace(run, r)
+    points = os.path.join(run, "checkpoints")
+    last = max((n for n in os.listdir(points) if n.startswith("step-") and n[5:].isdigit()), key=lambda n: int(n[5:]))
+    r.numerics = json.loads(read(os.path.join(points, last, "manifest.json")))["numerics"]
+    r.hashes["checkpoint"] = weights_hash(os.path.join(points, last), ("best.safetensors",))
+    if config.kind == "eval":        # which step is the best follows from when it is asked
+        return r
+    trained, whole = read_trained(run, r)
+    model = ["-m", trained] if whole else ["-m", os.path.join(folder, "base"), "-a", run]
     for what, how in (("greedy", GREEDY), ("sampled", SAMPLED)):
         done = run_ok(leg.binary, ["generate", "--json", "--raw", "-p", TEXT_PROMPT, "-n", str(TEXT_TOKENS)] + model
                       + leg.options() + list(how))
