@@ -29,7 +29,8 @@ void ac_step_adafactor(ac_optimizer *o, const ac_optim_step *s)
         const ac_param *p = &o->ad->tensor[i];
         ac_adafactor_args a = {
             .p = ac_ref_at(s->p, p->at), .g = ac_ref_at(s->g, p->at), .rows = p->rows, .cols = p->cols,
-            .grad_scale = s->grad_scale, .keep = ac_param_decays(p) ? s->keep : 1.0f, .b2 = (float)(1.0 - weight), .one_minus_b2 = (float)weight,
+            .grad_scale = s->grad_scale, .keep = ac_param_decays(p) ? s->keep : 1.0f,
+            .b2 = (float)(1.0 - weight), .one_minus_b2 = (float)weight,
             .rho = s->lr < cap ? s->lr : cap, .scratch = s->scratch,
         };
         if (is_factored(p)) {

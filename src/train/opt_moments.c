@@ -73,7 +73,8 @@ void ac_step_moments(ac_optimizer *o, const ac_optim_step *s)
         ac_optim_args a = {
             .rule = part->rule, .state = opts->optimizer_state, .p = ac_ref_at(s->p, part->at),
             .g = ac_ref_at(s->g, part->at), .n = part->n, .m = moment(s, AC_STATE_M, part->m_at, part->m_block),
-            .grad_scale = s->grad_scale, .keep = part->decays ? s->keep : 1.0f, .b1 = (float)b1, .one_minus_b1 = (float)(1.0 - b1),
+            .grad_scale = s->grad_scale, .keep = part->decays ? s->keep : 1.0f, .b1 = (float)b1,
+            .one_minus_b1 = (float)(1.0 - b1),
             .b2 = (float)opts->beta2, .one_minus_b2 = (float)(1.0 - opts->beta2), .step = (float)s->lr,
             .draw = { .seed = opts->seed, .step = s->t, .index = part->at, .stream = AC_RNG_STATE_M },
         };
