@@ -38,7 +38,7 @@ identity: all
 	@python3 tools/identity $(if $(QUICK),--quick) $(if $(WRITE),--write $(if $(filter force,$(WRITE)),force,yes))
 
 bench: all
-	@cmake --build build -j $(JOBS)
+	@cmake --build build -j $(JOBS) --target accord-bench
 	@tools/bench.sh
 
 # LoRA beside PEFT and mlx-lm on the same rows; docs/kernels.md says which pythons it wants.
