@@ -158,7 +158,7 @@ static void one_packed(ck *t, const mm_case *c, size_t n_threads)
     g.c = want;
     t->ref.matmul(&g, workspace(), 0);
     if (ac_packed_open(&packed, ck_pool(t, 3), g.b_type, g.b, g.b_row_bytes, g.n, g.k, &err)) {
-        ck_fail(t, err.text);
+        ck_fail(t, "%s", err.text);
         return;
     }
     g.c = got;
