@@ -13,8 +13,8 @@ void ac_mm_pair_tile_avx512bf16(const ac_mm_tile *t, size_t rows);
 /* rows is a constant where this is inlined, so that the sums stay in registers. */
 AC_INLINE void body(const ac_mm_tile *t, const size_t rows)
 {
-    const __mmask16 m0 = t->cols >= 16 ? 0xffff : (__mmask16)((1u << t->cols) - 1);
-    const __mmask16 m1 = t->cols >= 32 ? 0xffff : t->cols <= 16 ? 0 : (__mmask16)((1u << (t->cols - 16)) - 1);
+    const __mmask16 m0 = (__mmask16)(t->cols >= 16 ? 0xffffu : (1u << t->cols) - 1);
+    const __mmask16 m1 = (__mmask16)(t->cols >= 32 ? 0xffffu : t->cols <= 16 ? 0u : (1u << (t->cols - 16)) - 1);
     __m512 x[MR], y[MR];
     for (size_t r = 0; r < rows; r++) {
         x[r] = y[r] = _mm512_setzero_ps();
