@@ -66,7 +66,7 @@ def build(name, preset, folder):
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode:
             lines = done.stdout.decode(errors="replace").strip().split("\n")
-            why = next((l for l in lines if "error" in l.lower()), lines[-1])
+            why = next((l for l in lines if "error:" in l), lines[-1])
             raise runs.RunFailed("%s: %s" % (" ".join(command[:3]), why.strip()[:200]))
 
 
