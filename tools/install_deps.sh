@@ -51,7 +51,13 @@ LIST
     esac
 }
 
-have() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
+# A name without an architecture means this machine's, or a package for all of them.
+have() {
+    own=$(dpkg --print-architecture 2>/dev/null) || return 1
+    case "$1" in *:*) own=${1##*:} ;; esac
+    dpkg-query -W -f '${Architecture} ${db:Status-Status}\n' "${1%%:*}" 2>/dev/null |
+        grep -qxE "($own|all) installed"
+}
 # A tool that is there already need not come from Debian.
 have_tool() {
     case "$1" in

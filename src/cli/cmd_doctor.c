@@ -201,7 +201,8 @@ static void as_text(ac_str *s, const facts *f)
     ac_human_bytes(available, f->available);
     ac_human_bytes(limit, f->cgroup_limit);
     ac_human_bytes(room, f->cache_free);
-    ac_str_appendf(s, "accord     %s, numerics %s\n", ACCORD_VERSION, AC_NUMERICS_FP32);
+    ac_str_appendf(s, "accord     %s, numerics %s and %s\n", ACCORD_VERSION, AC_NUMERICS_FP32,
+                   AC_NUMERICS_BF16);
     ac_str_appendf(s, "compiler   %s\n", AC_COMPILER);
     ac_str_appendf(s, "system     %s %s, %s\n", f->os.sysname, f->os.release, f->os.machine);
     ac_str_appendf(s, "cpu        %s\n", f->cpu_model[0] ? f->cpu_model : "unknown");

@@ -4,6 +4,7 @@
  * vdpbf16ps does twice the work of an fma a cycle on some CPUs (Zen 4) and half of it on others (Sapphire Rapids), and
  * nothing in CPUID says which. So both are timed once a process on a product of some microseconds. They give the same
  * bits, hence a wrong choice on a busy machine costs time and nothing else. */
+#include <pthread.h>
 #include <time.h>
 #include "base/mem.h"
 #include "kernels/bf16_body_int.h"
@@ -25,6 +26,7 @@ float ac_bf16_round(float x)
 #if AC_ARCH_X86
 
 static ac_bf16_route g_route;
+static pthread_once_t g_once = PTHREAD_ONCE_INIT;
 
 /* Elements of either sign and many magnitudes, zeros, denormals and values about 2^-55 among them. */
 static void fill(float *x, size_t n, uint32_t seed)
@@ -70,16 +72,18 @@ static void probe(const ac_kernels *plain, const ac_kernels *words, float *space
     g_route.used = g_route.tested && g_route.times_faster > 1;
 }
 
-/* Fills g_route for a table that has the ordinary tiles of AVX-512. No memory: the instruction is not used. */
-static void find_route(const ac_kernels *t)
+/* Fills g_route where the CPU has the instruction. No memory: it is not used. */
+static void find_route(void)
 {
     g_route = (ac_bf16_route){ .has = true };
-    ac_kernels words = *t;
+    ac_kernels plain, words;
+    ac_kernels_fill(&plain, AC_CPU_AVX512);
+    words = plain;
     ac_kernels_fill_mm_avx512_bf16(&words);
     ac_mm_workspace *ws = NULL;
     float *space = ac_malloc_aligned((M * K + N * K + 2 * M * N) * sizeof(float));
     const ac_fp_state fp = ac_fp_enter();
-    if (space && !ac_mm_workspace_open(&ws, 1, NULL)) probe(t, &words, space, ws);
+    if (space && !ac_mm_workspace_open(&ws, 1, NULL)) probe(&plain, &words, space, ws);
     ac_fp_leave(fp);
     ac_mm_workspace_close(&ws);
     ac_free(space);
@@ -99,10 +103,8 @@ bool ac_kernels_use_bf16_instruction(ac_kernels *t, bool use)
 
 void ac_kernels_choose_bf16(ac_kernels *t)
 {
-    static bool known;
     if (t->tier != AC_CPU_AVX512 || !(ac_cpu_flags() & AC_HAS_AVX512_BF16)) return;
-    if (!known) find_route(t);
-    known = true;
+    pthread_once(&g_once, find_route);
     if (g_route.used) ac_kernels_fill_mm_avx512_bf16(t);
 }
 
