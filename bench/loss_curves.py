@@ -184,7 +184,7 @@ def draw(name, pairs, valid, said):
         out.append(panel("validation loss, each seed",
                          [(COLOURS[r["numerics"]], sorted(r["curves"]["eval"].items())) for r in runs]))
         band = [(r["step"], -r["spread"], r["spread"]) for r in valid if r["spread"] is not None]
-        out.append(panel("validation: bf16 minus fp32, each seed; grey: the seeds' standard deviation",
+        out.append(panel("validation: bf16 minus fp32; grey: the seeds' s.d.",
                          [(COLOURS["bf16"], [(r["step"], r["diff"][i]) for r in valid]) for i in range(len(pairs))], band))
         out.append(f"<pre>{html.escape(chr(10).join(table(valid)))}</pre>")
     return "".join(out)
