@@ -77,6 +77,23 @@ ac_status ac_rename(const char *from, const char *to, ac_err *err)
     return ac_fail_errno(err, AC_ECREATE, errno, "%s: cannot rename to %s", from, to);
 }
 
+ac_status ac_symlink_replace(const char *target, const char *path, ac_err *err)
+{
+    char tmp[PATH_MAX];
+    struct stat there;
+    if (lstat(path, &there) == 0 && !S_ISLNK(there.st_mode))
+        return ac_fail(err, AC_ECREATE, "%s: is in the way; expected a symbolic link or nothing", path);
+    const int n = snprintf(tmp, sizeof tmp, "%s.%ld.tmp", path, (long)getpid());
+    if (n < 0 || (size_t)n >= sizeof tmp) return ac_fail(err, AC_EARG, "%.80s: path is too long", path);
+    (void)unlink(tmp);
+    if (ac_io_symlink(target, tmp) != 0)
+        return ac_fail_errno(err, AC_ECREATE, errno, "%s: cannot create the symbolic link", path);
+    if (ac_io_rename(tmp, path) == 0) return AC_OK;
+    const int e = errno;
+    (void)unlink(tmp);
+    return ac_fail_errno(err, AC_ECREATE, e, "%s: cannot replace the symbolic link", path);
+}
+
 /* ---- removing ---- */
 
 static ac_status remove_at(int dir_fd, const char *name, const char *path, int depth, ac_err *err);

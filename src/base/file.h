@@ -58,6 +58,8 @@ void      ac_appender_close(ac_appender **a);
 ac_status ac_mkdir_p(const char *path, ac_err *err);
 ac_status ac_dir_sync(const char *path, ac_err *err);
 ac_status ac_rename(const char *from, const char *to, ac_err *err);
+/* Makes path a symbolic link to target, replacing a link that is there (never a file or folder: AC_ECREATE). */
+ac_status ac_symlink_replace(const char *target, const char *path, ac_err *err);
 ac_status ac_remove_tree(const char *path, ac_err *err);   /* never follows symlinks; absent is fine */
 ac_status ac_truncate(const char *path, uint64_t len, ac_err *err);
 bool      ac_path_exists(const char *path);

@@ -15,6 +15,7 @@ ssize_t ac_io_write(int fd, const void *buf, size_t len);
 int     ac_io_fsync(int fd);
 int     ac_io_fstat(int fd, struct stat *st);
 int     ac_io_rename(const char *from, const char *to);
+int     ac_io_symlink(const char *target, const char *path);
 int     ac_io_mkdir(const char *path, mode_t mode);
 int     ac_io_ftruncate(int fd, off_t len);
 int     ac_io_unlinkat(int dir_fd, const char *name, int flags);

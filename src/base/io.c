@@ -77,6 +77,12 @@ int ac_io_rename(const char *from, const char *to)
     return rename(from, to);
 }
 
+int ac_io_symlink(const char *target, const char *path)
+{
+    if (failing()) return -1;
+    return symlink(target, path);
+}
+
 int ac_io_mkdir(const char *path, mode_t mode)
 {
     if (failing()) return -1;

@@ -11,7 +11,7 @@ static struct {
 static const ac_opt options[] = {
     AC_OPT_ARGS("COMMAND", &a.words, 0, 2, "command to explain; none: the list of all"),
     AC_OPT_GROUP("Form"),
-    AC_OPT_BOOL(0, "man", &a.man, "the whole manual as a man page"),
+    AC_OPT_BOOL(0, "man", &a.man, "the whole manual as a man page, or the page of the command"),
     AC_OPT_BOOL(0, "contract", &a.contract, "every key of accord.yaml, as docs/contract.md has it"),
     AC_OPT_END
 };
@@ -31,13 +31,14 @@ static ac_status run(ac_cli *cli, ac_err *err)
         names[n] = ac_cmds[n]->name;
         if (strcmp(names[n], ac_str_c(&name)) == 0) cmd = ac_cmds[n];
     }
-    if ((man || contract) && (name.len || (man && contract)))
-        st = ac_fail(err, AC_EARG, "--man and --contract stand alone: each holds everything of its kind");
+    if (contract && (name.len || man))
+        st = ac_fail(err, AC_EARG, "--contract stands alone: it holds every key");
     else if (name.len && !cmd) {
         const char *near = ac_opt_nearest(ac_str_view(&name), names, n);
         st = ac_fail(err, AC_EARG, "unknown command \"%s\"%s%s%s accord --help", ac_str_c(&name),
                      near ? "; did you mean \"" : "", near ? near : "", near ? "\"? See" : "; see");
     } else if (contract) st = ac_contract_docs(&s, err);
+    else if (man && cmd) ac_help_man_command(&s, cmd);
     else if (man) ac_help_man(&s);
     else if (cmd) ac_help_command(&s, cmd, cli->width);
     else ac_help_list(&s, cli->width);

@@ -177,6 +177,17 @@ static void man_options(ac_str *out, const ac_opt *o)
     }
 }
 
+static void man_examples(ac_str *out, const ac_cmd *cmd)
+{
+    ac_str_append_c(out, ".PP\n.nf\n");
+    for (size_t i = 0; cmd->examples[i]; i++) {
+        ac_str_append_c(out, "    ");
+        roff(out, ac_view_of(cmd->examples[i]));
+        ac_str_append_char(out, '\n');
+    }
+    ac_str_append_c(out, ".fi\n");
+}
+
 static void man_command(ac_str *out, const ac_cmd *cmd)
 {
     const ac_opt *const tables[] = { cmd->options, NULL };
@@ -193,13 +204,8 @@ static void man_command(ac_str *out, const ac_cmd *cmd)
     man_paragraphs(out, cmd->text);
     man_options(out, cmd->options);
     if (!cmd->examples) return;
-    ac_str_append_c(out, ".PP\nExamples:\n.PP\n.nf\n");
-    for (size_t i = 0; cmd->examples[i]; i++) {
-        ac_str_append_c(out, "    ");
-        roff(out, ac_view_of(cmd->examples[i]));
-        ac_str_append_char(out, '\n');
-    }
-    ac_str_append_c(out, ".fi\n");
+    ac_str_append_c(out, ".PP\nExamples:\n");
+    man_examples(out, cmd);
 }
 
 static void man_item(ac_str *out, const char *name, const char *text)
@@ -209,6 +215,51 @@ static void man_item(ac_str *out, const char *name, const char *text)
     ac_str_append_char(out, '\n');
     roff(out, ac_view_of(text));
     ac_str_append_char(out, '\n');
+}
+
+static void man_exit_status(ac_str *out)
+{
+    ac_str_append_c(out, ".SH EXIT STATUS\n");
+    for (int code = 0; code < 256; code++) {
+        char number[16];
+        if (!ac_exit_meaning(code)) continue;
+        (void)snprintf(number, sizeof number, "%d", code);
+        man_item(out, number, ac_exit_meaning(code));
+    }
+}
+
+void ac_help_man_command(ac_str *out, const ac_cmd *cmd)
+{
+    const ac_opt *const tables[] = { cmd->options, NULL };
+    ac_str name = { 0 }, usage = { 0 };
+    for (const char *p = cmd->name; *p; p++) ac_str_append_char(&name, *p == ' ' ? '-' : *p);
+    ac_opt_usage(&usage, tables);
+    ac_str_append_c(out, ".\\\" Made by `accord help --man COMMAND`; a test compares them.\n.TH ACCORD\\-");
+    for (size_t i = 0; i < name.len; i++)
+        ac_str_append_char(out, name.ptr[i] >= 'a' && name.ptr[i] <= 'z' ? (char)(name.ptr[i] - 'a' + 'A') : name.ptr[i]);
+    ac_str_appendf(out, " 1 \"\" \"accord %s\" \"User Commands\"\n.SH NAME\naccord\\-", ACCORD_VERSION);
+    roff(out, ac_str_view(&name));
+    ac_str_append_c(out, " \\- ");
+    roff(out, ac_view_of(cmd->summary));
+    ac_str_append_c(out, "\n.SH SYNOPSIS\n.B accord ");
+    roff(out, ac_view_of(cmd->name));
+    ac_str_append_char(out, '\n');
+    roff(out, ac_view_trim(ac_str_view(&usage)));
+    ac_str_append_c(out, "\n.SH DESCRIPTION\n");
+    man_paragraphs(out, cmd->text);
+    ac_str_append_c(out, ".SH OPTIONS\n");
+    man_options(out, cmd->options);
+    ac_str_append_c(out, ".SH COMMON OPTIONS\n");
+    man_options(out, ac_cli_common());
+    if (cmd->examples) {
+        ac_str_append_c(out, ".SH EXAMPLES\n");
+        man_examples(out, cmd);
+    }
+    man_exit_status(out);
+    ac_str_append_c(out, ".SH SEE ALSO\n.BR accord (1)\n");
+    if (!ac_str_ok(&name) || !ac_str_ok(&usage)) out->failed = true;
+    ac_str_release(&name);
+    ac_str_release(&usage);
 }
 
 void ac_help_man(ac_str *out)
@@ -224,13 +275,7 @@ void ac_help_man(ac_str *out)
     man_options(out, ac_cli_common());
     ac_str_append_c(out, ".SH COMMANDS\n");
     for (size_t i = 0; ac_cmds[i]; i++) man_command(out, ac_cmds[i]);
-    ac_str_append_c(out, ".SH EXIT STATUS\n");
-    for (int code = 0; code < 256; code++) {
-        char number[16];
-        if (!ac_exit_meaning(code)) continue;
-        (void)snprintf(number, sizeof number, "%d", code);
-        man_item(out, number, ac_exit_meaning(code));
-    }
+    man_exit_status(out);
     ac_str_append_c(out, ".SH ENVIRONMENT\n");
     man_item(out, "ACCORD_CACHE", "folder for downloaded models; else XDG_CACHE_HOME/accord, else "
              "~/.cache/accord");

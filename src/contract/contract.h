@@ -51,6 +51,9 @@ typedef struct {
     bool packing;
     const char *recompute;         /* auto | none | block */
     const char *numerics;          /* fp32 or bf16 */
+    /* after the run */
+    const char *integration_command;   /* run by sh -c before a promotion; NULL: none */
+    int64_t integration_minutes;
 } ac_contract_values;
 
 typedef struct {

@@ -25,6 +25,7 @@ const ac_section ac_sections[] = {
     { "data", "what it learns from" },
     { "eval", "how it is judged; sealed before training" },
     { "method", "how it is trained" },
+    { "integration", "what must pass before a run is promoted" },
 };
 const size_t ac_n_sections = AC_COUNTOF(ac_sections);
 
@@ -92,6 +93,10 @@ const ac_key ac_keys[] = {
     INT("method", "patience", patience, "0", 0, 1e6, "validations without improvement before stopping; 0: never"),
     ENUM("method", "numerics", numerics, "fp32", "fp32|bf16",
          "arithmetic of training: see docs/numerics.md; bf16 rounds the factors of products to bfloat16"),
+
+    STR("integration", "command", integration_command, NULL,
+        "run by sh with ACCORD_ADAPTER and ACCORD_RUN set; exit code 0 passes"),
+    INT("integration", "minutes", integration_minutes, "30", 1, 1440, "longest time that it may take"),
 };
 const size_t ac_n_keys = AC_COUNTOF(ac_keys);
 

@@ -36,6 +36,41 @@ typedef struct {
     uint64_t steps;
 } ac_run_info;
 ac_status ac_runs_list(ac_run_info **out, size_t *n, ac_arena *a, const char *project, ac_err *err);
+
+/* ---- what serves (promote.c; docs/formats/promoted.md) ------------------------------------------------------
+ * P1  .accord/promoted/<channel>.json holds the history of a channel, oldest act first; it is replaced atomically and
+ *     only grows. A promotion puts a run on top; a rollback takes the top off again. Who stands on top serves.
+ * P2  .accord/promoted/<channel> is a symbolic link to the adapter (or model) folder of that run: a server that is
+ *     given this path needs no other change. It moves after the history; the next command sets it right.
+ * P3  Each promotion holds the SHA-256 of every file of the folder; a rollback compares them first. */
+typedef struct {
+    bool rollback;                   /* else a promotion */
+    const char *run;                 /* id: what this act put on top */
+    const char *folder;              /* "adapter" or "model" */
+    const char *lock, *verdict, *adapter_sha256;
+    const char *utc, *by, *reason;   /* reason: NULL where none was needed */
+    const char *integration;         /* command that passed; NULL: the contract names none */
+    const ac_json *files;            /* {"adapter/x": "hex", ..}; of promotions */
+} ac_promotion;
+typedef struct {
+    size_t n;
+    ac_promotion *act;               /* oldest first */
+    size_t n_stack;
+    size_t *stack;                   /* indices of the promotions that stand, the serving one last */
+} ac_promotions;
+bool      ac_channel_ok(const char *channel);       /* [a-z0-9-], 1 to 40 of them */
+/* No file: n = 0. A history that does not hold together is AC_EFORMAT. */
+ac_status ac_promotions_read(ac_promotions *out, ac_arena *a, const char *project, const char *channel, ac_err *err);
+/* Appends an act and points the link. files_json: the object of P3, or NULL for a rollback. */
+ac_status ac_promotions_push(const char *project, const char *channel, const ac_promotion *p, const char *files_json,
+                             ac_err *err);
+/* Points the link at what serves by the history: a stop between the two leaves it behind. */
+ac_status ac_promotions_relink(const ac_promotions *h, const char *project, const char *channel, ac_err *err);
+/* Hashes of all files below <run>/<folder> as a JSON object with sorted names. */
+ac_status ac_run_files_json(ac_str *out, const char *run, const char *folder, ac_err *err);
+/* AC_ECONTRACT names the first file that is missing, changed or new. */
+ac_status ac_run_files_check(const char *run, const char *folder, const ac_json *files, ac_err *err);
+
 /* env.json of this machine and build: version, compiler, CPU, tier, threads, OS, libraries, argv, git. */
 ac_status ac_env_json(ac_str *out, int argc, char *const *argv, const char *tier, size_t threads,
                       const char *project, ac_err *err);

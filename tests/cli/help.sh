@@ -34,4 +34,14 @@ run 0 help --man
 if [ "$ACCORD_GOLDEN" = write ]; then cp "$work/out" "$source_dir/docs/man/accord.1"; fi
 diff -u "$source_dir/docs/man/accord.1" "$work/out" >&2 ||
     bad "docs/man/accord.1 is not what \"accord help --man\" prints; ACCORD_GOLDEN=write refreshes it"
+
+# ... and the page of each command; no page of a command that is gone.
+[ "$ACCORD_GOLDEN" = write ] && rm -f "$source_dir"/docs/man/accord-*.1
+while read -r cmd; do
+    page=$source_dir/docs/man/accord-$(echo "$cmd" | tr ' ' -).1
+    run 0 help --man $cmd
+    if [ "$ACCORD_GOLDEN" = write ]; then cp "$work/out" "$page"; fi
+    cmp -s "$page" "$work/out" || bad "$page is not what \"accord help --man $cmd\" prints; ACCORD_GOLDEN=write refreshes it"
+done <"$work/commands"
+[ "$(ls "$source_dir"/docs/man/accord-*.1 | wc -l)" -eq "$(wc -l <"$work/commands")" ] || bad "docs/man has pages of commands that do not exist"
 finish

@@ -23,7 +23,7 @@ usage '--cpu: expected one of auto, ref, avx2, avx512, neon; found "sse"' doctor
 usage '--json takes no value' doctor --json=yes
 usage 'unexpected argument "x"' doctor x
 usage 'unknown command "doctr"; did you mean "doctor"?' help doctr
-usage '--man and --contract stand alone' help --man doctor
+usage '--contract stands alone' help --contract doctor
 
 run 64 doctor --threds 3 --json
 out_has '{"error":{"status":"EARG","exit":64,"text":"unknown option --threds'

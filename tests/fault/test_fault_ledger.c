@@ -41,6 +41,26 @@ static ac_status chain_and_runs(ac_err *err)
     return st;
 }
 
+/* Two promotions and the way back; the link's target need not exist. */
+static ac_status promotions(ac_err *err)
+{
+    ac_arena a = { 0 };
+    ac_promotions h;
+    const ac_promotion one = { .run = "20260101T000000Z-00000001", .folder = "adapter", .lock = "aa", .adapter_sha256 = "bb",
+                               .utc = "now", .by = "me" };
+    ac_promotion two = one, back = one;
+    two.run = "20260101T000000Z-00000002";
+    back.rollback = true;
+    ac_status st = ac_promotions_push(dir, "production", &one, "{\"f\":\"00\"}", err);
+    if (!st) st = ac_promotions_push(dir, "production", &two, "{\"f\":\"00\"}", err);
+    if (!st) st = ac_promotions_push(dir, "production", &back, NULL, err);
+    if (!st) st = ac_promotions_read(&h, &a, dir, "production", err);
+    if (!st && (h.n != 3 || h.n_stack != 1 || strcmp(h.act[h.stack[0]].run, one.run) != 0)) fail_msg("the history is wrong");
+    if (!st) st = ac_promotions_relink(&h, dir, "production", err);
+    ac_arena_release(&a);
+    return st;
+}
+
 static ac_status env(ac_err *err)
 {
     ac_str s = { 0 };
@@ -80,18 +100,18 @@ static void every_allocation(void **state)
 {
     (void)state;
     allocations(chain_and_runs, true);
+    allocations(promotions, true);
     (void)setenv("PATH", "/nonexistent", 1);         /* no git: its start does not allocate here */
     allocations(env, false);
 }
 
-static void every_io_call(void **state)
+static void io_calls(ac_status (*scenario)(ac_err *))
 {
-    (void)state;
     for (long nth = 1;; nth++) {
         ac_err err = { 0 };
         fresh();
         ac_fault_arm(AC_FAULT_IO, nth);
-        const ac_status st = chain_and_runs(&err);
+        const ac_status st = scenario(&err);
         const bool fired = ac_fault_fired();
         ac_fault_disarm();
         if (ac_live_bytes() != 0) fail_msg("fault %ld leaks %lld bytes", nth, (long long)ac_live_bytes());
@@ -102,6 +122,13 @@ static void every_io_call(void **state)
         if (!st || !err.text[0]) fail_msg("I/O call %ld: %s, \"%s\"", nth, ac_status_name(st), err.text);
         chain_still_holds(nth);
     }
+}
+
+static void every_io_call(void **state)
+{
+    (void)state;
+    io_calls(chain_and_runs);
+    io_calls(promotions);
 }
 
 int main(void)
