@@ -429,24 +429,33 @@ static inline void ref_layer(const ref_model *m, size_t l, double *x, size_t n, 
 }
 
 /* Logits of one document: n x vocab. */
-static inline void ref_logits(const ref_model *m, const ref_lora *lo, const int32_t *ids, size_t n, double *out)
+/* The residual stream behind the final norm: n x hidden. */
+static inline void ref_hidden(const ref_model *m, const ref_lora *lo, const int32_t *ids, size_t n, double *out)
 {
     const ref_spec *s = &m->s;
     const float *e = ref_find(m, "model.embed_tokens.weight");
-    const float *head = s->tied ? e : ref_find(m, "lm_head.weight");
-    double *x = calloc(n * s->hidden, sizeof *x), nx[256];
+    double *x = calloc(n * s->hidden, sizeof *x);
     for (size_t i = 0; i < n; i++)
         for (size_t c = 0; c < s->hidden; c++) x[i * s->hidden + c] = (double)e[(size_t)ids[i] * s->hidden + c];
     for (size_t l = 0; l < s->layers; l++) ref_layer(m, l, x, n, lo);
-    for (size_t i = 0; i < n; i++) {
-        ref_norm(nx, x + i * s->hidden, ref_find(m, "model.norm.weight"), s->hidden, s->eps);
+    for (size_t i = 0; i < n; i++)
+        ref_norm(out + i * s->hidden, x + i * s->hidden, ref_find(m, "model.norm.weight"), s->hidden, s->eps);
+    free(x);
+}
+
+static inline void ref_logits(const ref_model *m, const ref_lora *lo, const int32_t *ids, size_t n, double *out)
+{
+    const ref_spec *s = &m->s;
+    const float *head = s->tied ? ref_find(m, "model.embed_tokens.weight") : ref_find(m, "lm_head.weight");
+    double *nx = calloc(n * s->hidden, sizeof *nx);
+    ref_hidden(m, lo, ids, n, nx);
+    for (size_t i = 0; i < n; i++)
         for (size_t t = 0; t < s->vocab; t++) {
             double z = 0;
-            for (size_t c = 0; c < s->hidden; c++) z += (double)head[t * s->hidden + c] * nx[c];
+            for (size_t c = 0; c < s->hidden; c++) z += (double)head[t * s->hidden + c] * nx[i * s->hidden + c];
             out[i * s->vocab + t] = z;
         }
-    }
-    free(x);
+    free(nx);
 }
 
 /* Sum of the negative log likelihoods of a unit's supervised tokens. */

@@ -36,6 +36,14 @@ ac_status ac_file_size(const char *path, uint64_t *out, ac_err *err)
     return st;
 }
 
+ac_status ac_file_mtime_ns(const char *path, int64_t *out, ac_err *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) return ac_fail_errno(err, errno == ENOENT ? AC_ENOENT : AC_EIO, errno, "%s", path);
+    *out = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    return AC_OK;
+}
+
 ac_status ac_mkdir_p(const char *path, ac_err *err)
 {
     char part[PATH_MAX];

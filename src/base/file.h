@@ -62,6 +62,8 @@ ac_status ac_rename(const char *from, const char *to, ac_err *err);
 ac_status ac_symlink_replace(const char *target, const char *path, ac_err *err);
 ac_status ac_remove_tree(const char *path, ac_err *err);   /* never follows symlinks; absent is fine */
 ac_status ac_truncate(const char *path, uint64_t len, ac_err *err);
+/* Time of the last change of a file's content, since 1970. */
+ac_status ac_file_mtime_ns(const char *path, int64_t *out, ac_err *err);
 bool      ac_path_exists(const char *path);
 bool      ac_path_is_dir(const char *path);
 ac_status ac_file_size(const char *path, uint64_t *out, ac_err *err);

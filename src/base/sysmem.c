@@ -158,3 +158,15 @@ int64_t ac_rss_mapped_bytes(void)
 {
     return status_field("RssFile:");
 }
+
+int64_t ac_memory_total_under(const char *root)
+{
+    char text[TEXT_MAX];
+    const int64_t kib = read_under(text, root, "/proc/meminfo") ? field(text, "MemTotal:") : -1;
+    return kib >= 0 && kib < NO_LIMIT / 1024 ? kib * 1024 : -1;
+}
+
+int64_t ac_memory_total(void)
+{
+    return ac_memory_total_under("");
+}

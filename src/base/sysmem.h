@@ -11,6 +11,10 @@ int64_t ac_memory_available(void);
 /* The same under another root folder, for tests. */
 int64_t ac_memory_available_under(const char *root);
 
+/* All memory of the machine; -1: unknown. */
+int64_t ac_memory_total(void);
+int64_t ac_memory_total_under(const char *root);
+
 /* What this process holds in memory now: pages of its own, and pages of mapped files. 0: unknown. */
 int64_t ac_rss_own_bytes(void);
 int64_t ac_rss_mapped_bytes(void);

@@ -191,6 +191,28 @@ static const ac_json *given(const reader *r, const char *section, const char *na
     return r->given[ac_key_find(ac_view_of(section), ac_view_of(name))];
 }
 
+/* A threshold of triage may be moved, but not silently: the file says why. */
+static ac_status check_triage(const reader *r)
+{
+    if (r->c->v.triage_reason) return AC_OK;
+    for (size_t i = 0; i < ac_n_keys; i++) {
+        const ac_key *k = &ac_keys[i];
+        if (!r->given[i] || strcmp(k->section, "triage") != 0 || !strcmp(k->name, "trials")) continue;
+        double preset = 0, is = 0;
+        (void)ac_parse_f64(ac_view_of(k->preset), &preset);
+        if (k->type == AC_KEY_INT) {
+            int64_t whole;
+            memcpy(&whole, (const char *)&r->c->v + k->at, sizeof whole);
+            is = (double)whole;
+        } else {
+            memcpy(&is, (const char *)&r->c->v + k->at, sizeof is);
+        }
+        if (is < preset || is > preset)
+            return at_key(r, r->given[i], k, "differs from its default: say why in triage.reason");
+    }
+    return AC_OK;
+}
+
 /* Values that do not go together. Keys that would be ignored are ignored.c's. */
 static ac_status check_together(const reader *r)
 {
@@ -236,7 +258,8 @@ static ac_status read_tree(reader *r, const ac_json *root)
         v->max_len = v->pack_len;
     if (!given(r, "method", "momentum") && !strcmp(v->optimizer, "muon")) v->momentum = 0.95;
     if (!given(r, "method", "beta2") && !strcmp(v->optimizer, "lion")) v->beta2 = 0.99;
-    const ac_status st = ac_contract_check_ignored(r->c, r->text, r->given, r->err);
+    ac_status st = ac_contract_check_ignored(r->c, r->text, r->given, r->err);
+    if (!st) st = check_triage(r);
     return st ? st : check_together(r);
 }
 

@@ -51,6 +51,12 @@ typedef struct {
     bool packing;
     const char *recompute;         /* auto | none | block */
     const char *numerics;          /* fp32 or bf16 */
+    /* should it be tuned at all */
+    double triage_corpus_share, triage_churn_share, triage_version_share, triage_format_share, triage_bar,
+        triage_headroom_gib, triage_local_hours;
+    int64_t triage_churn_days, triage_few_rows, triage_local_rows, triage_many_rows, triage_trials, triage_many_trials,
+        triage_sweeps_a_week;
+    const char *triage_reason;     /* why a threshold differs from its default */
     /* after the run */
     const char *integration_command;   /* run by sh -c before a promotion; NULL: none */
     int64_t integration_minutes;

@@ -25,6 +25,7 @@ const ac_section ac_sections[] = {
     { "data", "what it learns from" },
     { "eval", "how it is judged; sealed before training" },
     { "method", "how it is trained" },
+    { "triage", "when tuning is worth it; thresholds of accord triage, each with its default for a reason" },
     { "integration", "what must pass before a run is promoted" },
 };
 const size_t ac_n_sections = AC_COUNTOF(ac_sections);
@@ -93,6 +94,25 @@ const ac_key ac_keys[] = {
     INT("method", "patience", patience, "0", 0, 1e6, "validations without improvement before stopping; 0: never"),
     ENUM("method", "numerics", numerics, "fp32", "fp32|bf16",
          "arithmetic of training: see docs/numerics.md; bf16 rounds the factors of products to bfloat16"),
+
+    INT("triage", "trials", triage_trials, "1", 1, 1e6, "trainings that are planned in all"),
+    F64("triage", "corpus_share", triage_corpus_share, "0.5", 0, 1,
+        "share of case answers found in eval.docs from which retrieval fits better"),
+    F64("triage", "churn_share", triage_churn_share, "0.2", 0, 1, "share of documents changed in churn_days, likewise"),
+    INT("triage", "churn_days", triage_churn_days, "90", 1, 3650, "days that count as lately"),
+    F64("triage", "version_share", triage_version_share, "0.2", 0, 1, "share of answers with versions or dates, likewise"),
+    F64("triage", "format_share", triage_format_share, "0.8", 0, 1,
+        "share of targets of one form from which a small tuning is worth trying"),
+    F64("triage", "bar", triage_bar, "90", 0, 100, "points of 100 at which the base model, alone or with passages, is good enough"),
+    INT("triage", "few_rows", triage_few_rows, "50", 0, 1e9, "fewer rows belong into a prompt"),
+    INT("triage", "local_rows", triage_local_rows, "2000", 0, 1e9, "fewer rows than this are one local job"),
+    INT("triage", "many_rows", triage_many_rows, "20000", 0, 1e9, "so many rows belong on a node"),
+    INT("triage", "many_trials", triage_many_trials, "10", 1, 1e6, "so many trials belong on nodes"),
+    F64("triage", "headroom_gib", triage_headroom_gib, "12", 0, 1e6,
+        "memory kept for the system and its user; a quarter of it on machines under 32 GiB"),
+    F64("triage", "local_hours", triage_local_hours, "6", 0, 1e6, "so many hours at full load: at night, or on a node"),
+    INT("triage", "sweeps_a_week", triage_sweeps_a_week, "3", 0, 1e6, "more sweeps than this: on nodes"),
+    STR("triage", "reason", triage_reason, NULL, "why a threshold differs from its default; needed then"),
 
     STR("integration", "command", integration_command, NULL,
         "run by sh with ACCORD_ADAPTER and ACCORD_RUN set; exit code 0 passes"),

@@ -1,5 +1,7 @@
 /* model/call.c - training and scoring calls: checks units, uploads a batch, runs the passes, reads losses. */
+#include <math.h>
 #include <string.h>
+
 #include "base/size.h"
 #include "model/model_int.h"
 
@@ -324,5 +326,56 @@ ac_status ac_model_logits(ac_model *m, const ac_adapter *ad, const int32_t *ids,
     }
     ac_adapted_close(&own, m);
     ac_arena_release(&x.arena);
+    return st;
+}
+
+/* Mean of a unit's rows, of length 1. */
+static void pool_rows(float *out, double *sum, const float *row, size_t n, size_t hidden)
+{
+    double square = 0.0;
+    for (size_t c = 0; c < hidden; c++) sum[c] = 0.0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < hidden; c++) sum[c] += (double)row[i * hidden + c];
+    for (size_t c = 0; c < hidden; c++) square += sum[c] * sum[c];
+    const double scale = square > 0.0 ? 1.0 / sqrt(square) : 0.0;
+    for (size_t c = 0; c < hidden; c++) out[c] = (float)(sum[c] * scale);
+}
+
+static ac_status embed_group(ac_model *m, const ac_unit *units, size_t n_units, float *out, ac_err *err)
+{
+    const size_t hidden = m->cfg.hidden;
+    unit_batch x = { 0 };
+    ac_adapted none = { 0 };
+    size_t floats = 0, at = 0;
+    ac_status st = fill_batch(&x, units, n_units, err);
+    if (!st && !ac_size_mul(&floats, x.b.rows, hidden)) st = ac_fail_nomem(err, SIZE_MAX);
+    float *rows = st ? NULL : ac_arena_alloc_array(&x.arena, floats, sizeof *rows);
+    double *sum = st ? NULL : ac_arena_alloc_array(&x.arena, hidden, sizeof *sum);
+    if (!st && (!rows || !sum)) st = ac_fail_nomem(err, floats * sizeof *rows);
+    if (!st) st = upload(m, &x, NULL, false, false, err);
+    if (!st) {
+        ac_forward(m, &none, &x.b, false);
+        m->dev->op->norm(m->dev, &(ac_norm_args){
+            .x = m->temps.xf, .w = m->final_norm, .y = m->temps.n, .rows = x.b.rows, .cols = hidden,
+            .eps = (float)m->cfg.rms_eps });
+        m->dev->op->read(m->dev, rows, m->temps.n, floats);
+        st = m->dev->op->sync(m->dev, err);
+    }
+    for (size_t u = 0; u < n_units && !st; u++) {
+        pool_rows(out + u * hidden, sum, rows + at * hidden, units[u].n, hidden);
+        at += units[u].n;
+    }
+    ac_arena_release(&x.arena);
+    return st;
+}
+
+ac_status ac_model_embed(ac_model *m, const ac_unit *units, size_t n_units, float *out, ac_err *err)
+{
+    ac_status st = check_units(m, units, n_units, err);
+    for (size_t from = 0, to; !st && from < n_units; from = to) {
+        size_t tokens = units[from].n;
+        for (to = from + 1; to < n_units && tokens + units[to].n <= FORWARD_TOKENS; to++) tokens += units[to].n;
+        st = embed_group(m, units + from, to - from, out + from * m->cfg.hidden, err);
+    }
     return st;
 }

@@ -78,6 +78,10 @@ ac_status ac_model_nll(ac_model *m, const ac_adapter *ad, const ac_unit *units, 
 /* Logits of every position of one sequence, for tests: n x vocab. */
 ac_status ac_model_logits(ac_model *m, const ac_adapter *ad, const int32_t *ids, size_t n, float *logits,
                           ac_err *err);
+/* What the base model makes of texts: for each unit the mean over its tokens (in their order, binary64) of the residual
+ * stream behind the final norm, then scaled to length 1 (a zero vector stays). out: n_units x hidden. The same bits
+ * whatever the units stand beside (L2). */
+ac_status ac_model_embed(ac_model *m, const ac_unit *units, size_t n_units, float *out, ac_err *err);
 /* What the workspace of a call depends on. */
 typedef struct {
     size_t tokens, supervised;  /* of all its units */

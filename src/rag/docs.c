@@ -118,3 +118,21 @@ ac_status ac_rag_read(const ac_rag_doc *doc, ac_arena *a, ac_view *text, size_t 
     *text = (ac_view){ clean, n };
     return AC_OK;
 }
+
+ac_status ac_rag_texts(ac_rag_text **out, size_t *n_out, ac_arena *a, const char *dir, ac_err *err)
+{
+    ac_rag_doc *docs = NULL;
+    size_t n = 0, hidden = 0;
+    ac_status st = ac_rag_list(dir, a, &docs, &n, err);
+    ac_rag_text *t = st ? NULL : ac_arena_alloc_array(a, n, sizeof *t);
+    if (!st && !t) st = ac_fail_nomem(err, n * sizeof *t);
+    for (size_t i = 0; i < n && !st; i++) {
+        t[i] = (ac_rag_text){ .name = docs[i].name, .path = docs[i].path };
+        st = ac_rag_read(&docs[i], a, &t[i].text, &hidden, err);
+    }
+    if (!st) {
+        *out = t;
+        *n_out = n;
+    }
+    return st;
+}

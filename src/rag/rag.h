@@ -40,6 +40,12 @@ ac_status ac_rag_chunk_at(const ac_rag *r, size_t i, ac_passage *out);
 ac_status ac_rag_search(ac_rag *r, ac_view question, ac_arena *a, ac_passage **out, size_t *n, ac_err *err);
 /* The user turn with passages in front: fence, numbered passages [1].., question. */
 ac_status ac_rag_prompt(ac_str *out, const ac_passage *p, size_t n, ac_view question, ac_err *err);
+/* The documents as they are searched: names relative to the folder, text without invisible characters. In the arena. */
+typedef struct {
+    const char *name, *path;
+    ac_view text;
+} ac_rag_text;
+ac_status ac_rag_texts(ac_rag_text **out, size_t *n, ac_arena *a, const char *dir, ac_err *err);
 /* Hash over all documents' names and bytes: what the lock seals. */
 ac_status ac_rag_hash(ac_sha256 *out, const char *dir, ac_err *err);
 

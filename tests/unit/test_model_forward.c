@@ -409,12 +409,52 @@ static void test_bad_calls(void **state)
     ref_close(&o);
 }
 
+/* ---- texts as vectors -------------------------------------------------------------------------------------- */
+
+/* Against binary64; then the same bits alone, on the plain tier and on three threads. */
+static void check_embed(const char *family)
+{
+    ac_err err = { 0 };
+    const ref_spec s = ref_spec_of(family);
+    ref_open o, plain;
+    ref_units u;
+    assert_true(ref_open_spec(&o, s, AC_CPU_AUTO, 3));
+    assert_true(ref_open_spec(&plain, s, AC_CPU_REF, 1));
+    ref_make_units(&u, REF_UNITS, 20, s.vocab, 8);
+    float got[REF_UNITS * 256], alone[256];
+    assert_true(s.hidden <= 256);
+    must(ac_model_embed(o.model, u.unit, u.n, got, &err), &err);
+    for (size_t i = 0; i < u.n; i++) {
+        const ac_unit *unit = &u.unit[i];
+        double hidden[REF_UNIT_TOKENS * 256], mean[256] = { 0 }, length = 0;
+        const ref_lora none = { .ad = NULL };
+        for (size_t d = 0; d < unit->n_docs; d++) {
+            const size_t from = unit->doc_start[d], to = d + 1 < unit->n_docs ? unit->doc_start[d + 1] : unit->n;
+            ref_hidden(&o.ref, &none, unit->ids + from, to - from, hidden + from * s.hidden);
+        }
+        for (size_t t = 0; t < unit->n; t++)
+            for (size_t c = 0; c < s.hidden; c++) mean[c] += hidden[t * s.hidden + c];
+        for (size_t c = 0; c < s.hidden; c++) length += mean[c] * mean[c];
+        for (size_t c = 0; c < s.hidden; c++) assert_true(fabs((double)got[i * s.hidden + c] - mean[c] / sqrt(length)) < 1e-5);
+        must(ac_model_embed(plain.model, unit, 1, alone, &err), &err);
+        assert_memory_equal(alone, got + i * s.hidden, s.hidden * sizeof *alone);
+    }
+    ref_close(&o);
+    ref_close(&plain);
+}
+
+static void test_embed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < AC_COUNTOF(families); i++) check_embed(families[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values), cmocka_unit_test(test_packing), cmocka_unit_test(test_feed),
         cmocka_unit_test(test_feed_long), cmocka_unit_test(test_prepared), cmocka_unit_test(test_tiers_and_threads),
-        cmocka_unit_test(test_containers), cmocka_unit_test(test_bad_calls),
+        cmocka_unit_test(test_containers), cmocka_unit_test(test_embed), cmocka_unit_test(test_bad_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
