@@ -32,6 +32,7 @@ clang          second compiler, libFuzzer
 clang-tidy     lint
 libclang-rt-14-dev sanitizers and libFuzzer for clang
 cppcheck       lint
+age            opens what seal-data wrote, and the other way round
 LIST
     ;;
     cross) cat <<'LIST'

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "base/mem_int.h"
 #include "base/size.h"
 
 typedef struct {
@@ -26,7 +27,7 @@ _Static_assert(_Alignof(max_align_t) >= 16 || sizeof(void *) == 4, "malloc align
 
 static _Atomic int64_t live_bytes, peak_bytes;
 
-static void count(int64_t delta)
+void ac_mem_count(int64_t delta)
 {
     const int64_t now = atomic_fetch_add_explicit(&live_bytes, delta, memory_order_relaxed) + delta;
     int64_t peak = atomic_load_explicit(&peak_bytes, memory_order_relaxed);
@@ -44,7 +45,7 @@ static void *begin(char *base, size_t lead, size_t bytes)
 {
     char *p = base + lead;
     *header_of(p) = (header){ bytes, lead };
-    count((int64_t)bytes);
+    ac_mem_count((int64_t)bytes);
     return p;
 }
 
@@ -91,7 +92,7 @@ void *ac_realloc(void *p, size_t bytes)
     if (ac_fault_hit(AC_FAULT_ALLOC) || too_big(bytes)) return NULL;
     char *base = realloc((char *)p - LEAD, bytes + LEAD);
     if (!base) return NULL;
-    count(-(int64_t)h.bytes);
+    ac_mem_count(-(int64_t)h.bytes);
     return begin(base, LEAD, bytes);
 }
 
@@ -99,7 +100,7 @@ void ac_free(void *p)
 {
     if (!p) return;
     const header h = *header_of(p);
-    count(-(int64_t)h.bytes);
+    ac_mem_count(-(int64_t)h.bytes);
     free((char *)p - h.lead);
 }
 

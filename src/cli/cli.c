@@ -13,6 +13,7 @@
 #include "base/exit.h"
 #include "base/fault.h"
 #include "base/mem.h"
+#include "cli/keys.h"
 #include "formats/json.h"
 
 static struct {
@@ -326,6 +327,7 @@ int ac_cli_main(int argc, char **argv)
     if (st && st != AC_ENO && !err.text[0])
         (void)ac_fail(&err, st, "failed without a reason (%s); please report it", ac_status_name(st));
     if (st) report(&cli, st, &err);
+    ac_keys_release();
     errno = 0;
     if (fflush(cli.out) != 0 || ferror(cli.out)) {
         (void)fprintf(cli.err, "accord: standard output: cannot write%s%s\n", errno ? ": " : "",

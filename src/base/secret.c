@@ -1,0 +1,179 @@
+#include "base/secret.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/file_int.h"
+#include "base/mem_int.h"
+#include "base/size.h"
+
+#define LEAD ((size_t)64)      /* in front of the caller's bytes: the mapping's size and theirs */
+
+typedef struct {
+    size_t mapped, bytes;
+} lead;
+
+void ac_wipe(void *p, size_t bytes)
+{
+    if (bytes) explicit_bzero(p, bytes);
+}
+
+void *ac_secret_alloc(size_t bytes)
+{
+    size_t whole, mapped;
+    const long page = sysconf(_SC_PAGESIZE);
+    if (ac_fault_hit(AC_FAULT_ALLOC) || page <= 0 || !ac_size_add(&whole, bytes, LEAD)
+        || !ac_size_align(&mapped, whole, (size_t)page))
+        return NULL;
+    char *p = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    (void)mlock(p, mapped);                       /* best effort: unprivileged users may lock little */
+    (void)madvise(p, mapped, MADV_DONTDUMP);
+    *(lead *)(void *)p = (lead){ mapped, bytes };
+    ac_mem_count((int64_t)bytes);
+    return p + LEAD;
+}
+
+void ac_secret_free(void *user)
+{
+    if (!user) return;
+    char *p = (char *)user - LEAD;
+    const lead l = *(lead *)(void *)p;
+    ac_wipe(p, l.mapped);
+    ac_mem_count(-(int64_t)l.bytes);
+    (void)munmap(p, l.mapped);
+}
+
+void ac_secret_release(ac_secret *s)
+{
+    ac_secret_free(s->ptr);
+    *s = (ac_secret){ NULL, 0 };
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------- */
+
+static ac_status read_fd(ac_secret *out, int fd, const char *name, size_t max_bytes, bool line, ac_err *err)
+{
+    ac_secret s = { ac_secret_alloc(max_bytes + 2), 0 };
+    ac_status st = s.ptr ? AC_OK : ac_fail_nomem(err, max_bytes);
+    while (!st) {
+        /* By single bytes where a line is wanted: what follows it in a pipe is not ours. */
+        const ssize_t n = ac_io_read(fd, s.ptr + s.len, line ? 1 : max_bytes + 1 - s.len);
+        if (n < 0) st = ac_fail_errno(err, AC_EIO, errno, "%s: cannot read", name);
+        if (n <= 0 || (line && s.ptr[s.len] == '\n')) break;
+        s.len += (size_t)n;
+        if (s.len > max_bytes) st = ac_fail(err, AC_EFORMAT, "%s: is longer than %zu bytes", name, max_bytes);
+    }
+    if (!st && line && s.len && s.ptr[s.len - 1] == '\r') s.len--;
+    if (!st && line && s.len == 0) st = ac_fail(err, AC_EFORMAT, "%s: is empty; expected one line", name);
+    if (st) {
+        ac_secret_release(&s);
+        return st;
+    }
+    s.ptr[s.len] = '\0';
+    *out = s;
+    return AC_OK;
+}
+
+static ac_status read_path(ac_secret *out, const char *path, size_t max_bytes, bool owner_only, bool line, ac_err *err)
+{
+    int fd;
+    uint64_t size;
+    struct stat s;
+    ac_status st = ac_io_open_input(&fd, &size, path, err);
+    if (st) return st;
+    if (ac_io_fstat(fd, &s) != 0) st = ac_fail_errno(err, AC_EIO, errno, "%s: cannot stat", path);
+    else if (owner_only && (s.st_mode & 077))
+        st = ac_fail(err, AC_EREFUSED, "%s: group or others may use this file (mode %03o); a key is its owner's alone: "
+                     "chmod 600 it", path, (unsigned)(s.st_mode & 0777));
+    if (!st) st = read_fd(out, fd, path, max_bytes, line, err);
+    ac_io_close(fd);
+    return st;
+}
+
+ac_status ac_secret_read_line(ac_secret *out, const char *path, size_t max_bytes, bool owner_only, ac_err *err)
+{
+    return read_path(out, path, max_bytes, owner_only, true, err);
+}
+
+ac_status ac_secret_read_line_fd(ac_secret *out, int fd, size_t max_bytes, ac_err *err)
+{
+    char name[48];
+    (void)snprintf(name, sizeof name, "descriptor %d", fd);
+    return read_fd(out, fd, name, max_bytes, true, err);
+}
+
+ac_status ac_secret_read_file(ac_secret *out, const char *path, size_t max_bytes, bool owner_only, ac_err *err)
+{
+    return read_path(out, path, max_bytes, owner_only, false, err);
+}
+
+ac_status ac_secret_ask(ac_secret *out, const char *prompt, size_t max_bytes, ac_err *err)
+{
+    struct termios before, quiet;
+    sigset_t stop, old;
+    const int fd = ac_io_open("/dev/tty", O_RDWR | O_NOCTTY, 0);
+    if (fd < 0 || tcgetattr(fd, &before) != 0) {
+        ac_io_close(fd);
+        return ac_fail(err, AC_ENOENT, "a passphrase is needed and there is no terminal to ask on; set "
+                       "ACCORD_PASSPHRASE_FILE or ACCORD_PASSPHRASE_FD");
+    }
+    /* A signal in between must not leave the terminal mute: it waits until the echo is back. */
+    (void)sigemptyset(&stop);
+    (void)sigaddset(&stop, SIGINT);
+    (void)sigaddset(&stop, SIGTERM);
+    (void)sigaddset(&stop, SIGTSTP);
+    (void)sigprocmask(SIG_BLOCK, &stop, &old);
+    quiet = before;
+    quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
+    quiet.c_lflag |= ICANON;
+    ac_status st = AC_OK;
+    if (tcsetattr(fd, TCSAFLUSH, &quiet) != 0)
+        st = ac_fail_errno(err, AC_EIO, errno, "/dev/tty: cannot turn the echo off");
+    if (!st && ac_io_write_all(fd, prompt, strlen(prompt)) != 0)
+        st = ac_fail_errno(err, AC_EIO, errno, "/dev/tty: cannot write");
+    if (!st) st = read_fd(out, fd, "the passphrase", max_bytes, true, err);
+    (void)tcsetattr(fd, TCSAFLUSH, &before);
+    (void)ac_io_write_all(fd, "\n", 1);
+    (void)sigprocmask(SIG_SETMASK, &old, NULL);
+    ac_io_close(fd);
+    return st;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------- */
+
+ac_status ac_file_write_new(const char *path, const void *data, size_t len, bool shown, ac_err *err)
+{
+    char dir[PATH_MAX];
+    ac_status st = ac_io_parent(dir, sizeof dir, path, err);
+    if (st) return st;
+    const int fd = ac_io_open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, shown ? 0644 : 0600);
+    if (fd < 0 && errno == EEXIST)
+        return ac_fail(err, AC_ECREATE, "%s: is there already and is not replaced", path);
+    if (fd < 0) return ac_fail_errno(err, AC_ECREATE, errno, "%s: cannot create", path);
+    if (ac_io_write_all(fd, data, len) != 0) st = ac_fail_errno(err, AC_EIO, errno, "%s: cannot write", path);
+    else if (ac_io_fsync(fd) != 0) st = ac_fail_errno(err, AC_EIO, errno, "%s: cannot sync", path);
+    ac_io_close(fd);
+    if (!st) st = ac_dir_sync(dir, err);
+    if (st) (void)unlink(path);
+    return st;
+}
+
+ac_status ac_mkdir_private(const char *path, ac_err *err)
+{
+    char dir[PATH_MAX];
+    ac_status st = ac_io_parent(dir, sizeof dir, path, err);
+    if (!st) st = ac_mkdir_p(dir, err);
+    if (st) return st;
+    if (ac_io_mkdir(path, 0700) == 0 || (errno == EEXIST && ac_path_is_dir(path))) return AC_OK;
+    return ac_fail_errno(err, AC_ECREATE, errno, "%s: cannot create the folder", path);
+}

@@ -1,0 +1,124 @@
+/* Keys and sealed files, with the n-th allocation or I/O call failing: a clean message, and nothing half done. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "seal/age.h"
+#include "seal/sign.h"
+
+static char dir[64] = "/tmp/accord_fault_seal.XXXXXX", path[96];
+
+static ac_status collect(void *ctx, const void *data, size_t len, ac_err *err)
+{
+    ac_str_append(ctx, (ac_view){ data, len });
+    return ac_str_ok(ctx) ? AC_OK : ac_fail_nomem(err, len);
+}
+
+static ac_status age_round(ac_err *err)
+{
+    ac_str sealed = { 0 }, plain = { 0 };
+    ac_arena a = { 0 };
+    ac_age_writer *w = NULL;
+    ac_age_body body = { .chunk = NULL };
+    ac_age_identities ids = { NULL, 0 };
+    ac_age_identity made = { .secret = { 0 } };
+    ac_age_recipient r, *list = NULL;
+    char secret[AC_AGE_IDENTITY_TEXT], public_[AC_AGE_RECIPIENT_TEXT];
+    size_t n = 0;
+    ac_age_identity_make(&made);
+    ac_age_identity_text(secret, &made);
+    memcpy(r.key, made.key, sizeof r.key);
+    ac_age_recipient_text(public_, &r);
+    (void)unlink(path);
+    ac_status st = ac_file_write_new(path, secret, strlen(secret), false, err);
+    if (st && ac_path_exists(path)) fail_msg("half a key file was left");
+    if (!st) st = ac_age_identities_read(&ids, path, err);
+    if (!st && unlink(path) == 0) st = ac_file_write_new(path, public_, strlen(public_), true, err);
+    if (!st) st = ac_age_recipients_read(&list, &n, &a, path, err);
+    if (!st) st = ac_age_writer_open(&w, &(ac_age_to){ .recipient = list, .n = n }, collect, &sealed, err);
+    if (!st) st = ac_age_writer_write(w, "rows", 4, err);
+    if (!st) st = ac_age_writer_finish(&w, err);
+    ac_age_writer_abort(&w);
+    if (!st) st = ac_age_open(&body, sealed.ptr, sealed.len, &(ac_age_from){ .identity = ids.item, .n = ids.n }, "f", err);
+    if (!st) st = ac_age_read(&body, collect, &plain, "f", err);
+    if (!st) assert_true(ac_view_eq_str(ac_str_view(&plain), "rows"));
+    ac_age_wipe(&body);
+    ac_age_identities_release(&ids);
+    ac_arena_release(&a);
+    ac_str_release(&sealed);
+    ac_str_release(&plain);
+    return st;
+}
+
+static ac_status sign_round(ac_err *err)
+{
+    ac_str s = { 0 };
+    ac_arena a = { 0 };
+    ac_sign_key k = { .seed = { 0 } }, again = { .seed = { 0 } };
+    char text[AC_SIGN_PUBLIC_TEXT];
+    ac_view payload = { NULL, 0 };
+    ac_status st = ac_sign_key_make(&k, err);
+    if (!st) st = ac_sign_key_text(text, &k);
+    (void)unlink(path);
+    if (!st) st = ac_file_write_new(path, text, strlen(text), false, err);
+    if (!st) st = ac_sign_key_read(&again, path, err);
+    if (!st) st = ac_dsse_sign(&s, AC_VIEW("{}"), "application/x", &again, err);
+    if (!st) st = ac_dsse_verify(&payload, &a, ac_str_view(&s), "application/x", &k.pub, "e", err);
+    if (!st) assert_true(ac_view_eq_str(payload, "{}"));
+    ac_arena_release(&a);
+    ac_str_release(&s);
+    return st;
+}
+
+static void each_fault(ac_fault_kind kind, ac_status (*scenario)(ac_err *))
+{
+    for (long nth = 1;; nth++) {
+        ac_err err = { "" };
+        ac_fault_arm(kind, nth);
+        const ac_status st = scenario(&err);
+        const bool fired = ac_fault_fired();
+        ac_fault_disarm();
+        if (ac_live_bytes() != 0) fail_msg("fault %ld leaks %lld bytes", nth, (long long)ac_live_bytes());
+        if (!fired) {
+            if (st) fail_msg("without a fault: %s", err.text);
+            break;
+        }
+        if (!st || !err.text[0]) fail_msg("fault %ld gave %s and \"%s\"", nth, ac_status_name(st), err.text);
+        if (kind == AC_FAULT_ALLOC) assert_int_equal(st, AC_ENOMEM);
+    }
+}
+
+static void test_allocations(void **state)
+{
+    (void)state;
+    each_fault(AC_FAULT_ALLOC, age_round);
+    each_fault(AC_FAULT_ALLOC, sign_round);
+}
+
+static void test_io(void **state)
+{
+    (void)state;
+    each_fault(AC_FAULT_IO, age_round);
+    each_fault(AC_FAULT_IO, sign_round);
+}
+
+int main(void)
+{
+    if (!mkdtemp(dir)) return 1;
+    (void)snprintf(path, sizeof path, "%s/k", dir);
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_allocations), cmocka_unit_test(test_io) };
+    const int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    (void)ac_remove_tree(dir, NULL);
+    return rc;
+}
