@@ -28,6 +28,31 @@ bool ac_path_is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+bool ac_path_real(char *out, size_t size, const char *path)
+{
+    char full[PATH_MAX];
+    const size_t n = realpath(path, full) ? strlen(full) : 0;
+    if (n == 0 || n >= size) return false;
+    memcpy(out, full, n + 1);
+    return true;
+}
+
+bool ac_path_open_to_all(const char *path, unsigned *mode)
+{
+    char part[PATH_MAX];
+    struct stat st;
+    const size_t n = strlen(path);
+    if (n == 0 || n >= sizeof part || stat(path, &st) != 0 || !(st.st_mode & S_IROTH)) return false;
+    *mode = (unsigned)(st.st_mode & 07777);
+    for (size_t i = 0; i < n; i++) {
+        if (path[i] != '/') continue;
+        memcpy(part, path, i + 1);
+        part[i + 1] = '\0';
+        if (stat(part, &st) != 0 || !(st.st_mode & S_IXOTH)) return false;
+    }
+    return true;
+}
+
 ac_status ac_file_size(const char *path, uint64_t *out, ac_err *err)
 {
     int fd;

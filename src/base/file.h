@@ -66,6 +66,10 @@ ac_status ac_truncate(const char *path, uint64_t len, ac_err *err);
 ac_status ac_file_mtime_ns(const char *path, int64_t *out, ac_err *err);
 bool      ac_path_exists(const char *path);
 bool      ac_path_is_dir(const char *path);
+/* The absolute path without links; false when it is not there or does not fit. */
+bool      ac_path_real(char *out, size_t size, const char *path);
+/* Can every user of the machine read the file: its own bits, and the way to it? path as ac_path_real gives it. */
+bool      ac_path_open_to_all(const char *path, unsigned *mode);
 ac_status ac_file_size(const char *path, uint64_t *out, ac_err *err);
 /* Names in a folder, sorted bytewise, without "." and ".."; strings live in the arena. */
 ac_status ac_dir_list(const char *path, ac_arena *a, char ***names, size_t *n, ac_err *err);
