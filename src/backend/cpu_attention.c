@@ -138,20 +138,23 @@ static void kv_store(void *ctx, size_t from, size_t to, size_t worker)
     }
 }
 
+/* Of one query the heads that share keys go together, so that these are turned once. */
+static size_t kv_tasks(const ac_attention_kv_args *a, const ac_feed_rows *f)
+{
+    return f->n == 1 ? a->n_kv_heads : (f->n + QUERY_BLOCK - 1) / QUERY_BLOCK * a->n_heads;
+}
+
 static void kv_task(void *ctx, size_t task, size_t worker)
 {
     AC_UNUSED(worker);
     const kv_job *j = ctx;
     const ac_attention_kv_args *a = j->a;
-    size_t i = 0, blocks;
-    for (;; i++) {
-        blocks = (a->feeds[i].n + QUERY_BLOCK - 1) / QUERY_BLOCK;
-        if (task < blocks * a->n_heads) break;
-        task -= blocks * a->n_heads;
-    }
+    size_t i = 0;
+    for (; task >= kv_tasks(a, &a->feeds[i]); i++) task -= kv_tasks(a, &a->feeds[i]);
     const ac_feed_rows *f = &a->feeds[i];
-    const size_t head = task / blocks, q0 = task % blocks * QUERY_BLOCK;
-    const size_t kv = head / (a->n_heads / a->n_kv_heads), hd = a->head_dim;
+    const size_t group = a->n_heads / a->n_kv_heads, hd = a->head_dim;
+    const size_t blocks = (f->n + QUERY_BLOCK - 1) / QUERY_BLOCK, q0 = task % blocks * QUERY_BLOCK;
+    const size_t head = f->n == 1 ? task * group : task / blocks, kv = head / group;
     ac_attn_args p = {
         .q_stride = a->n_heads * hd, .k_stride = a->n_kv_heads * hd, .v_stride = a->n_kv_heads * hd,
         .n_q = f->n - q0 < QUERY_BLOCK ? f->n - q0 : QUERY_BLOCK, .q_pos = f->pos + q0, .head_dim = hd,
@@ -162,6 +165,11 @@ static void kv_task(void *ctx, size_t task, size_t worker)
     p.k = cpu_f32(a->k_cache) + cache_at;
     p.v = cpu_f32(a->v_cache) + cache_at;
     p.out = cpu_f32(a->out) + (f->first + q0) * p.out_stride + head * hd;
+    if (f->n == 1) {
+        p.one_pos = true;
+        p.n_q = group;
+        p.q_stride = p.out_stride = hd;
+    }
     j->d->k.attn_forward(&p);
 }
 
@@ -171,7 +179,7 @@ void cpu_attention_kv(ac_device *dev, const ac_attention_kv_args *a)
     size_t tasks = 0, work = 0, rows = 0;
     for (size_t i = 0; i < a->n_feeds; i++) {
         const ac_feed_rows *f = &a->feeds[i];
-        tasks += (f->n + QUERY_BLOCK - 1) / QUERY_BLOCK * a->n_heads;
+        tasks += kv_tasks(a, f);
         work += f->n * (f->pos + f->n) * a->head_dim * a->n_heads;
         rows += f->n;
     }

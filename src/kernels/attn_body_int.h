@@ -141,13 +141,16 @@ static void tile_ragged(const tile *t, size_t rows, size_t cols, const size_t *f
 /* dst[d][key] of n_keys keys, the columns up to BLOCK filled with zeros. */
 static void transpose_block(float *dst, const float *src, size_t stride, size_t n_keys, size_t head_dim)
 {
-    for (size_t key = 0; key < BLOCK; key += AC_LANES) {
-        const size_t rows = n_keys > key ? n_keys - key : 0;
+    for (size_t key = 0; key < n_keys; key += AC_LANES) {
+        const size_t rows = n_keys - key;
         for (size_t d = 0; d < head_dim; d += AC_LANES) {
             const size_t cols = head_dim - d < AC_LANES ? head_dim - d : AC_LANES;
             v16_transpose(dst + d * BLOCK + key, BLOCK, src + key * stride + d, stride, rows, cols);
         }
     }
+    for (size_t key = (n_keys + AC_LANES - 1) / AC_LANES * AC_LANES; key < BLOCK; key += AC_LANES)
+        for (size_t d = 0; d < head_dim; d++)
+            v16_store(dst + d * BLOCK + key, v16_zero());
 }
 
 /* Products of rows of x (queries) with the transposed block, lanes first/16 to last/16. */
@@ -215,9 +218,14 @@ static void attend_tile(forward_state *f, size_t chunk0, size_t i, size_t rows)
     float s[TILE_ROWS * BLOCK], factor[TILE_ROWS];
     size_t first[TILE_ROWS], end[TILE_ROWS], lo = BLOCK, hi = 0;
     for (size_t r = 0; r < rows; r++) {
-        visible(a->q_pos + chunk0 + i + r, a->window, f->block, f->block_end, &first[r], &end[r]);
+        visible(ac_attn_pos(a, chunk0 + i + r), a->window, f->block, f->block_end, &first[r], &end[r]);
         if (first[r] < lo) lo = first[r];
         if (end[r] > hi) hi = end[r];
+    }
+    /* Of few rows each vector of keys alone would wait for its own chain. */
+    if (rows <= TILE_ROWS / 2 && hi - lo > AC_LANES) {
+        lo = 0;
+        hi = BLOCK;
     }
     block_products(s, a->q + (chunk0 + i) * a->q_stride, a->q_stride, f->keys_t, a->head_dim, rows, lo, hi);
     for (size_t r = 0; r < rows; r++)
@@ -231,7 +239,7 @@ static void attend_tile(forward_state *f, size_t chunk0, size_t i, size_t rows)
 static void attend_chunk(const ac_attn_args *a, size_t i0, size_t n, float *keys_t)
 {
     forward_state f = { .a = a, .keys_t = keys_t };
-    const size_t pos0 = a->q_pos + i0, last = pos0 + n - 1, n_kv = a->q_pos + a->n_q;
+    const size_t pos0 = ac_attn_pos(a, i0), last = ac_attn_pos(a, i0 + n - 1), n_kv = ac_attn_pos(a, a->n_q - 1) + 1;
     for (size_t i = 0; i < n; i++) {
         f.m[i] = -INFINITY;
         f.l[i] = 0.0f;
@@ -243,7 +251,7 @@ static void attend_chunk(const ac_attn_args *a, size_t i0, size_t n, float *keys
         transpose_block(keys_t, a->k + f.block * a->k_stride, a->k_stride, f.block_end - f.block, a->head_dim);
         /* Queries from the block's first key on, while the window still reaches its last. */
         size_t begin = f.block > pos0 ? f.block - pos0 : 0, end = n;
-        while (end > begin && ac_attn_first_key(pos0 + end - 1, a->window) >= f.block_end) end--;
+        while (end > begin && ac_attn_first_key(ac_attn_pos(a, i0 + end - 1), a->window) >= f.block_end) end--;
         for (size_t i = begin; i < end; i += TILE_ROWS)
             attend_tile(&f, i0, i, end - i < TILE_ROWS ? end - i : TILE_ROWS);
     }

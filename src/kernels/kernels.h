@@ -99,8 +99,9 @@ size_t    ac_mm_workspace_bytes(size_t threads);
 
 /* ---- attention ---------------------------------------------------------------------------------- */
 
-/* One query head over one document's keys; causal. Query row i stands at position q_pos + i and sees keys
- * max(0, pos + 1 - window) .. pos (window 0: all). Rows of q/k/v/out are *_stride floats apart.
+/* One query head over one document's keys; causal. Query row i stands at position q_pos + i (at q_pos with
+ * one_pos: rows are then heads that share these keys) and sees keys max(0, pos + 1 - window) .. pos (window 0:
+ * all). Rows of q/k/v/out are *_stride floats apart.
  * For a query: keys in blocks of AC_ATTN_BLOCK counted from key 0; within a block
  *   s_j = (fma chain over d ascending of q_d k_jd, from +0) * scale     for the visible keys j
  *   m' = the largest of m and the s_j (m = -inf at first; which zero wins a tie of -0 and +0 reaches no output)
@@ -113,7 +114,8 @@ size_t    ac_mm_workspace_bytes(size_t threads);
 typedef struct {
     const float *q, *k, *v;
     size_t q_stride, k_stride, v_stride;
-    size_t n_q, q_pos;         /* n_kv = q_pos + n_q keys are readable */
+    size_t n_q, q_pos;         /* keys up to the last row's position are readable */
+    bool one_pos;
     size_t head_dim;           /* 1..256 */
     size_t window;
     float scale;

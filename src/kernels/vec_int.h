@@ -127,6 +127,12 @@ AC_INLINE size_t ac_attn_first_key(size_t pos, size_t window)
     return window && pos + 1 > window ? pos + 1 - window : 0;
 }
 
+/* Where row i of the queries stands. */
+AC_INLINE size_t ac_attn_pos(const ac_attn_args *a, size_t i)
+{
+    return a->q_pos + (a->one_pos ? 0 : i);
+}
+
 /* Slots of attn_*.c, filled by vec_*.c of the same tier. */
 void ac_attn_forward_ref(const ac_attn_args *a);
 void ac_attn_grad_ref(const ac_attn_grad_args *a);

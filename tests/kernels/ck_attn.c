@@ -106,6 +106,28 @@ static void one_forward(ck *t, const shape *s)
     }
 }
 
+/* Rows as heads of one query: what each is alone. */
+static void one_position(ck *t, const shape *s)
+{
+    ac_attn_args a = forward_args(t, s);
+    const size_t n_out = floats_of(s->n_q, a.out_stride, s->dim);
+    float *want = ck_out(t, n_out), *ref = ck_out(t, n_out), *got = ck_out(t, n_out);
+    for (size_t i = 0; i < s->n_q; i++) {
+        ac_attn_args one = a;
+        one.q += i * a.q_stride;
+        one.n_q = 1;
+        one.out = want + i * a.out_stride;
+        t->ref.attn_forward(&one);
+    }
+    a.one_pos = true;
+    a.out = ref;
+    t->ref.attn_forward(&a);
+    a.out = got;
+    CK_CALL(t, t->tier.attn_forward(&a));
+    ck_same_floats(t, ref, want, n_out);
+    ck_same_floats(t, got, want, n_out);
+}
+
 static const size_t dims[] = { 1, 2, 7, 8, 15, 16, 17, 32, 47, 64, 65, 80, 96, 128, 256 };
 static const size_t counts[] = { 0, 1, 2, 5, 6, 7, 13, 63, 64, 65, 97, 130 };
 static const size_t windows[] = { 0, 1, 5, 64, 70 };
@@ -124,6 +146,9 @@ static void ck_forward(ck *t)
             if (ck_case(t, "attn_forward_%zux%zu_at_%zu_window_%zu_%s", s.n_q, s.dim, s.q_pos, s.window,
                         ck_data_name(s.data)))
                 one_forward(t, &s);
+            if (ck_case(t, "attn_one_position_%zux%zu_at_%zu_window_%zu_%s", s.n_q, s.dim, s.q_pos, s.window,
+                        ck_data_name(s.data)))
+                one_position(t, &s);
         }
     }
     /* What the models of the first days ask for: SmolLM2 and stories260k. */

@@ -16,7 +16,7 @@ static float score(const float *q, const float *k, size_t head_dim, float scale)
 static void attend_one(const ac_attn_args *a, size_t i)
 {
     const float *q = a->q + i * a->q_stride;
-    const size_t pos = a->q_pos + i, first = ac_attn_first_key(pos, a->window), end = pos + 1;
+    const size_t pos = ac_attn_pos(a, i), first = ac_attn_first_key(pos, a->window), end = pos + 1;
     float acc[MAX_HEAD_DIM] = { 0 };
     float m = -INFINITY, l = 0.0f;
     for (size_t block = first - first % AC_ATTN_BLOCK; block < end; block += AC_ATTN_BLOCK) {

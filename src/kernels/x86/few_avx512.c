@@ -2,8 +2,9 @@
  *
  * A strip is one vector of outputs. Each step of k makes a vector of weights in registers, from one load or
  * from the bits of an earlier one, and multiplies it by one element of each row of A. Up to two rows go over four
- * strips at once, up to eight over two, up to sixteen over one, so that there are chains enough and registers
- * for all. There are a few heights only; a group of fewer rows is copied and filled up with zeros. */
+ * strips at once, up to eight over two, so that there are chains enough and registers for all. More rows go over a
+ * whole group in pieces of k: the weights of a piece become numbers in the first cache once, tiles of rows follow.
+ * There are a few heights only; a group of fewer rows is copied and filled up with zeros. */
 #include <immintrin.h>
 #include "kernels/few_int.h"
 
@@ -13,6 +14,7 @@ enum { TALL = 16, AHEAD = 1536 };
 typedef struct {
     const float *third[(TALL + 2) / 3];
     size_t stride;
+    float *out;              /* h = 0: where weights are written, a strip's 16 after another's, k by k */
 } rows_of_a;
 
 typedef struct {
@@ -29,8 +31,10 @@ AC_INLINE __m512i bits_at(const uint8_t *p)
     return _mm512_loadu_si512(p);
 }
 
-/* One step: element k of each row of A times the weights w. */
+/* One step: element k of each row of A times the weights w; with no rows, the weights themselves. */
 #define MULTIPLY(k)                                                                               \
+    for (size_t u = 0; h == 0 && u < wide; u++)                                                   \
+        _mm512_store_ps(a->out + ((k) * wide + u) * AC_STRIP, w[u]);                              \
     for (size_t r = 0; r < h; r++) {                                                              \
         const __m512 s = _mm512_set1_ps(a->third[r / 3][r % 3 * a->stride + (k)]);                \
         for (size_t u = 0; u < wide; u++)                                                         \
@@ -158,6 +162,13 @@ AC_INLINE chains run_plain(chains c, const rows_of_a *a, const uint8_t *b, size_
     return c;
 }
 
+AC_INLINE chains block_of(chains c, const rows_of_a *a, const uint8_t *b, size_t wide, size_t h, ac_way type)
+{
+    return type == AC_WAY_Q8_0 ? block_q8_0(c, a, b, wide, h)
+         : type == AC_WAY_Q4_1 ? block_q4_1(c, a, b, wide, h)
+                               : block_q4(c, a, b, wide, h, type == AC_WAY_Q4_1_PLAIN);
+}
+
 /* One block of AC_K_BLOCK (or what is left of k) from b on. */
 AC_INLINE chains run_block(chains c, rows_of_a *a, const uint8_t *b, size_t stride, size_t kc, size_t wide,
                            size_t h, ac_way type)
@@ -167,9 +178,7 @@ AC_INLINE chains run_block(chains c, rows_of_a *a, const uint8_t *b, size_t stri
     for (size_t k = 0; k < kc; k += 32, b += stride) {
         for (size_t at = 0; at < wide * bytes; at += 64)
             _mm_prefetch((const char *)(b + AHEAD + at), _MM_HINT_T0);
-        c = type == AC_WAY_Q8_0 ? block_q8_0(c, a, b, wide, h)
-          : type == AC_WAY_Q4_1 ? block_q4_1(c, a, b, wide, h)
-                             : block_q4(c, a, b, wide, h, type == AC_WAY_Q4_1_PLAIN);
+        c = block_of(c, a, b, wide, h, type);
         for (size_t i = 0; 3 * i < h; i++)
             a->third[i] += 32;
     }
@@ -214,6 +223,126 @@ AC_INLINE void few_strips(const ac_matmul_args *g, const ac_few_rows *of, size_t
             put(g, of->row + r, j + 16 * u, sum.v[u][r]);
 }
 
+/* ---- many rows over a group ------------------------------------------------------------------------------ */
+
+/* PIECE steps of k are 24 KB of numbers; with the rows' part and the sums they stay in the first cache. */
+enum { PIECE = 96, TILE_ROWS = 6 };
+
+/* `steps` elements of k of the four strips at b, as numbers. */
+AC_INLINE void expand_piece(float *out, const uint8_t *b, size_t stride, size_t steps, ac_way type)
+{
+    chains none;
+    none.v[0][0] = _mm512_setzero_ps();
+    rows_of_a a = { .out = out };
+    if (type <= AC_WAY_BF16) {
+        (void)run_plain(none, &a, b, stride, steps, AC_GROUP_STRIPS, 0, type);
+        return;
+    }
+    for (size_t k = 0; k < steps; k += 32, b += stride, a.out += 32 * AC_GROUP_ROWS)
+        (void)block_of(none, &a, b, AC_GROUP_STRIPS, 0, type);
+}
+
+typedef struct {
+    const float *a;
+    size_t lda;
+    float *sums;                         /* [row][column of the group] */
+    const float *w;
+    size_t steps;
+    const uint8_t *next;                 /* to be read soon: this much further a step */
+    size_t next_step;
+} tile;
+
+AC_INLINE void tile_rows(const tile *t, const size_t rows)
+{
+    __m512 c[TILE_ROWS][AC_GROUP_STRIPS];
+    const float *a[2] = { t->a, rows > 3 ? t->a + 3 * t->lda : t->a }, *w = t->w;
+    const uint8_t *next = t->next;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t u = 0; u < AC_GROUP_STRIPS; u++)
+            c[r][u] = _mm512_load_ps(t->sums + r * AC_GROUP_ROWS + u * AC_STRIP);
+    for (size_t k = 0; k < t->steps; k++, w += AC_GROUP_ROWS, next += t->next_step) {
+        __m512 b[AC_GROUP_STRIPS];
+        _mm_prefetch((const char *)next, _MM_HINT_T0);
+        for (size_t u = 0; u < AC_GROUP_STRIPS; u++)
+            b[u] = _mm512_load_ps(w + u * AC_STRIP);
+        for (size_t r = 0; r < rows; r++) {
+            const __m512 x = _mm512_set1_ps(a[r / 3][r % 3 * t->lda + k]);
+            for (size_t u = 0; u < AC_GROUP_STRIPS; u++)
+                c[r][u] = _mm512_fmadd_ps(x, b[u], c[r][u]);
+        }
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t u = 0; u < AC_GROUP_STRIPS; u++)
+            _mm512_store_ps(t->sums + r * AC_GROUP_ROWS + u * AC_STRIP, c[r][u]);
+}
+
+static AC_NOINLINE void run_tile(const tile *t, size_t rows)
+{
+    switch (rows) {
+    case 6: tile_rows(t, 6); return;
+    case 5: tile_rows(t, 5); return;
+    case 4: tile_rows(t, 4); return;
+    case 3: tile_rows(t, 3); return;
+    case 2: tile_rows(t, 2); return;
+    default: tile_rows(t, 1); return;
+    }
+}
+
+/* The rows over a piece in nearly equal tiles; the first asks for what the next piece is made of. */
+AC_INLINE void run_tiles(const tile *all, size_t rows)
+{
+    const size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    tile t = *all;
+    for (size_t i = 0; i < tiles; i++) {
+        const size_t n = (rows + tiles - i - 1) / (tiles - i);
+        run_tile(&t, n);
+        rows -= n;
+        t.a += n * t.lda;
+        t.sums += n * AC_GROUP_ROWS;
+        t.next = (const uint8_t *)t.w;
+        t.next_step = 0;
+    }
+}
+
+/* All rows over the four strips of a group. */
+AC_INLINE void few_group(const ac_matmul_args *g, const ac_few_rows *of, size_t j, const uint8_t *b, size_t stride,
+                         ac_way type)
+{
+    _Alignas(64) float w[PIECE * AC_GROUP_ROWS], c[TALL * AC_GROUP_ROWS], sum[TALL * AC_GROUP_ROWS];
+    const size_t step = type == AC_WAY_F32 || type == AC_WAY_F16 ? 1 : type == AC_WAY_BF16 ? 2 : 32;
+    for (size_t k0 = 0; k0 < g->k; k0 += AC_K_BLOCK) {
+        const size_t kc = g->k - k0 < AC_K_BLOCK ? g->k - k0 : AC_K_BLOCK;
+        memset(c, 0, of->rows * AC_GROUP_ROWS * sizeof(float));
+        for (size_t k = 0; k < kc; k += PIECE) {
+            const size_t steps = kc - k < PIECE ? kc - k : PIECE;
+            expand_piece(w, b, stride, steps, type);
+            b += (steps + step - 1) / step * stride;
+            run_tiles(&(tile){ of->a + k0 + k, of->lda, c, w, steps, b, stride / step }, of->rows);
+        }
+        for (size_t i = 0; i < of->rows * AC_GROUP_ROWS; i += AC_STRIP) {
+            const __m512 s = _mm512_load_ps(c + i);
+            _mm512_store_ps(sum + i, k0 ? _mm512_add_ps(_mm512_load_ps(sum + i), s) : s);
+        }
+    }
+    for (size_t r = 0; r < of->rows; r++)
+        for (size_t u = 0; u < AC_GROUP_STRIPS && j + AC_STRIP * u < g->n; u++)
+            put(g, of->row + r, j + AC_STRIP * u, _mm512_load_ps(sum + r * AC_GROUP_ROWS + u * AC_STRIP));
+}
+
+#define DEFINE_GROUP(type)                                                                              \
+    static void few_##type##_group(const ac_matmul_args *g, const ac_few_rows *of, size_t j,            \
+                                   const uint8_t *b, size_t stride)                                     \
+    {                                                                                                   \
+        few_group(g, of, j, b, stride, AC_WAY_##type);                                                  \
+    }
+DEFINE_GROUP(F32)
+DEFINE_GROUP(F16)
+DEFINE_GROUP(BF16)
+DEFINE_GROUP(Q8_0)
+DEFINE_GROUP(Q4_0)
+DEFINE_GROUP(Q4_1)
+DEFINE_GROUP(Q4_1_PLAIN)
+
 #define DEFINE_FEW(type, wide, h)                                                                 \
     static void few_##type##_##wide##_##h(const ac_matmul_args *g, const ac_few_rows *of, size_t j,     \
                                           const uint8_t *b, size_t stride)                        \
@@ -244,11 +373,11 @@ DEFINE_HEIGHTS(Q4_1_PLAIN)
 /* Over as many strips as that height takes at once; over one, for what a group has left. */
 #define EACH_HEIGHT(type)                                                                         \
     { { few_##type##_4_1, few_##type##_4_2, few_##type##_2_4, few_##type##_2_6, few_##type##_2_8, \
-        few_##type##_1_12, few_##type##_1_16 },                                                   \
+        few_##type##_group, few_##type##_group },                                                    \
       { few_##type##_1_1, few_##type##_1_2, few_##type##_1_4, few_##type##_1_6, few_##type##_1_8, \
         few_##type##_1_12, few_##type##_1_16 } }
 static const ac_few_isa isa = {
-    .most_rows = 32, .n_heights = 7, .height = { 1, 2, 4, 6, 8, 12, 16 }, .strips = { 4, 4, 2, 2, 2, 1, 1 },
+    .most_rows = 32, .n_heights = 7, .height = { 1, 2, 4, 6, 8, 12, 16 }, .strips = { 4, 4, 2, 2, 2, 4, 4 },
     .fn = { EACH_HEIGHT(F32), EACH_HEIGHT(F16), EACH_HEIGHT(BF16), EACH_HEIGHT(Q8_0), EACH_HEIGHT(Q4_0),
             EACH_HEIGHT(Q4_1), EACH_HEIGHT(Q4_1_PLAIN) },
 };
