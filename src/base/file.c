@@ -29,20 +29,45 @@ static ac_status read_up_to(int fd, const char *path, char *buf, size_t cap, siz
     return AC_OK;
 }
 
+/* Copies what was sealed into the caller's room, which then counts as secret, and wipes the first copy. */
+static ac_status give_plain(ac_secret *plain, const char *path, size_t max_bytes, char *(*room)(void *, size_t, bool),
+                            void *ctx, char **text, size_t *len, ac_err *err)
+{
+    const size_t bytes = plain->len;
+    ac_status st = bytes > max_bytes ? too_long(path, bytes, max_bytes, err) : AC_OK;
+    char *p = st ? NULL : room(ctx, bytes + 1, true);
+    if (p) {
+        memcpy(p, plain->ptr, bytes);
+        p[bytes] = '\0';
+        *text = p;
+        *len = bytes;
+    } else if (!st) {
+        st = ac_fail_nomem(err, bytes);
+    }
+    ac_secret_release(plain);
+    return st;
+}
+
 /* Opens, checks the size, and reads into what `room` gives for size + 1 bytes. A file that grew or
  * shrank since its size was asked for is refused: half a change is worse than none. */
-static ac_status read_whole(const char *path, size_t max_bytes, char *(*room)(void *, size_t),
+static ac_status read_whole(const char *path, size_t max_bytes, char *(*room)(void *, size_t, bool),
                             void *ctx, char **text, size_t *len, ac_err *err)
 {
     int fd;
     uint64_t size;
+    ac_secret plain;
     ac_status st = ac_io_open_input(&fd, &size, path, err);
     if (st) return st;
+    st = ac_io_unseal(&plain, fd, size, path, err);
+    if (st || plain.ptr) {
+        ac_io_close(fd);
+        return st ? st : give_plain(&plain, path, max_bytes, room, ctx, text, len, err);
+    }
     size_t bytes = 0, with_nul = 0, got = 0;
     char *p = NULL;
     if (size > max_bytes || !ac_size_from_u64(&bytes, size) || !ac_size_add(&with_nul, bytes, 1))
         st = too_long(path, size, max_bytes, err);
-    if (!st && !(p = room(ctx, with_nul))) st = ac_fail_nomem(err, with_nul);
+    if (!st && !(p = room(ctx, with_nul, false))) st = ac_fail_nomem(err, with_nul);
     if (!st) st = read_up_to(fd, path, p, with_nul, &got, err);
     if (!st && got != bytes)
         st = ac_fail(err, AC_EIO, "%s: changed while it was read (%zu bytes, then %s); try again",
@@ -55,14 +80,16 @@ static ac_status read_whole(const char *path, size_t max_bytes, char *(*room)(vo
     return AC_OK;
 }
 
-static char *room_in_arena(void *ctx, size_t bytes)
+static char *room_in_arena(void *ctx, size_t bytes, bool secret)
 {
-    return ac_arena_alloc(ctx, bytes);
+    return secret ? ac_arena_alloc_secret(ctx, bytes) : ac_arena_alloc(ctx, bytes);
 }
 
-static char *room_in_str(void *ctx, size_t bytes)
+static char *room_in_str(void *ctx, size_t bytes, bool secret)
 {
     ac_str *s = ctx;
+    if (s->secret && s->ptr) ac_wipe(s->ptr, s->cap);
+    if (secret) s->secret = true;
     if (s->cap < bytes) {
         char *p = ac_realloc(s->ptr, bytes);
         if (!p) return NULL;
@@ -105,6 +132,7 @@ struct ac_lines {
     size_t max_line, number;
     int fd;
     bool at_end;
+    ac_secret plain;            /* of a sealed file: the whole of it, and buf is its ptr */
 };
 
 ac_status ac_lines_open(ac_lines **out, const char *path, size_t max_line_bytes, ac_err *err)
@@ -119,6 +147,13 @@ ac_status ac_lines_open(ac_lines **out, const char *path, size_t max_line_bytes,
     if (!(l->path = ac_strdup(path)) || !(l->buf = ac_malloc(l->cap)))
         st = ac_fail_nomem(err, l->cap);
     if (!st) st = ac_io_open_input(&l->fd, &size, path, err);
+    if (!st) st = ac_io_unseal(&l->plain, l->fd, size, path, err);
+    if (!st && l->plain.ptr) {
+        ac_free(l->buf);
+        l->buf = l->plain.ptr;
+        l->end = l->cap = l->plain.len;
+        l->at_end = true;
+    }
     if (st) ac_lines_close(&l);
     else *out = l;
     return st;
@@ -129,7 +164,8 @@ void ac_lines_close(ac_lines **lp)
     ac_lines *l = *lp;
     if (!l) return;
     ac_io_close(l->fd);
-    ac_free(l->buf);
+    if (l->plain.ptr) ac_secret_release(&l->plain);
+    else ac_free(l->buf);
     ac_free(l->path);
     ac_free(l);
     *lp = NULL;
@@ -203,35 +239,58 @@ ac_status ac_lines_next(ac_lines *l, ac_view *line, size_t *number, ac_err *err)
 
 /* ---- maps ---- */
 
-ac_status ac_map_open(ac_map *out, const char *path, ac_err *err)
+ac_status ac_io_map(const uint8_t **out, int fd, size_t len, const char *path, ac_err *err)
 {
-    int fd;
-    uint64_t size;
-    ac_status st = ac_io_open_input(&fd, &size, path, err);
-    if (st) return st;
-    ac_map m = { NULL, 0 };
-    if (!ac_size_from_u64(&m.len, size))
-        st = ac_fail(err, AC_EFORMAT, "%s: too large to map (%llu bytes)", path,
-                     (unsigned long long)size);
-    if (!st && m.len > 0) {
-        void *p = MAP_FAILED;
-        if (ac_fault_hit(AC_FAULT_IO)) errno = ENOSPC;
-        else p = mmap(NULL, m.len, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED) st = ac_fail_errno(err, AC_EIO, errno, "%s: cannot map", path);
-        else m.ptr = p;
-    }
-    ac_io_close(fd);
-    if (!st) *out = m;
-    return st;
+    void *p = MAP_FAILED;
+    if (ac_fault_hit(AC_FAULT_IO)) errno = ENOSPC;
+    else p = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED) return ac_fail_errno(err, AC_EIO, errno, "%s: cannot map", path);
+    *out = p;
+    return AC_OK;
 }
 
-void ac_map_close(ac_map *m)
+void ac_io_unmap(const uint8_t *ptr, size_t len)
 {
     /* munmap wants the pointer that mmap gave; the bytes are not written through it. */
     union {
         const uint8_t *in;
         void *out;
-    } p = { .in = m->ptr };
-    if (m->ptr) (void)munmap(p.out, m->len);
-    *m = (ac_map){ NULL, 0 };
+    } p = { .in = ptr };
+    (void)munmap(p.out, len);
+}
+
+static ac_status map_open(ac_map *out, const char *path, bool raw, ac_err *err)
+{
+    int fd;
+    uint64_t size;
+    ac_secret plain = { NULL, 0 };
+    ac_status st = ac_io_open_input(&fd, &size, path, err);
+    if (st) return st;
+    ac_map m = { NULL, 0, NULL };
+    if (!ac_size_from_u64(&m.len, size))
+        st = ac_fail(err, AC_EFORMAT, "%s: too large to map (%llu bytes)", path,
+                     (unsigned long long)size);
+    if (!st && !raw) st = ac_io_unseal(&plain, fd, size, path, err);
+    if (plain.ptr) m = (ac_map){ (const uint8_t *)plain.ptr, plain.len, plain.ptr };
+    else if (!st && m.len > 0) st = ac_io_map(&m.ptr, fd, m.len, path, err);
+    ac_io_close(fd);
+    if (!st) *out = m;
+    return st;
+}
+
+ac_status ac_map_open(ac_map *out, const char *path, ac_err *err)
+{
+    return map_open(out, path, false, err);
+}
+
+ac_status ac_map_open_raw(ac_map *out, const char *path, ac_err *err)
+{
+    return map_open(out, path, true, err);
+}
+
+void ac_map_close(ac_map *m)
+{
+    if (m->plain) ac_secret_free(m->plain);
+    else if (m->ptr) ac_io_unmap(m->ptr, m->len);
+    *m = (ac_map){ NULL, 0, NULL };
 }

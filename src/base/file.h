@@ -5,6 +5,9 @@
  * F2  A file written here is complete or absent: temporary name in the same folder, fsync, rename,
  *     fsync of the folder. A failed fsync is never retried on the same descriptor.
  * F3  Every call goes through the fault hooks of base/fault.h, so that the n-th can be failed.
+ * F5  A sealed input (an age file, by its first bytes) is opened in memory by what cli registered, wherever these calls
+ *     read or hash a file: callers see its plain bytes, and nothing plain is written. The memory that holds them is
+ *     locked (best effort) and wiped; so is an arena that such bytes were read into.
  * F4  Missing input is AC_ENOENT, an unreadable one AC_EIO, an uncreatable output AC_ECREATE. */
 #ifndef AC_BASE_FILE_H
 #define AC_BASE_FILE_H
@@ -14,6 +17,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "base/str.h"
 
 /* Reads a whole file of at most max_bytes into *out (emptied first; NUL-terminated). */
@@ -34,9 +38,20 @@ void      ac_lines_close(ac_lines **l);
 typedef struct {
     const uint8_t *ptr;
     size_t len;
+    char *plain;            /* of a sealed file: what ptr points to */
 } ac_map;
 ac_status ac_map_open(ac_map *out, const char *path, ac_err *err);
+ac_status ac_map_open_raw(ac_map *out, const char *path, ac_err *err);    /* a sealed file as it lies there */
 void      ac_map_close(ac_map *m);
+
+/* F5: `is` looks at a file's first bytes; `open` gives its plain bytes. Both NULL: sealed files are read as they lie. Set
+ * once, before anything is read. */
+typedef struct {
+    bool (*is)(const void *data, size_t len);
+    ac_status (*open)(ac_secret *plain, const void *data, size_t len, const char *path, ac_err *err);
+} ac_unsealer;
+void     ac_file_set_unsealer(const ac_unsealer *u);
+uint64_t ac_file_unsealed(void);      /* how many sealed files were opened so far: was one among what I just read? */
 
 /* Replaces path atomically (F2). */
 ac_status ac_file_write_atomic(const char *path, const void *data, size_t len, ac_err *err);

@@ -18,6 +18,7 @@ void ac_sha256_done(ac_sha256_state *s, ac_sha256 *out);
 ac_sha256 ac_sha256_of(const void *data, size_t len);
 void ac_sha256_hex(char out[AC_SHA256_HEX], const ac_sha256 *h);   /* lower case */
 int  ac_sha256_parse(ac_sha256 *out, ac_view hex);                 /* 0, or -1 when not 64 hex digits */
+/* Of a sealed file (base/file.h, F5): of its plain bytes. */
 ac_status ac_sha256_file(ac_sha256 *out, const char *path, ac_err *err);
 
 uint32_t ac_crc32c(uint32_t crc, const void *data, size_t len);    /* start with 0 */

@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "base/mem_int.h"
+#include "base/secret.h"
 #include "base/size.h"
 
 typedef struct {
@@ -127,6 +128,7 @@ int64_t ac_peak_bytes(void)
 struct ac_arena_block {
     ac_arena_block *next;
     size_t used, cap;
+    bool secret;
     _Alignas(16) unsigned char data[];
 };
 
@@ -164,6 +166,26 @@ void *ac_arena_alloc(ac_arena *a, size_t bytes)
     return p;
 }
 
+void *ac_arena_alloc_secret(ac_arena *a, size_t bytes)
+{
+    size_t whole, total;
+    if (!ac_size_add(&whole, sizeof(ac_arena_block), bytes) || !ac_size_add(&total, a->used_bytes, bytes)) return NULL;
+    if (a->max_bytes && total > a->max_bytes) return NULL;
+    ac_arena_block *b = ac_secret_alloc(whole);
+    if (!b) return NULL;
+    b->used = b->cap = bytes;                   /* full: nothing else goes into it */
+    b->secret = true;
+    if (a->head) {
+        b->next = a->head->next;
+        a->head->next = b;
+    } else {
+        a->head = b;
+    }
+    a->used_bytes = total;
+    a->wipe = true;
+    return b->data;
+}
+
 void *ac_arena_alloc_array(ac_arena *a, size_t n, size_t size)
 {
     size_t bytes;
@@ -198,9 +220,14 @@ void ac_arena_release(ac_arena *a)
 {
     for (ac_arena_block *b = a->head; b;) {
         ac_arena_block *next = b->next;
-        ac_free(b);
+        if (b->secret) ac_secret_free(b);
+        else {
+            if (a->wipe) ac_wipe(b->data, b->used);
+            ac_free(b);
+        }
         b = next;
     }
     a->head = NULL;
     a->used_bytes = 0;
+    a->wipe = false;
 }

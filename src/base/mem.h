@@ -8,6 +8,7 @@
 #ifndef AC_BASE_MEM_H
 #define AC_BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/compiler.h"
@@ -28,9 +29,13 @@ typedef struct {
     ac_arena_block *head;
     size_t max_bytes;                             /* 0: no limit; over it, NULL */
     size_t used_bytes;
+    bool wipe;                                    /* release overwrites everything first */
 } ac_arena;                                       /* {0} is a valid empty arena */
 
 void *ac_arena_alloc(ac_arena *a, size_t bytes);              /* 16-byte aligned, zeroed */
+/* The same in a block of secret memory (base/secret.h); from then on the whole arena is wiped on release, for what is
+ * parsed from secret bytes is secret too. */
+void *ac_arena_alloc_secret(ac_arena *a, size_t bytes);
 void *ac_arena_alloc_array(ac_arena *a, size_t n, size_t size); /* checks n * size */
 char *ac_arena_strndup(ac_arena *a, const char *s, size_t len); /* adds the final NUL */
 char *ac_arena_printf(ac_arena *a, const char *fmt, ...) AC_PRINTF(2, 3);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/secret.h"
 #include "base/size.h"
 
 /* ---- views ---- */
@@ -114,10 +115,15 @@ static bool reserve(ac_str *s, size_t more)
     if (with_nul <= s->cap) return true;
     size_t cap = s->cap ? s->cap : 64;
     while (cap < with_nul) cap = cap > SIZE_MAX / 2 ? with_nul : cap * 2;
-    char *p = ac_realloc(s->ptr, cap);
+    char *p = s->secret ? ac_malloc(cap) : ac_realloc(s->ptr, cap);
     if (!p) {
         s->failed = true;
         return false;
+    }
+    if (s->secret && s->ptr) {                      /* realloc would leave the old bytes behind */
+        memcpy(p, s->ptr, s->cap < cap ? s->cap : cap);
+        ac_wipe(s->ptr, s->cap);
+        ac_free(s->ptr);
     }
     s->ptr = p;
     s->cap = cap;
@@ -203,6 +209,7 @@ void ac_str_reset(ac_str *s)
 void ac_str_release(ac_str *s)
 {
     const size_t max = s->max_bytes;
+    if (s->secret && s->ptr) ac_wipe(s->ptr, s->cap);
     ac_free(s->ptr);
     *s = (ac_str){ .max_bytes = max };
 }

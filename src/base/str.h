@@ -40,6 +40,7 @@ typedef struct {
     size_t len, cap;
     size_t max_bytes;   /* 0: 1 GiB */
     bool failed;
+    bool secret;        /* overwritten before its memory is given back */
 } ac_str;               /* {0} is a valid empty string */
 
 void ac_str_append(ac_str *s, ac_view text);

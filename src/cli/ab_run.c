@@ -109,7 +109,9 @@ static ac_status open_cases(ac_ab *ab, ac_err *err)
     for (size_t i = 0; i < ab->n_arms; i++) rag |= wants_rag(ab->arm[i]);
     const ac_rag_opts o = { .chunk_tokens = (size_t)c->v.rag_chunk_tokens,
                             .overlap_tokens = (size_t)c->v.rag_overlap_tokens, .top = (size_t)c->v.rag_top };
+    const uint64_t before = ac_file_unsealed();
     if (!st && rag) st = ac_rag_open(&ab->rag, docs, ab->l.tokenizer, &o, err);
+    if (ac_file_unsealed() != before) ab->cases.sealed = true;     /* answers quote the documents */
     return st;
 }
 

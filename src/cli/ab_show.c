@@ -29,8 +29,10 @@ static void sample_lines(ac_str *s, const ac_ab *ab)
             ac_jw_str(&w, "case", ab->cases.item[i].id);
             ac_jw_cstr(&w, "class", ac_class_name(ab->cases.item[i].cls));
             ac_jw_bool(&w, "pass", e->pass);
-            ac_jw_str(&w, "why", e->why);
-            ac_jw_str(&w, "text", e->text);
+            if (!ab->cases.sealed) {                 /* sealed cases: their words are not written out */
+                ac_jw_str(&w, "why", e->why);
+                ac_jw_str(&w, "text", e->text);
+            }
             ac_jw_u64(&w, "tokens", e->n_tokens);
             ac_jw_bool(&w, "cut", e->cut);
             ac_jw_end_object(&w);

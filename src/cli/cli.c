@@ -322,6 +322,7 @@ int ac_cli_main(int argc, char **argv)
     ac_cli cli;
     ac_err err = { "" };
     start(&cli, argc, argv);
+    ac_keys_open_sealed();
     const ac_status st = dispatch(&cli, &err);
     int code = (int)ac_exit_of(st);
     if (st && st != AC_ENO && !err.text[0])

@@ -67,7 +67,7 @@ static ac_status check(const char *path, const ac_sha256 *want, const ac_age_to 
     ac_sha256_state s;
     ac_sha256 got;
     ac_status st = ac_keys_from(&from, err);
-    if (!st) st = ac_map_open(&m, path, err);
+    if (!st) st = ac_map_open_raw(&m, path, err);
     if (!st && to->n && !from->n)
         st = ac_fail(err, AC_ENOENT, "no identity here opens it, so it cannot be checked");
     if (!st) st = ac_age_open(&body, m.ptr, m.len, from, path, err);
@@ -88,7 +88,7 @@ static ac_status one(ac_cli *cli, const char *path, const ac_age_to *to, ac_jw *
     char hex[AC_SHA256_HEX];
     ac_sha256 hash = { { 0 } };
     char *out = ac_arena_printf(&arena, "%s.age", path);
-    ac_status st = out ? ac_map_open(&m, path, err) : ac_fail_nomem(err, strlen(path));
+    ac_status st = out ? ac_map_open_raw(&m, path, err) : ac_fail_nomem(err, strlen(path));
     if (!st && ac_age_is(m.ptr, m.len)) st = ac_fail(err, AC_EARG, "%s: is sealed already", path);
     if (!st && ac_path_exists(out)) st = ac_fail(err, AC_ECREATE, "%s: is there already and is not replaced", out);
     if (!st) {

@@ -34,7 +34,7 @@ static ac_status one(const char *path, ac_jw *w, ac_str *text, ac_err *err)
     char *out = ac_arena_strndup(&arena, path, v.len - 4);
     ac_status st = out ? ac_keys_from(&from, err) : ac_fail_nomem(err, v.len);
     if (!st && ac_path_exists(out)) st = ac_fail(err, AC_ECREATE, "%s: is there already and is not replaced", out);
-    if (!st) st = ac_map_open(&m, path, err);
+    if (!st) st = ac_map_open_raw(&m, path, err);
     if (!st) st = ac_age_open(&body, m.ptr, m.len, from, path, err);
     if (!st) st = ac_writer_open(&file, out, err);
     if (!st) st = ac_age_read(&body, to_file, file, path, err);

@@ -118,6 +118,37 @@ void ac_keys_release(void)
     k.loaded = false;
 }
 
+/* ---- reading sealed inputs ---------------------------------------------------------------------------------------- */
+
+static ac_status append(void *ctx, const void *data, size_t len, ac_err *err)
+{
+    ac_secret *s = ctx;
+    (void)err;
+    memcpy(s->ptr + s->len, data, len);             /* plain_bytes was computed from the file's length */
+    s->len += len;
+    return AC_OK;
+}
+
+static ac_status open_sealed(ac_secret *plain, const void *data, size_t len, const char *path, ac_err *err)
+{
+    const ac_age_from *from = NULL;
+    ac_age_body body = { .chunk = NULL };
+    ac_secret s = { NULL, 0 };
+    ac_status st = ac_keys_from(&from, err);
+    if (!st) st = ac_age_open(&body, data, len, from, path, err);
+    if (!st && !(s.ptr = ac_secret_alloc(body.plain_bytes + 1))) st = ac_fail_nomem(err, body.plain_bytes);
+    if (!st) st = ac_age_read(&body, append, &s, path, err);
+    ac_age_wipe(&body);
+    if (st) ac_secret_release(&s);
+    else *plain = s;
+    return st;
+}
+
+void ac_keys_open_sealed(void)
+{
+    ac_file_set_unsealer(&(ac_unsealer){ ac_age_is, open_sealed });
+}
+
 /* ---- for whom ---------------------------------------------------------------------------------------------------- */
 
 static ac_status add_self(ac_age_recipient *list, size_t *n, ac_err *err)

@@ -70,7 +70,7 @@ static ac_status seal_one(ac_sealed *s, ac_seal which, ac_contract *c, bool gone
     if (of_base) st = ac_contract_model_path(c, &s->full, &own);
     else if (!(s->full = ac_contract_path(c, s->path))) st = ac_fail_nomem(&own, strlen(s->path));
     if (!st) st = hash_one(s, which, &own);
-    if (st == AC_ENOENT && gone_ok && !of_base) {
+    if (st == AC_ENOENT && gone_ok && !of_base && s->full && !ac_path_exists(s->full)) {    /* else: a key is missing */
         s->missing = true;
         return AC_OK;
     }

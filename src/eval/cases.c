@@ -333,7 +333,9 @@ static ac_status read_line(reader *r, ac_view line)
 static ac_status read_all(reader *r)
 {
     ac_lines *lines = NULL;
+    const uint64_t before = ac_file_unsealed();
     ac_status st = ac_lines_open(&lines, r->path, MAX_CASE_LINE, r->err);
+    r->out->sealed = r->out->arena.wipe = ac_file_unsealed() != before;
     while (!st) {
         ac_view line;
         st = ac_lines_next(lines, &line, &r->line, r->err);

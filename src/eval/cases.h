@@ -55,8 +55,9 @@ typedef struct {
     ac_case *item;
     size_t n_class[AC_CLASS_COUNT];
     ac_view canary;
-    ac_sha256 hash;            /* of the file's bytes */
+    ac_sha256 hash;            /* of the file's bytes; of a sealed file, of what is sealed in it */
     char *path;
+    bool sealed;               /* the file lies encrypted, so nothing of its text may be written out */
 } ac_cases;
 
 ac_status ac_cases_read(ac_cases *out, const char *path, ac_err *err);

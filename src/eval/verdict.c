@@ -225,13 +225,16 @@ static void write_comparison(ac_jw *w, const ac_comparison *c)
     ac_jw_end_object(w);
 }
 
-static void write_answer(ac_jw *w, const ac_arm_result *r, size_t i)
+/* Of sealed cases the words stay where they are: what the arms passed is written, not what was asked or said. */
+static void write_answer(ac_jw *w, const ac_arm_result *r, size_t i, bool sealed)
 {
     const ac_answer *a = &r->answer[i];
     ac_jw_object(w, ac_arm_name(r->arm));
     ac_jw_bool(w, "pass", a->pass);
-    ac_jw_str(w, "text", a->text);
-    ac_jw_str(w, "why", a->why);
+    if (!sealed) {
+        ac_jw_str(w, "text", a->text);
+        ac_jw_str(w, "why", a->why);
+    }
     ac_jw_u64(w, "prompt_tokens", a->n_prompt);
     ac_jw_u64(w, "tokens", a->n_tokens);
     ac_jw_bool(w, "cut", a->cut);
@@ -241,7 +244,7 @@ static void write_answer(ac_jw *w, const ac_arm_result *r, size_t i)
             ac_jw_object(w, NULL);
             ac_jw_u64(w, "chunk", a->passage[k].number);
             ac_jw_str(w, "source", a->passage[k].source);
-            ac_jw_str(w, "heading", a->passage[k].heading);
+            if (!sealed) ac_jw_str(w, "heading", a->passage[k].heading);
             ac_jw_f64(w, "score", a->passage[k].score);
             ac_jw_end_object(w);
         }
@@ -250,11 +253,8 @@ static void write_answer(ac_jw *w, const ac_arm_result *r, size_t i)
     ac_jw_end_object(w);
 }
 
-static void write_case(ac_jw *w, const ac_case *c, size_t i, const ac_arm_result *arms, size_t n_arms)
+static void write_turns(ac_jw *w, const ac_case *c)
 {
-    ac_jw_object(w, NULL);
-    ac_jw_str(w, "id", c->id);
-    ac_jw_cstr(w, "class", ac_class_name(c->cls));
     ac_jw_array(w, "turns");
     for (size_t t = 0; t < c->n_turns; t++) {
         ac_jw_object(w, NULL);
@@ -264,8 +264,17 @@ static void write_case(ac_jw *w, const ac_case *c, size_t i, const ac_arm_result
     }
     ac_jw_end_array(w);
     if (c->ideal.ptr) ac_jw_str(w, "ideal", c->ideal);
+}
+
+static void write_case(ac_jw *w, const ac_case *c, size_t i, const ac_arm_result *arms, size_t n_arms, bool sealed)
+{
+    ac_jw_object(w, NULL);
+    ac_jw_str(w, "id", c->id);
+    ac_jw_cstr(w, "class", ac_class_name(c->cls));
+    if (c->cluster.ptr) ac_jw_str(w, "cluster", c->cluster);      /* with it, anybody can count again */
+    if (!sealed) write_turns(w, c);
     ac_jw_object(w, "answers");
-    for (size_t k = 0; k < n_arms; k++) write_answer(w, &arms[k], i);
+    for (size_t k = 0; k < n_arms; k++) write_answer(w, &arms[k], i, sealed);
     ac_jw_end_object(w);
     ac_jw_end_object(w);
 }
@@ -289,6 +298,6 @@ void ac_verdict_write(ac_jw *w, const ac_verdict *v, const ac_cases *cases, cons
     for (size_t i = 0; i < v->n_comparisons; i++) write_comparison(w, &v->comparison[i]);
     ac_jw_end_array(w);
     ac_jw_array(w, "by_case");
-    for (size_t i = 0; i < cases->n; i++) write_case(w, &cases->item[i], i, arms, n_arms);
+    for (size_t i = 0; i < cases->n; i++) write_case(w, &cases->item[i], i, arms, n_arms, cases->sealed);
     ac_jw_end_array(w);
 }

@@ -86,7 +86,7 @@ static ac_status scenario(ac_err *err)
     char p[128], q[128];
     ac_str s = { 0 };
     ac_arena a = { 0 };
-    ac_map m = { NULL, 0 };
+    ac_map m = { .ptr = NULL };
     ac_sha256 h;
     ac_lockfile *lock = NULL;
     ac_pool *pool = NULL;

@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/hash.h"
 #include "base/secret.h"
 #include "seal/age.h"
 #include "seal/sign.h"
@@ -81,6 +82,44 @@ static ac_status sign_round(ac_err *err)
     return st;
 }
 
+static ac_status unseal_as_is(ac_secret *plain, const void *data, size_t len, const char *name, ac_err *err)
+{
+    (void)name;
+    if (!(plain->ptr = ac_secret_alloc(len + 1))) return ac_fail_nomem(err, len);
+    memcpy(plain->ptr, data, len);
+    plain->len = len;
+    return AC_OK;
+}
+
+/* Every way to read a sealed file; what its decoder does is tried above. */
+static ac_status reading(ac_err *err)
+{
+    static const char text[] = AC_AGE_MAGIC "a line of a file that is long enough\n";
+    ac_str s = { 0 };
+    ac_arena a = { 0 };
+    ac_map m = { .ptr = NULL };
+    ac_lines *l = NULL;
+    ac_view v;
+    ac_sha256 h;
+    (void)unlink(path);
+    ac_file_set_unsealer(&(ac_unsealer){ ac_age_is, unseal_as_is });
+    ac_status st = ac_file_write_new(path, text, strlen(text), false, err);
+    if (!st) st = ac_file_read(&s, path, 1000, err);
+    if (!st) ac_str_append(&s, (ac_view){ text, strlen(text) });
+    if (!st && !ac_str_ok(&s)) st = ac_fail_nomem(err, s.len);
+    if (!st) st = ac_file_read_arena(&v, &a, path, 1000, err);
+    if (!st) st = ac_sha256_file(&h, path, err);
+    if (!st) st = ac_map_open(&m, path, err);
+    if (!st) st = ac_lines_open(&l, path, 1000, err);
+    if (!st) st = ac_lines_next(l, &v, NULL, err);
+    ac_lines_close(&l);
+    ac_map_close(&m);
+    ac_str_release(&s);
+    ac_arena_release(&a);
+    ac_file_set_unsealer(NULL);
+    return st;
+}
+
 static void each_fault(ac_fault_kind kind, ac_status (*scenario)(ac_err *))
 {
     for (long nth = 1;; nth++) {
@@ -104,6 +143,7 @@ static void test_allocations(void **state)
     (void)state;
     each_fault(AC_FAULT_ALLOC, age_round);
     each_fault(AC_FAULT_ALLOC, sign_round);
+    each_fault(AC_FAULT_ALLOC, reading);
 }
 
 static void test_io(void **state)
@@ -111,6 +151,7 @@ static void test_io(void **state)
     (void)state;
     each_fault(AC_FAULT_IO, age_round);
     each_fault(AC_FAULT_IO, sign_round);
+    each_fault(AC_FAULT_IO, reading);
 }
 
 int main(void)

@@ -194,7 +194,7 @@ static void long_lines_cross_the_buffer(void **state)
 static void maps(void **state)
 {
     (void)state;
-    ac_map m = { NULL, 0 };
+    ac_map m = { .ptr = NULL };
     put("map", "hello", 5);
     assert_int_equal(ac_map_open(&m, in("map"), NULL), AC_OK);
     assert_int_equal(m.len, 5);

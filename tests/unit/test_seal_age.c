@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/secret.h"
 #include "seal/age.h"
 #include "seal/age_int.h"
@@ -366,13 +367,83 @@ static void test_secret_memory(void **state)
     assert_true(ac_live_bytes() == before);
 }
 
+/* F5: whatever call of base/file.h reads a sealed file, it gives the plain bytes; raw gives what lies there. */
+static ac_status unseal_mine(ac_secret *plain, const void *data, size_t len, const char *path, ac_err *err)
+{
+    ac_str s = { 0 };
+    (void)path;
+    const ac_status st = open_with(&s, (ac_view){ data, len }, &mine, err);
+    if (!st) {
+        plain->ptr = ac_secret_alloc(s.len + 1);
+        assert_non_null(plain->ptr);
+        memcpy(plain->ptr, s.ptr, s.len);
+        plain->len = s.len;
+    }
+    ac_str_release(&s);
+    return st;
+}
+
+static void test_reading(void **state)
+{
+    (void)state;
+    static const char text[] = "first line\nsecond line\r\nlast";
+    char dir[] = "/tmp/accord_seal.XXXXXX", path[64];
+    const int64_t live = ac_live_bytes();
+    ac_str sealed = { 0 }, s = { 0 };
+    ac_arena a = { 0 };
+    ac_view v;
+    ac_map m = { .ptr = NULL };
+    ac_lines *l = NULL;
+    ac_sha256 h, want = ac_sha256_of(text, strlen(text));
+    size_t n = 0;
+    assert_non_null(mkdtemp(dir));
+    (void)snprintf(path, sizeof path, "%s/f", dir);
+    seal(&sealed, ac_view_of(text), &(ac_age_to){ .recipient = &to_me, .n = 1 });
+    assert_int_equal(ac_file_write_atomic(path, sealed.ptr, sealed.len, NULL), AC_OK);
+    assert_int_equal(ac_file_read(&s, path, 10000, NULL), AC_OK);
+    assert_true(ac_view_eq(ac_str_view(&s), ac_str_view(&sealed)));          /* nobody opens it yet */
+    ac_file_set_unsealer(&(ac_unsealer){ ac_age_is, unseal_mine });
+    const uint64_t before = ac_file_unsealed();
+    assert_int_equal(ac_file_read(&s, path, 10000, NULL), AC_OK);
+    assert_true(ac_view_eq_str(ac_str_view(&s), text) && s.secret);
+    assert_int_equal(ac_file_read(&s, path, 5, NULL), AC_EFORMAT);           /* the limit is on plain bytes */
+    assert_int_equal(ac_file_read_arena(&v, &a, path, 10000, NULL), AC_OK);
+    assert_true(ac_view_eq_str(v, text) && a.wipe && v.ptr[v.len] == '\0');
+    assert_int_equal(ac_sha256_file(&h, path, NULL), AC_OK);
+    assert_memory_equal(h.byte, want.byte, 32);
+    assert_int_equal(ac_map_open(&m, path, NULL), AC_OK);
+    assert_true(m.len == strlen(text) && memcmp(m.ptr, text, m.len) == 0);
+    ac_map_close(&m);
+    assert_int_equal(ac_map_open_raw(&m, path, NULL), AC_OK);
+    assert_true(m.len == sealed.len);
+    ac_map_close(&m);
+    assert_int_equal(ac_lines_open(&l, path, 100, NULL), AC_OK);
+    assert_true(ac_lines_next(l, &v, &n, NULL) == AC_OK && ac_view_eq_str(v, "first line") && n == 1);
+    assert_true(ac_lines_next(l, &v, &n, NULL) == AC_OK && ac_view_eq_str(v, "second line"));
+    assert_true(ac_lines_next(l, &v, &n, NULL) == AC_OK && ac_view_eq_str(v, "last") && n == 3);
+    assert_true(ac_lines_next(l, &v, &n, NULL) == AC_OK && !v.ptr);
+    ac_lines_close(&l);
+    assert_int_equal(ac_file_unsealed() - before, 6);
+    sealed.ptr[sealed.len - 1] = (char)(sealed.ptr[sealed.len - 1] ^ 1);
+    assert_int_equal(ac_file_write_atomic(path, sealed.ptr, sealed.len, NULL), AC_OK);
+    assert_int_equal(ac_lines_open(&l, path, 100, NULL), AC_EFORMAT);
+    assert_int_equal(ac_map_open(&m, path, NULL), AC_EFORMAT);
+    assert_int_equal(ac_sha256_file(&h, path, NULL), AC_EFORMAT);
+    ac_file_set_unsealer(NULL);
+    ac_str_release(&sealed);
+    ac_str_release(&s);
+    ac_arena_release(&a);
+    (void)ac_remove_tree(dir, NULL);
+    assert_true(ac_live_bytes() == live);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),        cmocka_unit_test(test_every_byte), cmocka_unit_test(test_swapped_chunks),
         cmocka_unit_test(test_wrong_key),    cmocka_unit_test(test_passphrase), cmocka_unit_test(test_other_tool),
         cmocka_unit_test(test_keys),         cmocka_unit_test(test_key_files),  cmocka_unit_test(test_strict_headers),
-        cmocka_unit_test(test_secret_memory),
+        cmocka_unit_test(test_secret_memory), cmocka_unit_test(test_reading),
     };
     return cmocka_run_group_tests(tests, make_keys, NULL);
 }
