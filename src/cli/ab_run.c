@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/time.h"
+#include "cli/embed.h"
 #include "ledger/ledger.h"
 
 static bool wants_rag(ac_arm a)
@@ -31,7 +32,8 @@ static ac_status choose_arms(ac_ab *ab, ac_err *err)
     ac_status st = AC_OK;
     ac_view rest = ac_view_of(ab->o->arms);
     for (int a = 0; !ab->o->arms && a < AC_ARM_COUNT && !st; a++)
-        if (!wants_rag((ac_arm)a) || ab->project.contract.v.docs) st = add_arm(ab, (ac_arm)a, err);
+        if ((!wants_rag((ac_arm)a) || ab->project.contract.v.docs) && !(ab->o->untuned && wants_adapter((ac_arm)a)))
+            st = add_arm(ab, (ac_arm)a, err);
     while (rest.len && !st) {
         const size_t comma = ac_view_find(rest, AC_VIEW(","), 0);
         const ac_view word = ac_view_trim(ac_view_slice(rest, 0, comma));
@@ -47,7 +49,8 @@ static ac_status choose_arms(ac_ab *ab, ac_err *err)
         base |= ab->arm[i] == AC_ARM_BASE;
         tuned |= wants_adapter(ab->arm[i]);
     }
-    if (!st && (!base || !tuned))
+    if (!st && ab->o->untuned && tuned) st = ac_fail(err, AC_EARG, "--untuned has no tuned arm; leave it out of --arms");
+    if (!st && !ab->o->untuned && (!base || !tuned))
         st = ac_fail(err, AC_EARG, "--arms: a verdict compares base with a tuned arm; name both");
     return st;
 }
@@ -96,6 +99,29 @@ static ac_status optional_path(const char **out, ac_contract *c, const char *pat
     return path && !*out ? ac_fail_nomem(err, strlen(path)) : AC_OK;
 }
 
+static ac_status embed_question(void *ctx, ac_view text, const float **out, ac_err *err)
+{
+    ac_ab *ab = ctx;
+    const ac_status st = ac_embed_texts(&ab->question_vector, &ab->l, NULL, &text, 1, NULL, &ab->arena, err);
+    *out = ab->question_vector;
+    return st;
+}
+
+static ac_status embed_passages(ac_ab *ab, ac_err *err)
+{
+    const size_t n = ac_rag_chunks(ab->rag);
+    ac_view *text = ac_arena_alloc_array(&ab->arena, n + 1, sizeof *text);
+    if (!text) return ac_fail_nomem(err, n * sizeof *text);
+    for (size_t i = 0; i < n; i++) {
+        ac_passage p = { .number = 0 };
+        (void)ac_rag_chunk_at(ab->rag, i, &p);
+        text[i] = p.text;
+    }
+    const ac_status st = ac_embed_texts(&ab->passage_vectors, &ab->l, ab->cli, text, n, "passages", &ab->arena, err);
+    if (!st) ac_rag_set_vectors(ab->rag, ab->passage_vectors, ac_model_get_config(ab->l.model)->hidden);
+    return st;
+}
+
 static ac_status open_cases(ac_ab *ab, ac_err *err)
 {
     ac_contract *c = &ab->project.contract;
@@ -112,7 +138,7 @@ static ac_status open_cases(ac_ab *ab, ac_err *err)
     const uint64_t before = ac_file_unsealed();
     if (!st && rag) st = ac_rag_open(&ab->rag, docs, ab->l.tokenizer, &o, err);
     if (ac_file_unsealed() != before) ab->cases.sealed = true;     /* answers quote the documents */
-    return st;
+    return !st && rag && c->v.rag_dense ? embed_passages(ab, err) : st;
 }
 
 static ac_status open_all(ac_ab *ab, ac_err *err)
@@ -120,7 +146,7 @@ static ac_status open_all(ac_ab *ab, ac_err *err)
     const char *model = NULL;
     ac_status st = ac_contract_model_path(&ab->project.contract, &model, err);
     if (!st) st = ac_load_model(&ab->l, ab->cli, model, ab->dir, err);
-    if (!st) st = check_adapter(ab, err);
+    if (!st && !ab->o->untuned) st = check_adapter(ab, err);
     if (!st) st = ac_load_tokenizer(&ab->l, model, err);
     if (!st) st = ac_load_chat(&ab->l, ab->project.contract.v.chat_format, err);
     if (!st) st = open_cases(ab, err);
@@ -131,10 +157,10 @@ static ac_status open_all(ac_ab *ab, ac_err *err)
 static ac_status open_seal(ac_ab *ab, ac_err *err)
 {
     ac_str s = { 0 };
-    ac_str_appendf(&s, "\"lock\":\"%s\",\"run\":\"%s\",\"cases\":%zu,\"arms\":[", ab->project.lock_hex, ab->id,
-                   ab->cases.n);
+    ac_str_appendf(&s, "\"lock\":\"%s\",\"cases\":%zu,\"arms\":[", ab->project.lock_hex, ab->cases.n);
     for (size_t i = 0; i < ab->n_arms; i++) ac_str_appendf(&s, "%s\"%s\"", i ? "," : "", ac_arm_name(ab->arm[i]));
     ac_str_append_char(&s, ']');
+    if (ab->id) ac_str_appendf(&s, ",\"run\":\"%s\"", ab->id);
     ac_status st = ac_str_ok(&s) ? ac_audit_append(".", "opening", ac_str_c(&s), err) : ac_fail_nomem(err, s.len);
     ac_str_release(&s);
     return st;
@@ -155,7 +181,7 @@ static ac_status answer(ac_ab *ab, ac_err *err)
     const ac_contract_values *v = &ab->project.contract.v;
     const ac_arm_env env = {
         .model = ab->l.model, .tokenizer = ab->l.tokenizer, .chat = ab->l.chat, .adapter = ab->l.adapter,
-        .rag = ab->rag, .system = v->system, .max_tokens = (size_t)v->max_tokens, .grader = ab->grader,
+        .rag = ab->rag, .embed = embed_question, .embed_ctx = ab, .system = v->system, .max_tokens = (size_t)v->max_tokens, .grader = ab->grader,
         .sink = &ab->cli->sink,
     };
     const ac_verdict_rules rules = {
@@ -165,7 +191,7 @@ static ac_status answer(ac_ab *ab, ac_err *err)
     ac_status st = AC_OK;
     for (size_t i = 0; i < ab->n_arms && !st; i++)
         st = ac_arm_run(&env, ab->arm[i], &ab->cases, &ab->arena, &ab->result[i], err);
-    if (!st) st = ac_verdict_make(&ab->verdict, &ab->cases, ab->result, ab->n_arms, &rules, &ab->arena, err);
+    if (!st && !ab->o->untuned) st = ac_verdict_make(&ab->verdict, &ab->cases, ab->result, ab->n_arms, &rules, &ab->arena, err);
     return st;
 }
 
@@ -182,12 +208,12 @@ static ac_status dry_run(ac_ab *ab, ac_err *err)
     ac_str s = { 0 };
     ac_status st = count_openings(ab, err);
     if (ab->cli->json) {
-        ac_str_appendf(&s, "{\"run\":\"%s\",\"lock\":\"%s\",\"cases\":%zu,\"openings_so_far\":%llu,\"arms\":[", ab->id,
+        ac_str_appendf(&s, "{\"run\":%s%s%s,\"lock\":\"%s\",\"cases\":%zu,\"openings_so_far\":%llu,\"arms\":[", ab->id ? "\"" : "", ab->id ? ab->id : "null", ab->id ? "\"" : "",
                        ab->project.lock_hex, ab->cases.n, (unsigned long long)ab->openings);
         for (size_t i = 0; i < ab->n_arms; i++) ac_str_appendf(&s, "%s\"%s\"", i ? "," : "", ac_arm_name(ab->arm[i]));
         ac_str_append_c(&s, "]}");
     } else {
-        ac_str_appendf(&s, "run %s, %zu cases, arms:", ab->id, ab->cases.n);
+        ac_str_appendf(&s, "%s%s, %zu cases, arms:", ab->id ? "run " : "no run", ab->id ? ab->id : "", ab->cases.n);
         for (size_t i = 0; i < ab->n_arms; i++) ac_str_appendf(&s, " %s", ac_arm_name(ab->arm[i]));
         ac_str_appendf(&s, "\nthis would be opening %llu of these cases\n", (unsigned long long)ab->openings + 1);
     }
@@ -203,6 +229,10 @@ static ac_status run_it(ac_ab *ab, ac_err *err)
     ac_status st = open_seal(ab, err);
     if (!st) st = count_openings(ab, err);
     if (!st) st = answer(ab, err);
+    if (!st && ab->o->untuned) {
+        st = ac_ab_write_untuned(ab, (double)(ac_mono_ns() - start) * 1e-9, err);
+        return st ? st : ac_ab_show_untuned(ab, err);
+    }
     if (!st)
         st = ac_ab_write_files(ab, (double)(ac_mono_ns() - start) * 1e-9, ac_cpu_seconds() - cpu, err);
     if (!st) st = record_verdict(ab, err);
@@ -216,7 +246,7 @@ ac_status ac_ab_command(ac_cli *cli, const ac_ab_cli *o, ac_err *err)
     ac_ab ab = { .cli = cli, .o = o };
     ac_status st = ac_project_open(&ab.project, "ab", err);
     if (!st) st = choose_arms(&ab, err);
-    if (!st) st = ac_project_refused("ab", check_run(&ab, err), err);
+    if (!st && !o->untuned) st = ac_project_refused("ab", check_run(&ab, err), err);
     if (!st) st = open_all(&ab, err);
     if (!st) st = o->dry_run ? dry_run(&ab, err) : run_it(&ab, err);
     ac_rag_close(&ab.rag);

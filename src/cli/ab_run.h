@@ -9,7 +9,7 @@
 typedef struct {
     const char *run;        /* as accord runs names them */
     const char *arms;       /* comma list; NULL: all that the contract gives */
-    bool dry_run;
+    bool dry_run, untuned;
 } ac_ab_cli;
 
 typedef struct {
@@ -24,6 +24,7 @@ typedef struct {
     ac_cases cases;
     ac_grade_ctx *grader;
     ac_rag *rag;
+    float *passage_vectors, *question_vector;   /* of a dense index */
     ac_arm arm[AC_ARM_COUNT];
     size_t n_arms;
     ac_arm_result result[AC_ARM_COUNT];
@@ -36,5 +37,8 @@ ac_status ac_ab_command(ac_cli *cli, const ac_ab_cli *o, ac_err *err);
 /* ---- ab_show.c ---- */
 ac_status ac_ab_write_files(const ac_ab *ab, double seconds, double cpu_seconds, ac_err *err);
 ac_status ac_ab_show(const ac_ab *ab, ac_err *err);
+/* Without a tuned arm: .accord/untuned.json (docs/formats/run.md), and the table of arms. */
+ac_status ac_ab_write_untuned(const ac_ab *ab, double seconds, ac_err *err);
+ac_status ac_ab_show_untuned(const ac_ab *ab, ac_err *err);
 
 #endif

@@ -150,3 +150,49 @@ ac_status ac_ab_show(const ac_ab *ab, ac_err *err)
     ac_str_release(&s);
     return st;
 }
+
+/* ---- without a tuned arm ---- */
+
+static void untuned_json(ac_jw *w, const ac_ab *ab, double seconds)
+{
+    char now[32];
+    ac_utc_iso(now, ac_utc_ns());
+    ac_jw_object(w, NULL);
+    ac_jw_cstr(w, "lock", ab->project.lock_hex);
+    ac_jw_cstr(w, "utc", now);
+    ac_jw_u64(w, "openings", ab->openings);
+    if (seconds >= 0) ac_jw_f64(w, "seconds", seconds);
+    ac_arms_write(w, &ab->cases, ab->result, ab->n_arms);
+    ac_jw_end_object(w);
+}
+
+ac_status ac_ab_write_untuned(const ac_ab *ab, double seconds, ac_err *err)
+{
+    ac_str s = { 0 };
+    ac_jw w;
+    ac_jw_init(&w, &s, true);
+    untuned_json(&w, ab, seconds);
+    ac_str_append_char(&s, '\n');
+    const ac_status st = ac_str_ok(&s) ? ac_file_write_atomic(".accord/untuned.json", s.ptr, s.len, err)
+                                       : ac_fail_nomem(err, s.len);
+    ac_str_release(&s);
+    return st;
+}
+
+ac_status ac_ab_show_untuned(const ac_ab *ab, ac_err *err)
+{
+    ac_str s = { 0 };
+    ac_jw w;
+    ac_status st = AC_OK;
+    if (ab->cli->json) {
+        ac_jw_init(&w, &s, true);
+        untuned_json(&w, ab, -1);
+    } else {
+        st = arms_table(ab, &s, err);
+        ac_str_appendf(&s, "\nno tuned arm, so no verdict; accord triage takes these scores\nlock %.16s..., opening %llu of these "
+                       "cases\n", ab->project.lock_hex, (unsigned long long)ab->openings);
+    }
+    if (!st) st = ac_cli_result(ab->cli, &s, err);
+    ac_str_release(&s);
+    return st;
+}

@@ -8,6 +8,7 @@ static const ac_opt options[] = {
     AC_OPT_STR('r', "run", &a.run, "run", "its id, the beginning of its id, its path, or \"latest\""),
     AC_OPT_STR(0, "arms", &a.arms, "list",
                "of base, rag, tuned, tuned+rag, with commas; none given: all that the contract has documents for"),
+    AC_OPT_BOOL(0, "untuned", &a.untuned, "score the base model without any run, for accord triage; no verdict"),
     AC_OPT_BOOL(0, "dry-run", &a.dry_run, "say what would be scored, and open nothing"),
     AC_OPT_END
 };

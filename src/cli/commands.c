@@ -17,6 +17,7 @@ const ac_cmd *const ac_cmds[] = {
     &ac_cmd_audit,
     &ac_cmd_promote,
     &ac_cmd_rollback,
+    &ac_cmd_rag_eval,
     &ac_cmd_drift,
     &ac_cmd_key_new,
     &ac_cmd_key_show,

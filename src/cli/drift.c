@@ -4,13 +4,10 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "cli/load.h"
+#include "cli/embed.h"
 #include "contract/contract.h"
 #include "eval/cases.h"
 #include "eval/grade.h"
-
-/* A question or an answer is cut here before it becomes a vector: its topic is clear by then. */
-#define EMBED_TOKENS ((size_t)256)
 
 typedef struct {
     size_t n;
@@ -179,14 +176,6 @@ typedef struct {
     float *vec;
 } vectors;
 
-static ac_status encode(work *w, ac_view text, ac_ids *ids, ac_err *err)
-{
-    ids->n = 0;
-    const ac_status st = ac_tokenizer_encode(w->l.tokenizer, ac_view_slice(text, 0, EMBED_TOKENS * 16), 0, ids, err);
-    if (!st && ids->n > EMBED_TOKENS) ids->n = EMBED_TOKENS;
-    return st;
-}
-
 /* A sample without repeats, in the texts' order, the same each time. */
 static ac_status draw(vectors *v, size_t n, size_t most, uint64_t stream, ac_arena *a, ac_err *err)
 {
@@ -204,27 +193,17 @@ static ac_status draw(vectors *v, size_t n, size_t most, uint64_t stream, ac_are
 
 static ac_status embed(work *w, vectors *v, const ac_view *text, size_t n, uint64_t stream, const char *what, ac_err *err)
 {
-    const size_t hidden = ac_model_get_config(w->l.model)->hidden;
-    static const uint32_t start = 0;
-    ac_ids ids = { 0 };
+    ac_view *drawn = NULL;
     ac_status st = draw(v, n, (size_t)w->o->sample, stream, w->a, err);
-    if (st) return st;
-    v->vec = ac_arena_alloc_array(w->a, v->n * hidden + 1, sizeof *v->vec);
-    if (!v->vec) return ac_fail_nomem(err, v->n * hidden * sizeof *v->vec);
-    ac_cli_stage(w->cli, what, "texts", v->n);
+    if (!st && !(drawn = ac_arena_alloc_array(w->a, v->n + 1, sizeof *drawn))) st = ac_fail_nomem(err, v->n * sizeof *drawn);
     size_t kept = 0;
-    for (size_t i = 0; i < v->n && !st; i++) {
-        st = encode(w, text[v->of[i]], &ids, err);
-        if (st || !ids.n) continue;                     /* an empty text has no topic */
-        const ac_unit unit = { .ids = ids.id, .n = ids.n, .doc_start = &start, .n_docs = 1 };
-        st = ac_model_embed(w->l.model, &unit, 1, v->vec + kept * hidden, err);
+    for (size_t i = 0; !st && i < v->n; i++) {
+        if (!ac_view_trim(text[v->of[i]]).len) continue;       /* an empty text has no topic */
+        drawn[kept] = text[v->of[i]];
         v->of[kept++] = v->of[i];
-        ac_cli_stage_at(w->cli, i + 1);
     }
-    ac_cli_stage_end(w->cli);
     v->n = kept;
-    ac_ids_release(&ids);
-    return st;
+    return st ? st : ac_embed_texts(&v->vec, &w->l, w->cli, drawn, v->n, what, w->a, err);
 }
 
 static ac_status suggest(work *w, const vectors *log, const vectors *row, const vectors *cas, size_t hidden, ac_err *err)

@@ -33,6 +33,7 @@ typedef struct {
     const char *database;          /* SQLite file for sql-equal; NULL: none */
     const char *refusal;           /* the fixed sentence of is-refusal; NULL: phrase list */
     int64_t max_tokens, rag_top, rag_chunk_tokens, rag_overlap_tokens;
+    bool rag_dense;                /* rank by the base model's states too */
     double margin;                 /* net gain in points of 100 that a WIN needs */
     int64_t guard_success, guard_refusal, guard_edge;  /* net losses a class may take */
     /* method */

@@ -34,6 +34,7 @@ const ac_ignored ac_ignored_keys[] = {
     { "eval.rag_top", { { "eval.docs", "none" } } },
     { "eval.rag_chunk_tokens", { { "eval.docs", "none" } } },
     { "eval.rag_overlap_tokens", { { "eval.docs", "none" } } },
+    { "eval.rag_dense", { { "eval.docs", "none" } } },
     { "integration.minutes", { { "integration.command", "none" } } },
 };
 const size_t ac_n_ignored_keys = AC_COUNTOF(ac_ignored_keys);

@@ -50,6 +50,8 @@ const ac_key ac_keys[] = {
     INT("eval", "rag_top", rag_top, "5", 1, 50, "passages a question"),
     INT("eval", "rag_chunk_tokens", rag_chunk_tokens, "300", 20, 4096, "size of a passage in tokens"),
     INT("eval", "rag_overlap_tokens", rag_overlap_tokens, "40", 0, 2048, "tokens that neighbouring passages share"),
+    BOOL("eval", "rag_dense", rag_dense, "false",
+         "rank passages by the base model's states too, and join both lists by reciprocal rank"),
     F64("eval", "margin", margin, "10", 0, 100, "net gain, in points of 100, that a WIN needs"),
     INT("eval", "guard_success", guard_success, "3", 0, 100000, "success cases that tuned may lose and still win"),
     INT("eval", "guard_refusal", guard_refusal, "0", 0, 100000, "refusal cases that tuned may lose and still win"),

@@ -55,7 +55,11 @@ static ac_status add_passages(const arm_job *j, const ac_case *c, ac_answer *ans
     ac_passage *found = NULL;
     ac_str prompt = { 0 };
     ac_status st = search_text(j, c, &question);
-    if (!st) st = ac_rag_search(j->env->rag, question, j->a, &found, &ans->n_passages, j->err);
+    const float *vector = NULL;
+    const bool dense = ac_rag_is_dense(j->env->rag);
+    if (!st && dense) st = j->env->embed(j->env->embed_ctx, question, &vector, j->err);
+    if (!st && dense) st = ac_rag_search_both(j->env->rag, question, vector, j->a, &found, &ans->n_passages, j->err);
+    else if (!st) st = ac_rag_search(j->env->rag, question, j->a, &found, &ans->n_passages, j->err);
     if (!st) st = ac_rag_prompt(&prompt, found, ans->n_passages, last->content, j->err);
     if (!st) {
         char *copy = ac_arena_strndup(j->a, ac_str_c(&prompt), prompt.len);
@@ -125,6 +129,7 @@ static ac_status take_answer(const arm_job *j, size_t i)
     }
     ac_str_release(&text);
     if (!st) st = ac_grade_answer(j->env->grader, &j->cases->item[i], ans->text, ans->n_passages, j->a, &grade, j->err);
+    if (!st && ans->n_passages) st = ac_rag_check_cites(&ans->cites, ans->text, ans->passage, ans->n_passages, j->err);
     if (st) return st;
     ans->pass = grade.pass;
     ans->why = grade.why;

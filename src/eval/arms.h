@@ -31,6 +31,7 @@ typedef struct {
     bool cut;                    /* ended at max_tokens */
     size_t n_passages;
     const ac_passage *passage;   /* what the rag arms put in front; borrowed from the index */
+    ac_rag_cites cites;          /* what the answer cites of them */
 } ac_answer;
 
 typedef struct {
@@ -49,6 +50,9 @@ typedef struct {
     const ac_adapter *adapter;   /* of the tuned arms; may be NULL when none of them is asked for */
     ac_rag *rag;                 /* of the rag arms; likewise */
     const char *system;          /* put in front of cases that have no system turn; NULL: none */
+    /* The vector of a question, when the index is dense; else unused. */
+    ac_status (*embed)(void *ctx, ac_view text, const float **out, ac_err *err);
+    void *embed_ctx;
     size_t max_tokens;
     ac_grade_ctx *grader;
     const ac_sink *sink;

@@ -249,6 +249,12 @@ static void write_answer(ac_jw *w, const ac_arm_result *r, size_t i, bool sealed
             ac_jw_end_object(w);
         }
         ac_jw_end_array(w);
+        ac_jw_object(w, "cites");
+        ac_jw_u64(w, "citations", a->cites.n_citations);
+        ac_jw_u64(w, "out_of_range", a->cites.n_out_of_range);
+        ac_jw_u64(w, "quotes", a->cites.n_quotes);
+        ac_jw_u64(w, "unsupported_quotes", a->cites.n_unsupported);
+        ac_jw_end_object(w);
     }
     ac_jw_end_object(w);
 }
@@ -279,6 +285,16 @@ static void write_case(ac_jw *w, const ac_case *c, size_t i, const ac_arm_result
     ac_jw_end_object(w);
 }
 
+void ac_arms_write(ac_jw *w, const ac_cases *cases, const ac_arm_result *arms, size_t n_arms)
+{
+    ac_jw_array(w, "arms");
+    for (size_t i = 0; i < n_arms; i++) write_arm(w, &arms[i]);
+    ac_jw_end_array(w);
+    ac_jw_array(w, "by_case");
+    for (size_t i = 0; i < cases->n; i++) write_case(w, &cases->item[i], i, arms, n_arms, cases->sealed);
+    ac_jw_end_array(w);
+}
+
 void ac_verdict_write(ac_jw *w, const ac_verdict *v, const ac_cases *cases, const ac_arm_result *arms, size_t n_arms)
 {
     ac_jw_cstr(w, "verdict", ac_outcome_name(v->outcome));
@@ -291,13 +307,8 @@ void ac_verdict_write(ac_jw *w, const ac_verdict *v, const ac_cases *cases, cons
     ac_jw_array(w, "sentences");
     for (size_t i = 0; i < v->n_sentences; i++) ac_jw_cstr(w, NULL, v->sentence[i]);
     ac_jw_end_array(w);
-    ac_jw_array(w, "arms");
-    for (size_t i = 0; i < n_arms; i++) write_arm(w, &arms[i]);
-    ac_jw_end_array(w);
     ac_jw_array(w, "comparisons");
     for (size_t i = 0; i < v->n_comparisons; i++) write_comparison(w, &v->comparison[i]);
     ac_jw_end_array(w);
-    ac_jw_array(w, "by_case");
-    for (size_t i = 0; i < cases->n; i++) write_case(w, &cases->item[i], i, arms, n_arms, cases->sealed);
-    ac_jw_end_array(w);
+    ac_arms_write(w, cases, arms, n_arms);
 }

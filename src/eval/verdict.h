@@ -45,6 +45,8 @@ typedef struct {
 /* arms: results in any order; base and one tuned arm are needed (AC_EARG otherwise). Texts live in the arena. */
 ac_status ac_verdict_make(ac_verdict *out, const ac_cases *cases, const ac_arm_result *arms, size_t n_arms,
                           const ac_verdict_rules *rules, ac_arena *a, ac_err *err);
+/* The members "arms" and "by_case" of verdict.json alone. */
+void ac_arms_write(ac_jw *w, const ac_cases *cases, const ac_arm_result *arms, size_t n_arms);
 /* verdict.json: docs/formats/run.md. */
 void ac_verdict_write(ac_jw *w, const ac_verdict *v, const ac_cases *cases, const ac_arm_result *arms, size_t n_arms);
 

@@ -1,6 +1,7 @@
 /* rag/rag.c - the index and what is asked of it. */
 #include "rag/rag_int.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
 #include "store/store.h"
@@ -17,6 +18,8 @@ struct ac_rag {
     ac_store *db;
     ac_stmt *search;
     size_t top, hidden;
+    const float *vector;             /* dense arm: borrowed, n chunks of vector_size; NULL: none */
+    size_t vector_size;
 };
 
 /* ---- building ---- */
@@ -100,6 +103,24 @@ ac_status ac_rag_open(ac_rag **out, const char *dir, const ac_tokenizer *tok, co
     return st;
 }
 
+ac_status ac_rag_open_passages(ac_rag **out, const ac_passage *p, size_t n, const ac_rag_opts *opts, ac_err *err)
+{
+    ac_rag_opts o;
+    ac_status st = check_opts(&o, opts, err);
+    if (st) return st;
+    ac_rag *r = ac_calloc(1, sizeof *r);
+    if (!r) return ac_fail_nomem(err, sizeof *r);
+    r->top = o.top;
+    r->chunks.chunk = ac_calloc(n, sizeof *r->chunks.chunk);
+    if (!r->chunks.chunk) st = ac_fail_nomem(err, n * sizeof *r->chunks.chunk);
+    for (size_t i = 0; i < n && !st; i++) r->chunks.chunk[i] = (ac_rag_chunk){ p[i].source, p[i].heading, p[i].text };
+    r->chunks.n = r->chunks.cap = st ? 0 : n;
+    if (!st) st = fill_index(r, err);
+    if (st) ac_rag_close(&r);
+    else *out = r;
+    return st;
+}
+
 void ac_rag_close(ac_rag **rp)
 {
     if (!rp || !*rp) return;
@@ -132,12 +153,12 @@ ac_status ac_rag_chunk_at(const ac_rag *r, size_t i, ac_passage *out)
 
 /* ---- asking ---- */
 
-static ac_status run_search(ac_rag *r, ac_view query, ac_passage *found, size_t *n, ac_err *err)
+static ac_status run_search(ac_rag *r, ac_view query, size_t most, ac_passage *found, size_t *n, ac_err *err)
 {
     bool row = true;
     ac_status st = ac_stmt_bind_text(r->search, 1, query, err);
-    if (!st) st = ac_stmt_bind_i64(r->search, 2, (int64_t)r->top, err);
-    while (!st && *n < r->top) {
+    if (!st) st = ac_stmt_bind_i64(r->search, 2, (int64_t)most, err);
+    while (!st && *n < most) {
         st = ac_stmt_step(r->search, &row, err);
         if (st || !row) break;
         st = ac_rag_chunk_at(r, (size_t)ac_stmt_i64(r->search, 0), &found[*n]);
@@ -147,20 +168,96 @@ static ac_status run_search(ac_rag *r, ac_view query, ac_passage *found, size_t 
     return st;
 }
 
-ac_status ac_rag_search(ac_rag *r, ac_view question, ac_arena *a, ac_passage **out, size_t *n, ac_err *err)
+static ac_status by_words(ac_rag *r, ac_view question, size_t most, ac_arena *a, ac_passage **out, size_t *n, ac_err *err)
 {
     ac_str query = { 0 };
     size_t found = 0;
-    ac_passage *p = ac_arena_alloc_array(a, r->top, sizeof *p);
+    ac_passage *p = ac_arena_alloc_array(a, most, sizeof *p);
     ac_rag_query(&query, question);
-    ac_status st = p && ac_str_ok(&query) ? AC_OK : ac_fail_nomem(err, r->top * sizeof *p);
-    if (!st && query.len) st = run_search(r, ac_str_view(&query), p, &found, err);
+    ac_status st = p && ac_str_ok(&query) ? AC_OK : ac_fail_nomem(err, most * sizeof *p);
+    if (!st && query.len) st = run_search(r, ac_str_view(&query), most, p, &found, err);
     ac_str_release(&query);
     if (!st) {
         *out = p;
         *n = found;
     }
     return st;
+}
+
+ac_status ac_rag_search(ac_rag *r, ac_view question, ac_arena *a, ac_passage **out, size_t *n, ac_err *err)
+{
+    return by_words(r, question, r->top, a, out, n, err);
+}
+
+/* ---- dense, and both ---- */
+
+void ac_rag_set_vectors(ac_rag *r, const float *vectors, size_t hidden)
+{
+    r->vector = vectors;
+    r->vector_size = hidden;
+}
+
+bool ac_rag_is_dense(const ac_rag *r)
+{
+    return r->vector != NULL;
+}
+
+typedef struct {
+    double score;
+    size_t at;
+} scored;
+
+/* Larger first; of equals the lower number (G3). */
+static int by_score(const void *x, const void *y)
+{
+    scored a, b;
+    memcpy(&a, x, sizeof a);
+    memcpy(&b, y, sizeof b);
+    if (a.score > b.score) return -1;
+    if (a.score < b.score) return 1;
+    return (a.at > b.at) - (a.at < b.at);
+}
+
+static void by_vector(const ac_rag *r, const float *q, scored *all)
+{
+    for (size_t i = 0; i < r->chunks.n; i++) {
+        const float *v = r->vector + i * r->vector_size;
+        double dot = 0;
+        for (size_t k = 0; k < r->vector_size; k++) dot += (double)v[k] * (double)q[k];
+        all[i] = (scored){ dot, i };
+    }
+    qsort(all, r->chunks.n, sizeof *all, by_score);
+}
+
+static double fused(size_t rank)
+{
+    return 1.0 / (60.0 + (double)rank + 1.0);
+}
+
+ac_status ac_rag_search_both(ac_rag *r, ac_view question, const float *vector, ac_arena *a, ac_passage **out, size_t *n,
+                             ac_err *err)
+{
+    if (!r->vector) return ac_fail(err, AC_EARG, "no vectors were set for the dense search");
+    const size_t all = r->chunks.n, depth = all < AC_RAG_FUSE ? all : AC_RAG_FUSE, top = all < r->top ? all : r->top;
+    ac_passage *words = NULL;
+    size_t n_words = 0;
+    scored *dense = ac_arena_alloc_array(a, all, sizeof *dense), *sum = ac_arena_alloc_array(a, all, sizeof *sum);
+    ac_passage *p = ac_arena_alloc_array(a, top + 1, sizeof *p);
+    if (!dense || !sum || !p) return ac_fail_nomem(err, all * sizeof *sum);
+    const ac_status st = by_words(r, question, depth, a, &words, &n_words, err);
+    if (st) return st;
+    by_vector(r, vector, dense);
+    for (size_t i = 0; i < all; i++) sum[i] = (scored){ 0, i };
+    for (size_t i = 0; i < n_words; i++) sum[words[i].number].score += fused(i);
+    for (size_t i = 0; i < depth; i++) sum[dense[i].at].score += fused(i);
+    qsort(sum, all, sizeof *sum, by_score);
+    for (size_t i = 0; i < top; i++) {
+        (void)ac_rag_chunk_at(r, sum[i].at, &p[i]);
+        p[i].score = sum[i].score;
+    }
+    *out = p;
+    *n = top;
+    return AC_OK;
 }
 
 /* ---- the prompt ---- */

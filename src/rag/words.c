@@ -4,7 +4,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#define TERMS_MAX 64
+#define TERMS_MAX 256
 #define TERM_BYTES 128
 
 static bool in_word(uint32_t c)

@@ -15,6 +15,21 @@ run 0 triage --json
 out_has '"verdict":"tune here"'
 run 0 audit --list
 out_has '"act":"triage"'
+
+# Scores of the base model, without and with the dense list.
+run 0 freeze
+run 64 ab --untuned --arms base,tuned
+err_has '--untuned has no tuned arm'
+run 0 ab --untuned
+out_has 'opening 1 of these cases'
+run 0 triage
+out_has '0.0 of 100 points (accord ab --untuned)'
+sed -e 's/  rag_top: 1/  rag_top: 1\n  rag_dense: true/' first.yaml >accord.yaml
+run 0 freeze
+run 0 ab --untuned --arms rag,base --json
+out_has '"openings": 2'
+out_has '"out_of_range"'
+cp first.yaml accord.yaml
 printf 'triage:\n  many_rows: 1000\n' >>accord.yaml
 run 78 triage
 err_has 'triage.reason'

@@ -36,6 +36,37 @@ static ac_status scenario(ac_err *err)
     return st;
 }
 
+static char corpus[160], queries[160], qrels[160];
+
+static void put(char *path, const char *name, const char *text)
+{
+    (void)snprintf(path, 160, "%s/%s", dir, name);
+    assert_int_equal(ac_file_write_atomic(path, text, strlen(text), NULL), AC_OK);
+}
+
+/* A collection, both rankings of it, and the citations of an answer. */
+static ac_status judged(ac_err *err)
+{
+    static const float vectors[4] = { 1, 0, 0, 1 };
+    ac_rag_collection c = { .n_passages = 0 };
+    ac_rag *r = NULL;
+    ac_arena a = { 0 };
+    ac_passage *p = NULL;
+    size_t n = 0;
+    ac_rag_cites cites;
+    ac_status st = ac_rag_collection_read(&c, corpus, queries, qrels, err);
+    if (!st) st = ac_rag_open_passages(&r, c.passage, c.n_passages, NULL, err);
+    if (!st) ac_rag_set_vectors(r, vectors, 2);
+    if (!st) st = ac_rag_search_both(r, c.query[0].text, vectors, &a, &p, &n, err);
+    if (!st) st = ac_rag_check_cites(&cites, AC_VIEW("\"pumps lift the water\" [1]"), p, n, err);
+    ac_rag_close(&r);
+    ac_rag_collection_release(&c);
+    ac_arena_release(&a);
+    return st;
+}
+
+static ac_status (*scene)(ac_err *) = scenario;
+
 static void fail_each(ac_fault_kind kind)
 {
     const int64_t live = ac_live_bytes();
@@ -43,7 +74,7 @@ static void fail_each(ac_fault_kind kind)
     for (;; nth++) {
         ac_err err = { "" };
         ac_fault_arm(kind, nth);
-        const ac_status st = scenario(&err);
+        const ac_status st = scene(&err);
         const bool fired = ac_fault_fired();
         ac_fault_disarm();
         assert_int_equal(ac_live_bytes(), live);
@@ -61,12 +92,18 @@ static void fail_each(ac_fault_kind kind)
 static void every_allocation(void **state)
 {
     AC_UNUSED(state);
+    scene = scenario;
+    fail_each(AC_FAULT_ALLOC);
+    scene = judged;
     fail_each(AC_FAULT_ALLOC);
 }
 
 static void every_io_call(void **state)
 {
     AC_UNUSED(state);
+    scene = scenario;
+    fail_each(AC_FAULT_IO);
+    scene = judged;
     fail_each(AC_FAULT_IO);
 }
 
@@ -100,6 +137,10 @@ static int prepare(void **state)
     (void)snprintf(path, sizeof path, "%s/docs/sub/b.txt", dir);
     assert_int_equal(ac_file_write_atomic(path, "the second word", 15, NULL), AC_OK);
     ac_str_release(&s);
+    put(corpus, "corpus.jsonl", "{\"_id\":\"a\",\"title\":\"Pumps\",\"text\":\"A pump lifts water.\"}\n"
+                                "{\"_id\":\"b\",\"text\":\"A mill grinds corn.\"}\n");
+    put(queries, "queries.jsonl", "{\"_id\":\"q\",\"text\":\"what lifts water\"}\n");
+    put(qrels, "qrels.tsv", "query-id\tcorpus-id\tscore\nq\ta\t2\n");
     return 0;
 }
 
