@@ -236,6 +236,14 @@ static void attend_tile(forward_state *f, size_t chunk0, size_t i, size_t rows)
     tile_ragged(&t, rows, a->head_dim, first, end);
 }
 
+/* Rows that will be read soon, from memory as a rule when few queries use them. */
+static void ask_for(const float *rows, size_t stride, size_t n, size_t cols)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t d = 0; d < cols; d += AC_LANES)
+            __builtin_prefetch(rows + i * stride + d, 0, 2);
+}
+
 static void attend_chunk(const ac_attn_args *a, size_t i0, size_t n, float *keys_t)
 {
     forward_state f = { .a = a, .keys_t = keys_t };
@@ -248,6 +256,7 @@ static void attend_chunk(const ac_attn_args *a, size_t i0, size_t n, float *keys
     const size_t first = ac_attn_first_key(pos0, a->window);
     for (f.block = first - first % BLOCK; f.block <= last; f.block += BLOCK) {
         f.block_end = f.block + BLOCK < n_kv ? f.block + BLOCK : n_kv;
+        if (n <= TILE_ROWS) ask_for(a->v + f.block * a->v_stride, a->v_stride, f.block_end - f.block, a->head_dim);
         transpose_block(keys_t, a->k + f.block * a->k_stride, a->k_stride, f.block_end - f.block, a->head_dim);
         /* Queries from the block's first key on, while the window still reaches its last. */
         size_t begin = f.block > pos0 ? f.block - pos0 : 0, end = n;

@@ -113,34 +113,43 @@ static void choose_parts(split *s, size_t cols, size_t rows, size_t threads, boo
 /* ---- few rows over packed weights --------------------------------------------------------------------- */
 
 enum { FEW_ROWS = 32, FEW_PARTS_A_THREAD = 6 };
+static const double PART_NS = 1e4;           /* of a part worth its own turn; shorter ones as many as above */
 
-/* The columns of all products stand in one row of groups, which is cut into nearly equal parts. */
+/* The columns of all products stand in one row of groups, which is cut into nearly equal parts. Where a part is a
+ * group and the groups do not go round evenly, the last one is two parts (halves: 1). */
 typedef struct {
     const ac_kernels *t;
     ac_mm_workspace *ws;
     const ac_matmul_args *args;
-    size_t n, groups, parts;
+    size_t n, groups, parts, halves;
 } several;
+
+enum { HALF = AC_GROUP_ROWS / 2 };
 
 static void several_part(void *ctx, size_t task, size_t worker)
 {
     const several *s = ctx;
     size_t from, to;
-    part_of(s->groups, 1, s->parts, task, &from, &to);
+    const size_t whole = s->parts - s->halves;
+    if (task < whole) part_of(2 * (s->groups - s->halves), 2, whole, task, &from, &to);
+    else {
+        from = 2 * (s->groups - 1) + task - whole;
+        to = from + 1;
+    }
     for (size_t i = 0; i < s->n && from < to; i++) {
         ac_matmul_args g = s->args[i];
-        const size_t groups = ceil_div(g.n, AC_GROUP_ROWS), end = to < groups ? to : groups;
-        if (from < groups) {
-            const size_t j0 = from * AC_GROUP_ROWS, j1 = end * AC_GROUP_ROWS < g.n ? end * AC_GROUP_ROWS : g.n;
+        const size_t there = 2 * ceil_div(g.n, AC_GROUP_ROWS), end = to < there ? to : there;
+        if (from < there) {
+            const size_t j0 = from * HALF < g.n ? from * HALF : g.n, j1 = end * HALF < g.n ? end * HALF : g.n;
             g.b = (const uint8_t *)g.b + j0 * g.b_row_bytes;
             g.packed_row += j0;
             g.c += j0;
             g.n = j1 - j0;
-            s->t->matmul(&g, s->ws, worker);
+            if (g.n) s->t->matmul(&g, s->ws, worker);
             from = end;
         }
-        from -= from < groups ? from : groups;
-        to -= to < groups ? to : groups;
+        from -= from < there ? from : there;
+        to -= to < there ? to : there;
     }
 }
 
@@ -173,11 +182,15 @@ void ac_matmul_several(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, 
     }
     const bool own = threads == 1 || ns < SHORT_NS || threads > ws->threads;
     if (!own) {
-        const double most = ns / (SHORT_NS / 4), cap = (double)(threads * FEW_PARTS_A_THREAD);
+        const double most = ns / (SHORT_NS / 4), least = (double)(threads * FEW_PARTS_A_THREAD);
+        const double cap = ns / PART_NS > least ? ns / PART_NS : least;
         s.parts = (size_t)(most < cap ? most : cap);
-        if (s.parts > s.groups) s.parts = s.groups;
+        if (s.parts >= s.groups) {
+            s.parts = s.groups;
+            s.halves = args->m >= 4 && s.groups > 1 && s.groups % threads ? 1 : 0;
+        }
     }
-    ac_pool_run(own ? NULL : pool, s.parts, several_part, &s);
+    ac_pool_run(own ? NULL : pool, s.parts + s.halves, several_part, &s);
 }
 
 void ac_matmul(const ac_kernels *t, ac_pool *pool, ac_mm_workspace *ws, const ac_matmul_args *args)
