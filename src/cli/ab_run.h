@@ -4,11 +4,16 @@
 
 #include "cli/load.h"
 #include "cli/project.h"
+#include "eval/endpoint.h"
 #include "eval/verdict.h"
+
+#define AC_AB_ENDPOINTS ((size_t)4)
 
 typedef struct {
     const char *run;        /* as accord runs names them */
     const char *arms;       /* comma list; NULL: all that the contract gives */
+    const ac_opt_list *endpoints;   /* NAME=URL,MODEL */
+    int64_t endpoint_seconds;
     bool dry_run, untuned;
 } ac_ab_cli;
 
@@ -27,7 +32,10 @@ typedef struct {
     float *passage_vectors, *question_vector;   /* of a dense index */
     ac_arm arm[AC_ARM_COUNT];
     size_t n_arms;
-    ac_arm_result result[AC_ARM_COUNT];
+    ac_endpoint endpoint[AC_AB_ENDPOINTS];
+    size_t n_endpoints;
+    ac_arm_result result[AC_ARM_COUNT + AC_AB_ENDPOINTS];
+    size_t n_results;
     uint64_t openings, locks;
     ac_verdict verdict;
 } ac_ab;

@@ -13,19 +13,19 @@ static void verdict_json(ac_jw *w, const ac_ab *ab)
     ac_jw_cstr(w, "run", ab->id);
     ac_jw_cstr(w, "adapter_sha256", ab->adapter_hex);
     ac_jw_cstr(w, "utc", now);
-    ac_verdict_write(w, &ab->verdict, &ab->cases, ab->result, ab->n_arms);
+    ac_verdict_write(w, &ab->verdict, &ab->cases, ab->result, ab->n_results);
     ac_jw_end_object(w);
 }
 
 static void sample_lines(ac_str *s, const ac_ab *ab)
 {
-    for (size_t a = 0; a < ab->n_arms; a++)
+    for (size_t a = 0; a < ab->n_results; a++)
         for (size_t i = 0; i < ab->result[a].n; i++) {
             const ac_answer *e = &ab->result[a].answer[i];
             ac_jw w;
             ac_jw_init(&w, s, false);
             ac_jw_object(&w, NULL);
-            ac_jw_cstr(&w, "arm", ac_arm_name(ab->arm[a]));
+            ac_jw_cstr(&w, "arm", ac_arm_label(&ab->result[a]));
             ac_jw_str(&w, "case", ab->cases.item[i].id);
             ac_jw_cstr(&w, "class", ac_class_name(ab->cases.item[i].cls));
             ac_jw_bool(&w, "pass", e->pass);
@@ -82,11 +82,11 @@ static ac_status arms_table(const ac_ab *ab, ac_str *s, ac_err *err)
                                         "tokens" };
     ac_table t;
     ac_table_init(&t, "lrrrrrrr", head);
-    for (size_t i = 0; i < ab->n_arms; i++) {
+    for (size_t i = 0; i < ab->n_results; i++) {
         const ac_arm_result *r = &ab->result[i];
         double low, high;
         ac_stats_wilson(r->n_pass, r->n, &low, &high);
-        ac_table_cell(&t, ac_view_of(ac_arm_name(r->arm)));
+        ac_table_cell(&t, ac_view_of(ac_arm_label(r)));
         ac_table_cellf(&t, "%zu/%zu", r->n_pass, r->n);
         ac_table_cellf(&t, "%.1f %%", r->n ? 100.0 * (double)r->n_pass / (double)r->n : 0.0);
         ac_table_cellf(&t, "%.1f-%.1f %%", 100 * low, 100 * high);
@@ -143,6 +143,8 @@ ac_status ac_ab_show(const ac_ab *ab, ac_err *err)
         for (size_t i = 0; i < ab->verdict.n_comparisons; i++)
             ac_str_appendf(&s, "%s\n", ab->verdict.comparison[i].reason);
         for (size_t i = 0; i < ab->verdict.n_sentences; i++) ac_str_appendf(&s, "%s\n", ab->verdict.sentence[i]);
+        if (ab->n_endpoints)
+            ac_str_append_c(&s, "A server owes nobody the same answer twice: its column is shown and decides nothing.\n");
         ac_str_appendf(&s, "run %s, lock %.16s..., opening %llu of these cases\n", ab->id, ab->project.lock_hex,
                        (unsigned long long)ab->openings);
     }
@@ -162,7 +164,7 @@ static void untuned_json(ac_jw *w, const ac_ab *ab, double seconds)
     ac_jw_cstr(w, "utc", now);
     ac_jw_u64(w, "openings", ab->openings);
     if (seconds >= 0) ac_jw_f64(w, "seconds", seconds);
-    ac_arms_write(w, &ab->cases, ab->result, ab->n_arms);
+    ac_arms_write(w, &ab->cases, ab->result, ab->n_results);
     ac_jw_end_object(w);
 }
 

@@ -1,13 +1,17 @@
 #include "cli/ab_run.h"
 #include "cli/commands.h"
 
-static ac_ab_cli a = { .run = "latest" };
+static ac_opt_list endpoints;
+static ac_ab_cli a = { .run = "latest", .endpoints = &endpoints, .endpoint_seconds = 120 };
 
 static const ac_opt options[] = {
     AC_OPT_GROUP("What is compared"),
     AC_OPT_STR('r', "run", &a.run, "run", "its id, the beginning of its id, its path, or \"latest\""),
     AC_OPT_STR(0, "arms", &a.arms, "list",
                "of base, rag, tuned, tuned+rag, with commas; none given: all that the contract has documents for"),
+    AC_OPT_LIST('e', "endpoint", &endpoints, "NAME=URL,MODEL",
+                "also ask this OpenAI-compatible server; its key, if any, is taken from ACCORD_ENDPOINT_KEY"),
+    AC_OPT_INT(0, "endpoint-seconds", &a.endpoint_seconds, 1, 86400, "n", "longest wait for one answer of a server"),
     AC_OPT_BOOL(0, "untuned", &a.untuned, "score the base model without any run, for accord triage; no verdict"),
     AC_OPT_BOOL(0, "dry-run", &a.dry_run, "say what would be scored, and open nothing"),
     AC_OPT_END
@@ -21,6 +25,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
 static const char *const examples[] = {
     "accord ab",
     "accord ab --run 20260131 --arms base,tuned",
+    "accord ab --endpoint big=http://127.0.0.1:8080/v1,qwen3-8b",
     NULL
 };
 

@@ -11,6 +11,11 @@ const char *ac_arm_name(ac_arm a)
     return (unsigned)a < AC_ARM_COUNT ? arm_names[a] : "?";
 }
 
+const char *ac_arm_label(const ac_arm_result *r)
+{
+    return r->label ? r->label : ac_arm_name(r->arm);
+}
+
 bool ac_arm_parse(ac_view name, ac_arm *out)
 {
     for (size_t i = 0; i < AC_ARM_COUNT; i++) {

@@ -19,7 +19,8 @@
 #include "tokenizer/chat.h"
 #include "tokenizer/tokenizer.h"
 
-typedef enum { AC_ARM_BASE, AC_ARM_RAG, AC_ARM_TUNED, AC_ARM_TUNED_RAG, AC_ARM_COUNT } ac_arm;
+typedef enum { AC_ARM_BASE, AC_ARM_RAG, AC_ARM_TUNED, AC_ARM_TUNED_RAG, AC_ARM_COUNT,
+               AC_ARM_ENDPOINT = AC_ARM_COUNT /* eval/endpoint.h: has a label of its own */ } ac_arm;
 const char *ac_arm_name(ac_arm a);                /* "tuned+rag" */
 bool        ac_arm_parse(ac_view name, ac_arm *out);
 
@@ -36,6 +37,7 @@ typedef struct {
 
 typedef struct {
     ac_arm arm;
+    const char *label;           /* of an endpoint; NULL: the arm's own name */
     size_t n;
     ac_answer *answer;           /* one a case, in the cases' order */
     size_t n_pass, n_pass_class[AC_CLASS_COUNT];
@@ -58,6 +60,7 @@ typedef struct {
     const ac_sink *sink;
 } ac_arm_env;
 
+const char *ac_arm_label(const ac_arm_result *r);
 /* Everything in *out lives in the arena. A case whose prompt and answer exceed the context is AC_EFORMAT and
  * named. */
 ac_status ac_arm_run(const ac_arm_env *env, ac_arm arm, const ac_cases *cases, ac_arena *a, ac_arm_result *out,

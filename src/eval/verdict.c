@@ -167,7 +167,7 @@ ac_status ac_verdict_make(ac_verdict *out, const ac_cases *cases, const ac_arm_r
         return ac_fail(err, AC_EARG, "a verdict needs the arms base and tuned");
     for (size_t i = 0; i < n_arms; i++)
         if (arms[i].n != cases->n) return ac_fail(err, AC_ESTATE, "arm %s has another number of answers than cases",
-                                                  ac_arm_name(arms[i].arm));
+                                                  ac_arm_label(&arms[i]));
     for (size_t i = 0; i < AC_CLASS_COUNT; i++) v.n_class[i] = cases->n_class[i];
     size_t *first = ac_arena_alloc_array(a, cases->n, sizeof *first);
     pairing p = { .cases = cases, .first = first };
@@ -195,7 +195,7 @@ static void write_arm(ac_jw *w, const ac_arm_result *r)
     double low, high;
     ac_stats_wilson(r->n_pass, r->n, &low, &high);
     ac_jw_object(w, NULL);
-    ac_jw_cstr(w, "arm", ac_arm_name(r->arm));
+    ac_jw_cstr(w, "arm", ac_arm_label(r));
     ac_jw_u64(w, "passed", r->n_pass);
     ac_jw_u64(w, "cases", r->n);
     ac_jw_f64(w, "wilson_low", low);
@@ -229,7 +229,7 @@ static void write_comparison(ac_jw *w, const ac_comparison *c)
 static void write_answer(ac_jw *w, const ac_arm_result *r, size_t i, bool sealed)
 {
     const ac_answer *a = &r->answer[i];
-    ac_jw_object(w, ac_arm_name(r->arm));
+    ac_jw_object(w, ac_arm_label(r));
     ac_jw_bool(w, "pass", a->pass);
     if (!sealed) {
         ac_jw_str(w, "text", a->text);
