@@ -234,6 +234,58 @@ ac_status ac_dir_list(const char *path, ac_arena *a, char ***names, size_t *n, a
     return st;
 }
 
+typedef struct {
+    ac_arena *a;
+    char **name;
+    size_t n, cap;
+} file_list;
+
+static ac_status add_file(file_list *l, const char *name, ac_err *err)
+{
+    if (l->n == DIR_NAMES_MAX) return ac_fail(err, AC_EFORMAT, "%s: more than %zu files", name, DIR_NAMES_MAX);
+    if (l->n == l->cap) {
+        const size_t more = l->cap ? l->cap * 2 : 64;
+        char **p = ac_arena_alloc_array(l->a, more, sizeof *p);
+        if (!p) return ac_fail_nomem(err, more * sizeof *p);
+        if (l->n) memcpy(p, l->name, l->n * sizeof *p);
+        l->name = p;
+        l->cap = more;
+    }
+    if (!(l->name[l->n] = ac_arena_strndup(l->a, name, strlen(name)))) return ac_fail_nomem(err, strlen(name));
+    l->n++;
+    return AC_OK;
+}
+
+/* below: "" or "a/b/". */
+static ac_status list_below(file_list *l, const char *dir, const char *below, int depth, ac_err *err)
+{
+    char **names;
+    size_t n;
+    if (depth > TREE_DEPTH_MAX) return ac_fail(err, AC_EFORMAT, "%s: nested deeper than %d folders", dir, TREE_DEPTH_MAX);
+    ac_status st = ac_dir_list(dir, l->a, &names, &n, err);
+    for (size_t i = 0; i < n && !st; i++) {
+        struct stat s;
+        char *path = ac_arena_printf(l->a, "%s/%s", dir, names[i]), *name = ac_arena_printf(l->a, "%s%s", below, names[i]);
+        char *inside = ac_arena_printf(l->a, "%s%s/", below, names[i]);
+        if (!path || !name || !inside) st = ac_fail_nomem(err, strlen(dir) + strlen(below));
+        else if (lstat(path, &s) != 0) st = ac_fail_errno(err, AC_EIO, errno, "%s: cannot stat", path);
+        else if (S_ISDIR(s.st_mode)) st = list_below(l, path, inside, depth + 1, err);
+        else if (S_ISREG(s.st_mode)) st = add_file(l, name, err);
+    }
+    return st;
+}
+
+ac_status ac_dir_files(const char *path, ac_arena *a, char ***names, size_t *n, ac_err *err)
+{
+    file_list l = { .a = a };
+    const ac_status st = list_below(&l, path, "", 0, err);
+    if (st) return st;
+    if (l.n) qsort(l.name, l.n, sizeof *l.name, by_bytes);
+    *names = l.name;
+    *n = l.n;
+    return AC_OK;
+}
+
 /* ---- names ---- */
 
 char *ac_path_join(ac_arena *a, const char *dir, const char *name)

@@ -88,6 +88,9 @@ bool      ac_path_open_to_all(const char *path, unsigned *mode);
 ac_status ac_file_size(const char *path, uint64_t *out, ac_err *err);
 /* Names in a folder, sorted bytewise, without "." and ".."; strings live in the arena. */
 ac_status ac_dir_list(const char *path, ac_arena *a, char ***names, size_t *n, ac_err *err);
+/* Regular files anywhere below a folder as "a/b/c" relative to it, sorted bytewise; symbolic links and what lies
+ * behind them are left out. */
+ac_status ac_dir_files(const char *path, ac_arena *a, char ***names, size_t *n, ac_err *err);
 /* "dir/name", in the arena; name alone when dir is "" or "." or name is absolute. */
 char     *ac_path_join(ac_arena *a, const char *dir, const char *name);
 /* A name that came out of a file: one component of [A-Za-z0-9._-], not "." or "..". */

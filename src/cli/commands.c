@@ -23,6 +23,10 @@ const ac_cmd *const ac_cmds[] = {
     &ac_cmd_key_show,
     &ac_cmd_seal_data,
     &ac_cmd_unseal_data,
+    &ac_cmd_backup_verify,      /* two words before the first of them alone */
+    &ac_cmd_backup_restore,
+    &ac_cmd_backup,
+    &ac_cmd_forget,
     &ac_cmd_generate,
     &ac_cmd_chat,
     &ac_cmd_score,

@@ -71,6 +71,13 @@ ac_status ac_run_files_json(ac_str *out, const char *run, const char *folder, ac
 /* AC_ECONTRACT names the first file that is missing, changed or new. */
 ac_status ac_run_files_check(const char *run, const char *folder, const ac_json *files, ac_err *err);
 
+/* ---- retention (forget.c) ---------------------------------------------------------------------------------------- */
+/* [{"name","bytes","sha256"}, ..] of all that ac_run_forget takes away or changes. */
+ac_status ac_run_inventory(ac_str *out, const char *run, uint64_t *bytes, ac_err *err);
+/* Removes weights, checkpoints, samples, report and whatever else is no record, and the words of cases and answers from
+ * verdict.json. May be repeated after a stop. */
+ac_status ac_run_forget(const char *run, ac_err *err);
+
 /* env.json of this machine and build: version, compiler, CPU, tier, threads, OS, libraries, argv, git. */
 ac_status ac_env_json(ac_str *out, int argc, char *const *argv, const char *tier, size_t threads,
                       const char *project, ac_err *err);

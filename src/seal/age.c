@@ -80,6 +80,11 @@ ac_status ac_age_writer_open(ac_age_writer **out, const ac_age_to *to, ac_age_si
     return st;
 }
 
+void ac_age_writer_key(const ac_age_writer *w, uint8_t key[32])
+{
+    memcpy(key, w->s->key, 32);
+}
+
 static ac_status seal_chunk(ac_age_writer *w, bool last, ac_err *err)
 {
     const chunk_nonce n = nonce_of(w->number++, last);
@@ -131,6 +136,33 @@ static bool plain_size(size_t *out, size_t len)
     return true;
 }
 
+/* The nonce and the chunks, which begin at payload; the nonce's 16 bytes go to *nonce. */
+static ac_status take_payload(ac_age_body *b, const uint8_t **nonce, ac_view text, size_t payload, const char *name,
+                              ac_err *err)
+{
+    const size_t left = text.len - payload;
+    if (left < NONCE || !plain_size(&b->plain_bytes, left - NONCE))
+        return ac_fail(err, AC_EFORMAT, "%s: is cut off: %zu bytes follow the header, which no whole payload has", name, left);
+    *nonce = (const uint8_t *)text.ptr + payload;
+    b->chunk = *nonce + NONCE;
+    b->len = left - NONCE;
+    return AC_OK;
+}
+
+ac_status ac_age_open_with_key(ac_age_body *out, const void *data, size_t len, const uint8_t key[32], const char *name,
+                               ac_err *err)
+{
+    ac_age_body b = { .chunk = NULL };
+    const uint8_t *nonce;
+    size_t payload = 0;
+    ac_status st = ac_age_header_check(data, len, &payload, name, err);
+    if (!st) st = take_payload(&b, &nonce, (ac_view){ data, len }, payload, name, err);
+    memcpy(b.key, key, sizeof b.key);
+    if (st) ac_age_wipe(&b);
+    else *out = b;
+    return st;
+}
+
 ac_status ac_age_open(ac_age_body *out, const void *data, size_t len, const ac_age_from *from, const char *name, ac_err *err)
 {
     ac_age_body b = { .chunk = NULL };
@@ -143,18 +175,9 @@ ac_status ac_age_open(ac_age_body *out, const void *data, size_t len, const ac_a
         text.ptr = (const char *)b.armor;
     }
     if (!st) st = ac_age_header_open(file_key, &payload, text, from, name, err);
-    if (!st) {
-        const uint8_t *nonce = (const uint8_t *)text.ptr + payload;
-        const size_t left = text.len - payload;
-        if (left < NONCE || !plain_size(&b.plain_bytes, left - NONCE))
-            st = ac_fail(err, AC_EFORMAT, "%s: is cut off: %zu bytes follow the header, which no whole payload has", name,
-                         left);
-        else {
-            ac_seal_hkdf(b.key, file_key, sizeof file_key, nonce, NONCE, "payload");
-            b.chunk = nonce + NONCE;
-            b.len = left - NONCE;
-        }
-    }
+    const uint8_t *nonce;
+    if (!st) st = take_payload(&b, &nonce, text, payload, name, err);
+    if (!st) ac_seal_hkdf(b.key, file_key, sizeof file_key, nonce, NONCE, "payload");
     ac_wipe(file_key, sizeof file_key);
     if (st) ac_age_wipe(&b);
     else *out = b;

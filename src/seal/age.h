@@ -64,6 +64,8 @@ ac_status ac_age_writer_write(ac_age_writer *w, const void *data, size_t len, ac
 /* Seals the last chunk; closes and clears *w in any case. */
 ac_status ac_age_writer_finish(ac_age_writer **w, ac_err *err);
 void      ac_age_writer_abort(ac_age_writer **w);
+/* The payload's key, so that who has just written a file can check what lies on the disk without being a recipient. */
+void      ac_age_writer_key(const ac_age_writer *w, uint8_t key[32]);
 
 /* ---- reading ---- */
 typedef struct {                      /* what scrypt gave before, so that a project sealed with one passphrase */
@@ -90,6 +92,8 @@ typedef struct {
 /* Opens the header. AC_EFORMAT: no age file, changed, or none of the keys opens it; AC_ENOENT: no key was given. */
 ac_status ac_age_open(ac_age_body *out, const void *data, size_t len, const ac_age_from *from, const char *name,
                       ac_err *err);
+ac_status ac_age_open_with_key(ac_age_body *out, const void *data, size_t len, const uint8_t key[32], const char *name,
+                               ac_err *err);
 ac_status ac_age_read(const ac_age_body *b, ac_age_sink *sink, void *ctx, const char *name, ac_err *err);
 void      ac_age_wipe(ac_age_body *b);
 

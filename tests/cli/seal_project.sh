@@ -4,37 +4,9 @@
 export ACCORD_KEY="$work/key"
 unset ACCORD_IDENTITY ACCORD_PASSPHRASE_FILE ACCORD_PASSPHRASE_FD
 p=$work/project
-mkdir -p "$p/data" "$p/evals" "$p/docs"
+mkdir -p "$p"
 cd "$p" || exit 70
-i=1
-while [ $i -le 24 ]; do printf '{"prompt":"Lily counts box a%s","completion":"The box has %s cats."}\n' $i $i; i=$((i + 1)); done >data/train.jsonl
-while [ $i -le 30 ]; do printf '{"prompt":"Lily counts box b%s","completion":"The box has %s cats."}\n' $i $i; i=$((i + 1)); done >data/valid.jsonl
-i=1
-while [ $i -le 36 ]; do
-    class=$(echo success refusal edge | cut -d' ' -f$((i % 3 + 1)))
-    printf '{"id":"c%s","class":"%s","input":"Xanthippe asks for toy %s","ideal":"The toy %s is red."}\n' $i $class $i $i
-    i=$((i + 1))
-done >evals/cases.jsonl
-printf '# Toys\n\nEvery toy of Xanthippe is red.\n' >docs/toys.md
-cat >accord.yaml <<YAML
-base:
-  model: $source_dir/examples/tiny-base/model
-data:
-  train: data/train.jsonl
-  valid: data/valid.jsonl
-  max_len: 128
-eval:
-  cases: evals/cases.jsonl
-  docs: docs
-  max_tokens: 4
-  rag_chunk_tokens: 64
-  rag_overlap_tokens: 8
-  rag_top: 1
-method:
-  rank: 4
-  max_steps: 3
-  batch_rows: 4
-YAML
+tiny_project
 
 value() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$2" | head -n 1; }
 last_run() { ls .accord/runs | tail -n 1; }

@@ -69,6 +69,36 @@ static ac_status env(ac_err *err)
     return st;
 }
 
+/* Forgetting, stopped anywhere, is finished by doing it again; the verdict is whole before and after. */
+static ac_status forgetting(ac_err *err)
+{
+    static const char verdict[] = "{\"verdict\": \"WIN\", \"by_case\": [{\"id\": \"words\"}]}";
+    ac_arena a = { 0 };
+    ac_str files = { 0 };
+    uint64_t bytes = 0;
+    const char *run = ac_path_join(&a, dir, "run"), *adapter = ac_path_join(&a, dir, "run/adapter");
+    const char *f = ac_path_join(&a, dir, "run/adapter/f"), *v = ac_path_join(&a, dir, "run/verdict.json");
+    if (!run || !adapter || !f || !v) {
+        ac_arena_release(&a);
+        return ac_fail_nomem(err, 64);
+    }
+    ac_status st = ac_mkdir_p(adapter, err);
+    if (!st) st = ac_file_write_atomic(f, "weights", 7, err);
+    if (!st) st = ac_file_write_atomic(v, verdict, strlen(verdict), err);
+    if (!st) st = ac_run_inventory(&files, run, &bytes, err);
+    if (!st && bytes != 7 + strlen(verdict)) fail_msg("%llu bytes in the inventory", (unsigned long long)bytes);
+    if (!st) st = ac_run_forget(run, err);
+    if (!st && ac_path_exists(adapter)) fail_msg("the adapter is still there");
+    if (!st) {
+        ac_str_reset(&files);
+        st = ac_file_read(&files, v, 1000, err);
+        if (!st && (strstr(files.ptr, "words") || !strstr(files.ptr, "WIN"))) fail_msg("verdict.json: %s", files.ptr);
+    }
+    ac_str_release(&files);
+    ac_arena_release(&a);
+    return st;
+}
+
 static void chain_still_holds(long nth)
 {
     ac_err err = { 0 };
@@ -101,6 +131,7 @@ static void every_allocation(void **state)
     (void)state;
     allocations(chain_and_runs, true);
     allocations(promotions, true);
+    allocations(forgetting, false);
     (void)setenv("PATH", "/nonexistent", 1);         /* no git: its start does not allocate here */
     allocations(env, false);
 }
@@ -129,6 +160,7 @@ static void every_io_call(void **state)
     (void)state;
     io_calls(chain_and_runs);
     io_calls(promotions);
+    io_calls(forgetting);
 }
 
 int main(void)

@@ -16,6 +16,7 @@
 #include "base/hash.h"
 #include "base/secret.h"
 #include "seal/age.h"
+#include "seal/bundle.h"
 #include "seal/sign.h"
 
 static char dir[64] = "/tmp/accord_fault_seal.XXXXXX", path[96];
@@ -120,6 +121,37 @@ static ac_status reading(ac_err *err)
     return st;
 }
 
+/* A bundle written and restored: after a fault there is no bundle and no folder. */
+static ac_status bundle(ac_err *err)
+{
+    ac_arena a = { 0 };
+    ac_age_identity id = { .secret = { 0 } };
+    ac_age_recipient r;
+    const ac_json *list = NULL;
+    uint64_t bytes = 0;
+    char out[128], back[128];
+    (void)snprintf(out, sizeof out, "%s/b.age", dir);
+    (void)snprintf(back, sizeof back, "%s/back", dir);
+    ac_age_identity_make(&id);
+    memcpy(r.key, id.key, sizeof r.key);
+    (void)unlink(path);
+    (void)unlink(out);
+    ac_status st = ac_file_write_new(path, "bytes", 5, false, err);
+    const ac_bundle_file files[] = { { "x/f", path }, { "g", path } };
+    if (!st && (st = ac_bundle_write(out, &(ac_age_to){ .recipient = &r, .n = 1 }, files, 2, NULL, NULL, &bytes, err))
+        && ac_path_exists(out))
+        fail_msg("a failed backup has its name: %s", err->text);
+    if (!st && (st = ac_bundle_read(&list, &a, out, &(ac_age_from){ .identity = &id, .n = 1 }, back, NULL, err))
+        && ac_path_exists(back))
+        fail_msg("a failed restore has its name: %s", err->text);
+    ac_arena_release(&a);
+    const bool fired = ac_fault_fired();
+    ac_fault_disarm();
+    (void)ac_remove_tree(back, NULL);
+    if (!fired) assert_int_equal(st, AC_OK);
+    return st;
+}
+
 static void each_fault(ac_fault_kind kind, ac_status (*scenario)(ac_err *))
 {
     for (long nth = 1;; nth++) {
@@ -144,6 +176,7 @@ static void test_allocations(void **state)
     each_fault(AC_FAULT_ALLOC, age_round);
     each_fault(AC_FAULT_ALLOC, sign_round);
     each_fault(AC_FAULT_ALLOC, reading);
+    each_fault(AC_FAULT_ALLOC, bundle);
 }
 
 static void test_io(void **state)
@@ -152,6 +185,7 @@ static void test_io(void **state)
     each_fault(AC_FAULT_IO, age_round);
     each_fault(AC_FAULT_IO, sign_round);
     each_fault(AC_FAULT_IO, reading);
+    each_fault(AC_FAULT_IO, bundle);
 }
 
 int main(void)
