@@ -5,11 +5,12 @@
 #include "cli/human.h"
 #include "cli/table.h"
 #include "cli/train_run.h"
+#include "data/scan.h"
 #include "eval/cases.h"
 
 static struct {
     ac_opt_list files;
-    const char *model, *chat_format;
+    const char *model, *chat_format, *rules;
     int mask;
     int64_t show_mask, max_len, limit;
 } a = { .limit = 50 };
@@ -23,6 +24,8 @@ static const ac_opt options[] = {
     AC_OPT_STR(0, "chat-format", &a.chat_format, "name", "instead of the one recognised from the model"),
     AC_OPT_ENUM(0, "mask", &a.mask, masks, "which tokens are trained: all assistant turns, the last one, or all text"),
     AC_OPT_INT(0, "max-len", &a.max_len, 0, 1e9, "tokens", "longest row; 0: any length"),
+    AC_OPT_GROUP("Secrets"),
+    AC_OPT_PATH(0, "rules", &a.rules, "file", "gitleaks rules (TOML) instead of the built-in ones, or of accord.yaml's"),
     AC_OPT_GROUP("Output"),
     AC_OPT_INT(0, "show-mask", &a.show_mask, 0, 1e6, "n", "print the first n rows with what is trained marked"),
     AC_OPT_INT(0, "limit", &a.limit, 0, 1e9, "n", "findings to print at most; 0: all"),
@@ -33,6 +36,7 @@ typedef struct {
     ac_cli *cli;
     ac_contract contract;
     ac_loaded l;
+    ac_scanner *scanner;
     ac_arena arena;
     ac_findings found[AC_OPT_LIST_MAX + 4];
     const char *where[AC_OPT_LIST_MAX + 4];
@@ -81,6 +85,15 @@ static ac_status count_tokens(check *k, const ac_dataset *d, size_t most, ac_err
     return st;
 }
 
+/* Secrets, personal data, and where the file lies; rules: the contract's, or NULL. */
+static ac_status scan(check *k, const ac_row_file *rows, const char *rules, ac_err *err)
+{
+    ac_findings *f = &k->found[k->n_found - 1];
+    ac_status st = k->scanner ? AC_OK : ac_scanner_open(&k->scanner, a.rules ? a.rules : rules, err);
+    if (!st) st = ac_scan_rows(f, k->scanner, rows, err);
+    return st ? st : ac_scan_place(f, rows->path, true, err);
+}
+
 /* ---- files given on the command line ---- */
 
 static ac_status check_file(check *k, const char *path, ac_err *err)
@@ -91,6 +104,7 @@ static ac_status check_file(check *k, const char *path, ac_err *err)
                              .text_eos = true };
     ac_status st = ac_rows_read(&rows, path, AC_FORMAT_AUTO, err);
     if (!st) st = ac_rows_check(next_findings(k, path), &rows, err);
+    if (!st) st = scan(k, &rows, NULL, err);
     if (!st) k->n_rows += rows.n;
     if (!st && a.model) {
         if (rows.format != AC_FORMAT_TEXT && !k->l.chat) st = ac_load_chat(&k->l, a.chat_format, err);
@@ -167,12 +181,15 @@ static ac_status check_contract(check *k, ac_err *err)
     if (!st) st = ac_contract_model_path(&k->contract, &model, err);
     if (!st) st = ac_load_tokenizer(&k->l, model, err);
     if (!st) st = ac_train_data(&d, &train, &k->l, &k->contract, v->train, &k->cli->sink, err);
+    const char *rules = ac_contract_path(&k->contract, v->secret_rules);
     if (!st) st = ac_rows_check(next_findings(k, v->train), &train, err);
+    if (!st) st = scan(k, &train, rules, err);
     if (!st) st = count_tokens(k, &d, (size_t)a.show_mask, err);
     if (!st && v->valid) {
         st = ac_train_data(&dv, &valid, &k->l, &k->contract, v->valid, &k->cli->sink, err);
         if (!st) st = count_tokens(k, &dv, 0, err);
         if (!st) st = ac_rows_check(next_findings(k, v->valid), &valid, err);
+        if (!st) st = scan(k, &valid, rules, err);
         if (!st) st = ac_rows_overlap(next_findings(k, "train against valid"), &train, &valid, err);
     }
     if (!st && v->cases) st = check_leaks(k, &train, err);
@@ -292,6 +309,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     for (size_t i = 0; i < k.n_found; i++) ac_findings_release(&k.found[i]);
     ac_str_release(&k.shown);
     ac_str_release(&s);
+    ac_scanner_close(&k.scanner);
     ac_loaded_release(&k.l);
     ac_arena_release(&k.arena);
     ac_contract_release(&k.contract);
@@ -309,7 +327,7 @@ const ac_cmd ac_cmd_data_check = {
     .group = "Start",
     .summary = "check rows before anything is sealed: form, duplicates, leaks, masks",
     .text = "Every row is read as training would read it; a bad one is named with line and column. Then duplicates, "
-            "contradictions, odd characters, rows in both files, and cases that leak into the rows are looked for. "
+            "contradictions, odd characters, secrets, personal data, rows in both files, and cases that leak into the rows are looked for. "
             "Exit code 1 when anything fails.",
     .examples = examples,
     .options = options,

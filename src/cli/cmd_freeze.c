@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "cli/commands.h"
 #include "cli/project.h"
 #include "eval/grade.h"
@@ -5,43 +7,60 @@
 
 static struct {
     bool accept_small;
-    ac_opt_list accept_leak;
+    ac_opt_list accept_finding, accept_leak;
     const char *reason;
 } a;
 
 static const ac_opt options[] = {
     AC_OPT_GROUP("Exceptions, kept in the lock and in the audit log"),
     AC_OPT_BOOL(0, "accept-small", &a.accept_small, "take fewer cases than a verdict should have; needs --reason"),
-    AC_OPT_LIST(0, "accept-leak", &a.accept_leak, "id", "take this finding of the leak check; needs --reason"),
+    AC_OPT_LIST(0, "accept-finding", &a.accept_finding, "id", "take this finding as it is; needs --reason"),
+    AC_OPT_LIST(0, "accept-leak", &a.accept_leak, "id", "the same, by the name that it has elsewhere"),
     AC_OPT_STR(0, "reason", &a.reason, "text", "why"),
     AC_OPT_END
 };
 
 static ac_status check(ac_err *err)
 {
-    const bool wanted = a.accept_small || a.accept_leak.n;
+    const bool wanted = a.accept_small || a.accept_leak.n || a.accept_finding.n;
     const bool given = a.reason && ac_view_trim(ac_view_of(a.reason)).len;
     if (wanted && !given)
-        return ac_fail(err, AC_EARG, "--accept-small and --accept-leak need --reason \"why\"; it stays in the lock");
+        return ac_fail(err, AC_EARG, "--accept-small and --accept-finding need --reason \"why\"; it stays in the lock");
     if (!wanted && a.reason)
-        return ac_fail(err, AC_EARG, "--reason has no meaning without --accept-small or --accept-leak");
+        return ac_fail(err, AC_EARG, "--reason has no meaning without --accept-small or --accept-finding");
     return AC_OK;
+}
+
+/* Both options' ids, each once: what the checks and the records go by. */
+static size_t accepted(const char *out[2 * AC_OPT_LIST_MAX])
+{
+    size_t n = 0;
+    const ac_opt_list *const lists[] = { &a.accept_finding, &a.accept_leak };
+    for (size_t k = 0; k < AC_COUNTOF(lists); k++)
+        for (size_t i = 0; i < lists[k]->n; i++) {
+            size_t j = 0;
+            while (j < n && strcmp(out[j], lists[k]->item[i]) != 0) j++;
+            if (j == n) out[n++] = lists[k]->item[i];
+        }
+    return n;
 }
 
 /* The inside of the audit record and of the --json answer. */
 static void fields(ac_str *s, const ac_lock *l, const char *hex)
 {
+    const char *ids[2 * AC_OPT_LIST_MAX];
+    const size_t n = accepted(ids);
     ac_str_appendf(s, "\"lock\":\"%s\",\"number\":%llu,\"cases\":%zu,\"success\":%zu,\"refusal\":%zu,\"edge\":%zu", hex,
                    (unsigned long long)l->number, l->n_cases, l->n_class[0], l->n_class[1], l->n_class[2]);
     char gain[32];
     ac_format_f64(gain, l->smallest_gain_points);
     ac_str_appendf(s, ",\"smallest_visible_gain_points\":%s", gain);
     if (a.accept_small) ac_str_append_c(s, ",\"accept_small\":true");
-    if (a.accept_leak.n) {
-        ac_str_append_c(s, ",\"accept_leak\":[");
-        for (size_t i = 0; i < a.accept_leak.n; i++) {
+    if (n) {
+        ac_str_append_c(s, ",\"accepted\":[");
+        for (size_t i = 0; i < n; i++) {
             if (i) ac_str_append_char(s, ',');
-            ac_json_quote(s, ac_view_of(a.accept_leak.item[i]));
+            ac_json_quote(s, ac_view_of(ids[i]));
         }
         ac_str_append_char(s, ']');
     }
@@ -104,10 +123,12 @@ static ac_status run(ac_cli *cli, ac_err *err)
     ac_lock l = { .n_cases = 0 };
     ac_str report = { 0 }, inside = { 0 };
     char hex[AC_SHA256_HEX];
+    const char *ids[2 * AC_OPT_LIST_MAX];
+    const size_t n_ids = accepted(ids);
     const ac_freeze_opts o = { .check_reference = check_references, .sink = &cli->sink,
                                .accept_small_reason = a.accept_small ? a.reason : NULL,
-                               .accept_leak = a.accept_leak.item, .n_accept_leak = a.accept_leak.n,
-                               .accept_leak_reason = a.accept_leak.n ? a.reason : NULL };
+                               .accept_leak = ids, .n_accept_leak = n_ids,
+                               .accept_leak_reason = n_ids ? a.reason : NULL };
     ac_status st = check(err);
     if (!st) st = ac_contract_read(&c, ".", err);
     if (!st) {
@@ -146,7 +167,8 @@ const ac_cmd ac_cmd_freeze = {
     .name = "freeze",
     .group = "Tune",
     .summary = "check everything that accord.yaml names, and seal it in accord.lock",
-    .text = "Rows, cases, references against their own graders, and leaks between them are checked; then the hashes of "
+    .text = "Rows, cases, references against their own graders, and leaks between them are checked, and all of it is searched "
+            "for secrets, personal data and hidden characters; then the hashes of "
             "model, rows, cases, documents and every resolved setting are written to accord.lock. Training needs it, and "
             "stops when anything it seals has changed. A refusal leaves the old lock as it was.",
     .examples = examples,

@@ -24,6 +24,7 @@ typedef struct {
     const char *system;            /* system turn put in front of cases that have none; NULL: none */
     /* data */
     const char *train, *valid;     /* JSONL */
+    const char *secret_rules;      /* gitleaks rules; NULL: the built-in ones */
     const char *mask;              /* assistant | last | none */
     int64_t max_len;
     const char *on_long;           /* refuse | truncate | drop */
@@ -95,7 +96,7 @@ typedef struct {
     void *check_ctx;
     const ac_sink *sink;                  /* progress of reading and hashing; NULL: none */
     const char *accept_small_reason;     /* V1: fewer cases than asked for, with a reason; NULL: refuse */
-    const char *const *accept_leak;      /* finding ids, with one reason */
+    const char *const *accept_leak;      /* ids of findings of any check, with one reason */
     size_t n_accept_leak;
     const char *accept_leak_reason;
 } ac_freeze_opts;
@@ -116,7 +117,12 @@ typedef struct {
 ac_status ac_freeze(ac_lock *out, ac_contract *c, const ac_freeze_opts *o, ac_str *report, ac_err *err);
 ac_status ac_lock_read(ac_lock *out, const ac_contract *c, ac_err *err);
 void      ac_lock_release(ac_lock *l);
+/* Raised whenever a check that blocks begins to find more. Equal hashes mean that nothing has to be checked again, but
+ * only for checks that were made: training under a lock of an older version is refused. */
+#define AC_CHECKS_VERSION 2
 /* K3: re-hashes everything that the lock seals. */
 ac_status ac_gate(const ac_lock *l, ac_contract *c, ac_err *err);
+/* AC_EREFUSED when freeze checked less than it would now. */
+ac_status ac_gate_checks(const ac_lock *l, const ac_contract *c, ac_err *err);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "contract/lock_int.h"
-#include "data/data.h"
+#include "data/scan.h"
 #include "eval/cases.h"
 #include "eval/stats.h"
 #include "rag/rag.h"
@@ -26,6 +26,7 @@ typedef struct {
     ac_arena arena;
     ac_tokenizer *tok;
     ac_chat *chat;
+    ac_scanner *scanner;
     ac_leak_text *texts;                 /* the cases, as the leak check wants them */
     const char *canary;
     size_t n_warned, n_blocking, n_accepted, n_clusters;
@@ -101,8 +102,56 @@ static ac_status check_rows(freezer *f, ac_row_file *rows, const char *path)
                        ac_row_format_name(rows->format), set.n_tokens, set.n_targets, set.max_len,
                        set.n_truncated + set.n_dropped ? "; long rows were cut or dropped" : "");
     if (!st) st = ac_rows_check(&found, rows, f->err);
+    if (!st) st = ac_scan_rows(&found, f->scanner, rows, f->err);
+    if (!st) st = ac_scan_place(&found, path, false, f->err);
     take(f, &found, TAKE_ALL);
     ac_dataset_release(&set);
+    return st;
+}
+
+/* What a case says and what it wants to hear: both are sealed, shown in reports and given to others. */
+static ac_status scan_case(ac_scan_tally *t, const ac_case *c, ac_err *err)
+{
+    ac_status st = AC_OK;
+    const ac_sha256 h = ac_sha256_of(c->id.ptr, c->id.len);
+    uint64_t id;
+    memcpy(&id, h.byte, sizeof id);
+    for (size_t i = 0; i < c->n_turns && !st; i++) st = ac_scan_tally_text(t, c->line, id, c->turn[i].content, err);
+    for (size_t i = 0; i < c->n_asserts && !st; i++)
+        for (size_t k = 0; k < c->assert_[i].n_values && !st; k++)
+            if (c->assert_[i].value[k].ptr != c->ideal.ptr) st = ac_scan_tally_text(t, c->line, id, c->assert_[i].value[k], err);
+    return st ? st : ac_scan_tally_text(t, c->line, id, c->ideal, err);
+}
+
+static ac_status scan_documents(freezer *f, ac_findings *found)
+{
+    ac_arena a = { 0 };
+    ac_rag_text *doc = NULL;
+    size_t n = 0;
+    ac_status st = f->c->v.docs ? ac_rag_texts(&doc, &n, &a, f->seal[AC_SEAL_DOCS].full, f->err) : AC_OK;
+    for (size_t i = 0; i < n && !st; i++) {
+        ac_scan_tally *t = NULL;
+        st = ac_scan_tally_open(&t, f->scanner, doc[i].path, f->err);
+        if (!st) st = ac_scan_tally_document(t, doc[i].text, f->err);
+        if (!st) st = ac_scan_tally_report(found, t, f->err);
+        ac_scan_tally_close(&t);
+    }
+    ac_arena_release(&a);
+    return st;
+}
+
+/* Rows were scanned when they were read. */
+static ac_status scan_rest(freezer *f)
+{
+    ac_findings found = { 0 };
+    ac_scan_tally *t = NULL;
+    ac_status st = ac_scan_tally_open(&t, f->scanner, f->cases.path, f->err);
+    for (size_t i = 0; i < f->cases.n && !st; i++) st = scan_case(t, &f->cases.item[i], f->err);
+    if (!st) st = ac_scan_tally_report(&found, t, f->err);
+    if (!st) st = ac_scan_place(&found, f->cases.path, false, f->err);
+    if (!st) st = scan_documents(f, &found);
+    take(f, &found, TAKE_ALL);
+    ac_scan_tally_close(&t);
     return st;
 }
 
@@ -312,12 +361,12 @@ static ac_status decide(freezer *f)
         ac_str_appendf(f->report, "... and %zu more warnings; accord data check shows them\n", f->n_warned - MAX_SHOWN);
     for (size_t i = 0; i < f->o->n_accept_leak; i++)
         if (!f->used[i])
-            return ac_fail(f->err, AC_EARG, "--accept-leak %s: there is no such blocking finding", f->o->accept_leak[i]);
+            return ac_fail(f->err, AC_EARG, "--accept-finding %s: there is no such blocking finding", f->o->accept_leak[i]);
     if (f->n_accepted && !(f->o->accept_leak_reason && f->o->accept_leak_reason[0]))
-        return ac_fail(f->err, AC_EARG, "--accept-leak needs --reason: it stays in the lock and in the audit log");
+        return ac_fail(f->err, AC_EARG, "--accept-finding needs --reason: it stays in the lock and in the audit log");
     if (f->n_blocking)
-        return ac_fail(f->err, AC_EREFUSED, "%zu finding%s would fool the verdict: %s%s; remove those rows, or accept each "
-                       "with --accept-leak ID --reason \"why\"", f->n_blocking, f->n_blocking == 1 ? "" : "s",
+        return ac_fail(f->err, AC_EREFUSED, "%zu finding%s must not be sealed: %s%s; remove what they name, or accept each "
+                       "with --accept-finding ID --reason \"why\"", f->n_blocking, f->n_blocking == 1 ? "" : "s",
                        ac_str_c(&f->blocking), f->n_blocking > 10 ? ", ..." : "");
     return AC_OK;
 }
@@ -361,6 +410,7 @@ static ac_status compose(ac_str *out, const freezer *f, uint64_t number, const c
     ac_jw_init(&w, &plain, false);
     ac_jw_object(&w, NULL);
     ac_jw_u64(&w, "accord_lock", 1);
+    ac_jw_u64(&w, "checks", AC_CHECKS_VERSION);
     ac_jw_u64(&w, "number", number);
     ac_jw_cstr(&w, "previous", previous);
     write_sealed(&w, f);
@@ -446,12 +496,15 @@ ac_status ac_freeze(ac_lock *out, ac_contract *c, const ac_freeze_opts *o, ac_st
     if (!st) st = check_database(&f);
     if (!st) st = check_words(&f);
     if (!st) st = check_references(&f);
+    if (!st) st = ac_scanner_open(&f.scanner, f.seal[AC_SEAL_RULES].full, err);
     if (!st) st = check_data(&f);
+    if (!st) st = scan_rest(&f);
     if (!st) st = check_leaks(&f);
     if (!st) st = decide(&f);
     if (!st && !ac_str_ok(report)) st = ac_fail_nomem(err, report->len);
     if (!st) count_clusters(&f);
     if (!st) st = write_lock(&f, out);
+    ac_scanner_close(&f.scanner);
     ac_chat_close(&f.chat);
     ac_tokenizer_close(&f.tok);
     ac_cases_release(&f.cases);

@@ -85,6 +85,7 @@ ac_status ac_seal_all(ac_sealed out[AC_SEAL_COUNT], ac_contract *c, bool gone_ok
         [AC_SEAL_TRAIN] = { "data.train", v->train },     [AC_SEAL_VALID] = { "data.valid", v->valid },
         [AC_SEAL_CASES] = { "eval.cases", v->cases },     [AC_SEAL_DOCS] = { "eval.docs", v->docs },
         [AC_SEAL_DATABASE] = { "eval.database", v->database },
+        [AC_SEAL_RULES] = { "data.secret_rules", v->secret_rules },
     };
     ac_event ev = { .kind = AC_EV_STAGE, .text = "hash", .unit = "inputs", .total = AC_SEAL_COUNT };
     ac_status st = ac_emit(sink, &ev, err);
@@ -283,4 +284,14 @@ ac_status ac_gate(const ac_lock *l, ac_contract *c, ac_err *err)
                      ac_str_c(&changed));
     ac_str_release(&changed);
     return st;
+}
+
+ac_status ac_gate_checks(const ac_lock *l, const ac_contract *c, ac_err *err)
+{
+    const ac_json *v = ac_json_get(l->tree, "checks");
+    int64_t version = 1;
+    if (v && (!ac_json_as_i64(v, &version) || version < 1)) return broken(c->path, "the lock's \"checks\" is bad", err);
+    if (version >= AC_CHECKS_VERSION) return AC_OK;
+    return ac_fail(err, AC_EREFUSED, "%s: its lock was made when freeze looked for fewer leaks and for no secrets (checks %lld, "
+                   "now %d); run: accord freeze", c->path, (long long)version, AC_CHECKS_VERSION);
 }

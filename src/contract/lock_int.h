@@ -4,7 +4,7 @@
 
 #include "contract/contract.h"
 
-typedef enum { AC_SEAL_BASE, AC_SEAL_TOKENIZER, AC_SEAL_TRAIN, AC_SEAL_VALID, AC_SEAL_CASES, AC_SEAL_DOCS, AC_SEAL_DATABASE,
+typedef enum { AC_SEAL_BASE, AC_SEAL_TOKENIZER, AC_SEAL_TRAIN, AC_SEAL_VALID, AC_SEAL_CASES, AC_SEAL_DOCS, AC_SEAL_DATABASE, AC_SEAL_RULES,
                AC_SEAL_COUNT } ac_seal;
 
 typedef struct {

@@ -37,6 +37,7 @@ const ac_key ac_keys[] = {
 
     NEEDED("data", "train", train, "training rows, JSON lines"),
     STR("data", "valid", valid, NULL, "validation rows; without them the last adapter is kept, not the best"),
+    STR("data", "secret_rules", secret_rules, NULL, "gitleaks rules (TOML) by which secrets are found, instead of the built-in"),
     ENUM("data", "mask", mask, "assistant", "assistant|last|none",
          "which tokens are learnt: all assistant turns, the last one, or all text"),
     INT("data", "max_len", max_len, "2048", 2, 1048576, "longest row in tokens"),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "data/data_int.h"
+#include "data/scan.h"
 
 /* ---- findings ---- */
 
@@ -229,55 +230,9 @@ static ac_status find_empty(ac_findings *out, const ac_row_file *f, const ac_row
                           "line %zu has no assistant turn: nothing to learn unless mask is none", r->line);
 }
 
-typedef struct {
-    uint32_t hidden, odd;       /* first code point of each sort, 0: none */
-} unicode_marks;
-
-/* Hidden: text that a person cannot see or sees in another order. Odd: usually an accident of copying.
- * The tags of a flag emoji (U+1F3F4 ... U+E007F) are what tags are for. */
-static unicode_marks scan_unicode(ac_view t)
-{
-    unicode_marks u = { 0 };
-    bool flag = false;
-    for (size_t i = 0; i < t.len;) {
-        const unsigned char c = (unsigned char)t.ptr[i];
-        if (c >= 0x20 && c < 0x7f) {
-            flag = false;
-            i++;
-            continue;
-        }
-        uint32_t cp;
-        const size_t len = ac_utf8_decode(t.ptr + i, t.len - i, &cp);
-        i += len ? len : 1;
-        if (!len) cp = 0xfffd;
-        const bool tag = cp >= 0xe0000 && cp <= 0xe007f;
-        if ((tag && !flag) || (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069)) {
-            if (!u.hidden) u.hidden = cp;
-        } else if (cp == 0x200b || cp == 0x2060 || cp == 0xfeff || cp == 0xfffd || cp == 0x7f
-                   || (cp < 0x20 && cp != '\t' && cp != '\n' && cp != '\r')) {
-            if (!u.odd) u.odd = cp ? cp : 1;
-        }
-        flag = cp == 0x1f3f4 || (flag && tag);
-    }
-    return u;
-}
-
 static ac_status find_unicode(ac_findings *out, const ac_row *r, ac_err *err)
 {
-    for (size_t i = 0; i < r->n_messages; i++) {
-        const unicode_marks u = scan_unicode(r->message[i].content);
-        ac_status st = AC_OK;
-        if (u.hidden)
-            st = ac_finding_add(out, AC_FIND_FAIL, "unicode-hidden", row_hash(r) + i, r->line, 0, 0, err,
-                                "line %zu: turn %zu holds U+%04X, which hides or reorders text; remove it", r->line,
-                                i + 1, u.hidden);
-        if (!st && u.odd)
-            st = ac_finding_add(out, AC_FIND_WARN, "unicode", row_hash(r) + i, r->line, 0, 0, err,
-                                "line %zu: turn %zu holds U+%04X, usually an accident of copying", r->line, i + 1,
-                                u.odd);
-        if (st) return st;
-    }
-    return AC_OK;
+    return ac_row_unicode(out, r, row_hash(r), err);
 }
 
 ac_status ac_rows_check(ac_findings *out, const ac_row_file *rows, ac_err *err)

@@ -42,6 +42,8 @@ ac_status ac_scan_tally_open(ac_scan_tally **out, const ac_scanner *s, const cha
 void      ac_scan_tally_close(ac_scan_tally **t);
 /* Scans one text of the row that begins in this line. row_hash makes the finding's id: of the whole row. */
 ac_status ac_scan_tally_text(ac_scan_tally *t, size_t line, uint64_t row_hash, ac_view text, ac_err *err);
+/* A document: the line is found by counting line ends. */
+ac_status ac_scan_tally_document(ac_scan_tally *t, ac_view text, ac_err *err);
 /* All texts of a row. */
 ac_status ac_scan_tally_row(ac_scan_tally *t, const ac_row *r, ac_err *err);
 /* Adds what another tally of the same scanner and file counted; from stays as it is. */
@@ -72,12 +74,14 @@ typedef struct {
     uint32_t first;       /* its code point; of mixed words, of the look-alike */
 } ac_unicode_mark;
 void ac_unicode_scan(ac_view text, ac_unicode_mark out[AC_UNI_COUNT]);
-const char *ac_unicode_what(ac_unicode_kind k);      /* "hides or reorders text" */
+const char *ac_unicode_what(ac_unicode_kind k);      /* "which hides or reorders text; remove it" */
+/* Adds a "unicode-hidden" (fails), "unicode", "unicode-mixed" or "unicode-nfc" finding for each kind in each turn. */
+ac_status ac_row_unicode(ac_findings *f, const ac_row *r, uint64_t row_hash, ac_err *err);
 
 /* ---- places ---- */
 
 /* "place" warnings for a data file that lies in a download folder or one that is copied elsewhere (Dropbox, OneDrive,
- * iCloud, Google Drive, Nextcloud, ...), or that every user of the machine can read. */
-ac_status ac_scan_place(ac_findings *f, const char *path, ac_err *err);
+ * iCloud, Google Drive, Nextcloud, ...), and where readers is set, one that every user of the machine can read. */
+ac_status ac_scan_place(ac_findings *f, const char *path, bool readers, ac_err *err);
 
 #endif

@@ -51,7 +51,7 @@ static const char *by_marker(const char *path, char *room, size_t size)
     return NULL;
 }
 
-ac_status ac_scan_place(ac_findings *f, const char *path, ac_err *err)
+ac_status ac_scan_place(ac_findings *f, const char *path, bool readers, ac_err *err)
 {
     char full[PATH_MAX], room[PATH_MAX];
     ac_status st = AC_OK;
@@ -63,7 +63,7 @@ ac_status ac_scan_place(ac_findings *f, const char *path, ac_err *err)
     if (who)
         st = ac_finding_add(f, AC_FIND_WARN, "place", id, 0, 0, 0, err, "%s lies in a folder of %s; what is copied from "
                             "there, and who may see it, is out of your hands", path, who);
-    if (!st && ac_path_open_to_all(full, &mode))
+    if (!st && readers && ac_path_open_to_all(full, &mode))
         st = ac_finding_add(f, AC_FIND_WARN, "place", ac_mix64(id), 0, 0, 0, err, "%s can be read by every user of this "
                             "machine (mode %03o); chmod o-r unless it is public", path, mode & 0777u);
     return st;

@@ -38,6 +38,8 @@ struct ac_scan_tally {
     size_t line;
     uint64_t row_hash;
     ac_view text;
+    bool document;                       /* lines are counted in it */
+    size_t counted, lines;               /* so far: bytes, line ends in them */
 };
 
 ac_status ac_scan_tally_open(ac_scan_tally **out, const ac_scanner *s, const char *path, ac_err *err)
@@ -111,12 +113,22 @@ static ac_status add_group(ac_scan_tally *t, const group *g, ac_err *err)
     return AC_OK;
 }
 
+/* Hits come in order twice: secrets, then personal data. */
+static size_t line_of(ac_scan_tally *t, size_t at)
+{
+    if (!t->document) return t->line;
+    if (at < t->counted) t->counted = t->lines = 0;
+    for (; t->counted < at; t->counted++) t->lines += t->text.ptr[t->counted] == '\n';
+    return t->line + t->lines;
+}
+
 static ac_status take(void *ctx, const ac_scan_hit *h, ac_err *err)
 {
     ac_scan_tally *t = ctx;
     const bool note = h->severity == AC_FIND_NOTE;
     const uint64_t kind = ac_hash_bytes(h->class, ac_view_of(h->entity));
-    group g = { .entity = h->entity, .class = h->class, .severity = h->severity, .n = 1, .line = t->line, .score = h->score };
+    group g = { .entity = h->entity, .class = h->class, .severity = h->severity, .n = 1, .line = line_of(t, h->from),
+                .score = h->score };
     /* Of notes only the number is told; a rule that gave up stands once a file. */
     g.key = note || h->score <= 0 ? kind : ac_hash_bytes(kind, ac_view_slice(t->text, h->from, h->to));
     g.identity = ac_mix64(t->row_hash ^ kind);
@@ -134,6 +146,15 @@ ac_status ac_scan_tally_text(ac_scan_tally *t, size_t line, uint64_t row_hash, a
     t->row_hash = row_hash;
     t->text = text;
     return ac_scan_text(t->s, t->path, text, take, t, err);
+}
+
+ac_status ac_scan_tally_document(ac_scan_tally *t, ac_view text, ac_err *err)
+{
+    t->document = true;
+    t->counted = t->lines = 0;
+    const ac_status st = ac_scan_tally_text(t, 1, ac_hash_bytes(0, text), text, err);
+    t->document = false;
+    return st;
 }
 
 ac_status ac_scan_tally_row(ac_scan_tally *t, const ac_row *r, ac_err *err)

@@ -1,4 +1,5 @@
 /* Characters that a person does not see, sees elsewhere, or takes for others. */
+#include <stdio.h>
 #include <string.h>
 #include <utf8proc.h>
 
@@ -245,4 +246,26 @@ const char *ac_unicode_what(ac_unicode_kind kind)
         [AC_UNI_NOT_NFC] = "which is not in composed form (NFC): the same word has two spellings",
     };
     return what[kind];
+}
+
+ac_status ac_row_unicode(ac_findings *f, const ac_row *r, uint64_t row_hash, ac_err *err)
+{
+    ac_status st = AC_OK;
+    for (size_t i = 0; i < r->n_messages && !st; i++) {
+        ac_unicode_mark m[AC_UNI_COUNT];
+        char more[48];
+        ac_unicode_scan(r->message[i].content, m);
+        for (int k = 0; k < AC_UNI_COUNT && !st; k++) {
+            if (!m[k].n) continue;
+            const char *kind = k == AC_UNI_HIDDEN ? "unicode-hidden" : k == AC_UNI_MIXED ? "unicode-mixed"
+                : k == AC_UNI_NOT_NFC ? "unicode-nfc" : "unicode";
+            more[0] = '\0';
+            if (m[k].n > 1) (void)snprintf(more, sizeof more, " (%zu such in all)", m[k].n);
+            st = ac_finding_add(f, k == AC_UNI_HIDDEN ? AC_FIND_FAIL : AC_FIND_WARN, kind,
+                                row_hash + i + ((uint64_t)k << 32), r->line, 0, (double)m[k].n, err,
+                                "line %zu: turn %zu holds U+%04X, %s%s", r->line, i + 1, m[k].first,
+                                ac_unicode_what((ac_unicode_kind)k), more);
+        }
+    }
+    return st;
 }

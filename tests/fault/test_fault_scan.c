@@ -28,7 +28,7 @@ static ac_status scenario(ac_err *err)
     if (!st) st = ac_scan_tally_merge(u, t, err);
     if (!st) st = ac_scan_tally_report(&f, u, err);
     if (!st && f.n != 4) fail_msg("%zu findings", f.n);
-    if (!st) st = ac_scan_place(&f, place, err);
+    if (!st) st = ac_scan_place(&f, place, true, err);
     ac_findings_release(&f);
     ac_scan_tally_close(&t);
     ac_scan_tally_close(&u);

@@ -304,13 +304,86 @@ static void leaks_are_sought_everywhere(void **state)
     ac_str_reset(&t);
     ac_str_appendf(&t, "{\"id\":\"again\",\"class\":\"edge\",\"input\":\"%s\",\"ideal\":\"y\"}\n", ac_str_c(&q));
     cf_cases(30, 6, 5, ac_str_c(&t));
-    refuses(NULL, AC_EREFUSED, "1 finding would fool the verdict: case-duplicate-");
+    refuses(NULL, AC_EREFUSED, "1 finding must not be sealed: case-duplicate-");
     cf_cases(30, 6, 5, "");
     (void)df_text("train.jsonl", "{\"prompt\":\"a\\u202eb\",\"completion\":\"c\"}\n");
     refuses(NULL, AC_EREFUSED, "unicode-hidden-");
     ac_str_release(&q);
     ac_str_release(&t);
     assert_int_equal(ac_remove_tree(df_path("docs/b.md"), NULL), AC_OK);
+}
+
+/* A secret in rows, cases or documents blocks, and its value is nowhere in what is said; personal data warns. */
+static void secrets_are_sought_everywhere(void **state)
+{
+    (void)state;
+    static const char secret[] = "ghp_w9Xk2LmQ4rTz7VbN1cPd8SfGh3JyUe5A6oRi";
+    char row[400], id[64];
+    (void)snprintf(row, sizeof row, "{\"prompt\":\"use %s, Ann: ann@shop.example\",\"completion\":\"c\"}\n", secret);
+    (void)df_text("train.jsonl", row);
+    refuses(NULL, AC_EREFUSED, "secret-");
+    outcome r = freeze(NULL);
+    id_in(&r.report, "secret-", id);
+    assert_non_null(strstr(ac_str_c(&r.report), "train.jsonl:1:github-token:1.00 (40 characters)"));
+    assert_non_null(strstr(ac_str_c(&r.report), "train.jsonl:1:EMAIL_ADDRESS:1.00 xxx@xxxx.xxxxxxx"));
+    assert_null(strstr(ac_str_c(&r.report), "w9Xk2"));
+    assert_null(strstr(r.err.text, "w9Xk2"));
+    assert_null(strstr(ac_str_c(&r.report), "ann@"));
+    drop(&r);
+    const char *const one[] = { id };
+    const ac_freeze_opts with = { .accept_leak = one, .n_accept_leak = 1, .accept_leak_reason = "revoked" };
+    r = freeze(&with);
+    if (r.st) fail_msg("%s", r.err.text);
+    drop(&r);
+    cf_rows("train.jsonl", 0, 40);
+    (void)snprintf(row, sizeof row, "{\"id\":\"s\",\"class\":\"edge\",\"input\":\"what key\",\"ideal\":\"%s\"}\n", secret);
+    cf_cases(30, 6, 5, row);
+    refuses(NULL, AC_EREFUSED, "secret-");
+    cf_cases(30, 6, 5, "");
+    (void)snprintf(row, sizeof row, "# Keys\n\nThe token\nis %s today.\n", secret);
+    cf_doc("k.md", row);
+    refuses(NULL, AC_EREFUSED, "secret-");
+    r = freeze(NULL);
+    assert_non_null(strstr(ac_str_c(&r.report), "k.md:4:github-token"));
+    drop(&r);
+    /* Rules of one's own take the place of ours, and are sealed. */
+    (void)df_text("rules.toml", "[[rules]]\nid = 'house'\nregex = 'house-[0-9]{6}'\n");
+    (void)df_text("accord.yaml", "base:\n  model: model\n  chat_format: chatml\ndata:\n  train: train.jsonl\n"
+                                 "  secret_rules: rules.toml\neval:\n  cases: cases.jsonl\n  docs: docs\n");
+    freezes();
+    gate_says(AC_OK, "");
+    (void)df_text("rules.toml", "[[rules]]\nid = 'house'\nregex = 'house-[0-9]{5}'\n");
+    gate_says(AC_ECONTRACT, "the content of data.secret_rules");
+    cf_doc("k.md", "# Keys\n\nThe key is house-123456.\n");
+    refuses(NULL, AC_EREFUSED, "secret-");
+    assert_int_equal(ac_remove_tree(df_path("docs/k.md"), NULL), AC_OK);
+}
+
+/* Hashes say that nothing changed since the checks were made, not that today's were. */
+static void older_checks_do_not_train(void **state)
+{
+    (void)state;
+    ac_contract c = { 0 };
+    ac_lock l = { 0 }, old = { 0 };
+    ac_str text = { 0 };
+    ac_err err = { 0 };
+    freezes();
+    assert_int_equal(ac_contract_read(&c, df_dir, NULL), AC_OK);
+    assert_int_equal(ac_lock_read(&l, &c, NULL), AC_OK);
+    assert_int_equal(ac_gate_checks(&l, &c, &err), AC_OK);
+    const char *full = ac_str_c(&l.text), *at = strstr(full, "\"checks\":");
+    assert_non_null(at);
+    ac_str_append(&text, (ac_view){ full, (size_t)(at - full) });
+    ac_str_append_c(&text, strchr(at, ',') + 1);
+    (void)df_write("accord.lock", text.ptr, text.len);
+    assert_int_equal(ac_lock_read(&old, &c, NULL), AC_OK);
+    assert_int_equal(ac_gate(&old, &c, &err), AC_OK);
+    assert_int_equal(ac_gate_checks(&old, &c, &err), AC_EREFUSED);
+    assert_non_null(strstr(err.text, "run: accord freeze"));
+    ac_lock_release(&l);
+    ac_lock_release(&old);
+    ac_contract_release(&c);
+    ac_str_release(&text);
 }
 
 static void bad_inputs_keep_their_codes(void **state)
@@ -460,6 +533,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(sealed_and_passed), T(same_world_same_lock), T(every_change_is_named), T(model_that_is_gone_says_how_to_get_it),
         T(damaged_locks_stop), T(too_few_cases), T(leaks_block_until_accepted), T(leaks_are_sought_everywhere),
+        T(secrets_are_sought_everywhere), T(older_checks_do_not_train),
         T(bad_inputs_keep_their_codes), T(references_must_pass), T(clusters_count_once),
         T(words_without_effect_are_refused),
     };

@@ -65,13 +65,15 @@ static void empty_and_unanswered(void **state)
 static void unicode(void **state)
 {
     (void)state;
-    checked(P("caf\\u00e9 \\ud83d\\ude00 \\u200d \\u200c \\u4e2d\\u6587", "ok \\t\\n"), "");
-    checked(P("a\\u202eb", "x"), "!unicode-hidden:1:0:0");
-    checked(P("a\\udb40\\udc41b", "x"), "!unicode-hidden:1:0:0");       /* a tag letter */
+    checked(P("caf\\u00e9 \\ud83d\\udc69\\u200d\\ud83d\\ude80 \\u4e2d\\u6587", "ok \\t\\n"), "");
+    checked(P("loose \\u200d joiners \\u200c", "x"), "unicode:1:0:2");
+    checked(P("p\\u0430ypal and cafe\\u0301", "x"), "unicode-mixed:1:0:1 unicode-nfc:1:0:1");
+    checked(P("a\\u202eb", "x"), "!unicode-hidden:1:0:1");
+    checked(P("a\\udb40\\udc41b", "x"), "!unicode-hidden:1:0:1");       /* a tag letter */
     checked(P("\\ud83c\\udff4\\udb40\\udc67\\udb40\\udc62\\udb40\\udc65\\udb40\\udc6e\\udb40\\udc67\\udb40\\udc7f", "x"),
             "");                                                        /* the flag of England */
-    checked(P("zero\\u200bwidth", "x") P("b", "re\\ufffdplaced"), "unicode:1:0:0 unicode:2:0:0");
-    checked(P("bell\\u0007", "x"), "unicode:1:0:0");
+    checked(P("zero\\u200bwidth", "x") P("b", "re\\ufffdplaced"), "unicode:1:0:1 unicode:2:0:1");
+    checked(P("bell\\u0007", "x"), "unicode:1:0:1");
 }
 
 static void overlapped(const char *train, const char *valid, const char *want)

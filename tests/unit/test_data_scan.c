@@ -310,25 +310,25 @@ static void places(void **state)
     assert_int_equal(mkdir(dir, 0700), 0);
     (void)snprintf(file, sizeof file, "%s/a.jsonl", dir);
     assert_int_equal(ac_file_write_atomic(file, "{}\n", 3, NULL), AC_OK);
-    assert_int_equal(ac_scan_place(&g, file, NULL), AC_OK);
+    assert_int_equal(ac_scan_place(&g, file, true, NULL), AC_OK);
     assert_int_equal(g.n, 1);
     assert_non_null(strstr(g.finding[0].text, "Dropbox"));
     ac_findings_release(&g);
     const char *plain = df_text("plain.jsonl", "{}\n");
-    assert_int_equal(ac_scan_place(&g, plain, NULL), AC_OK);
+    assert_int_equal(ac_scan_place(&g, plain, true, NULL), AC_OK);
     assert_int_equal(g.n, 0);                                            /* the folder above is closed to others */
     (void)df_text(".stfolder", "");
-    assert_int_equal(ac_scan_place(&g, plain, NULL), AC_OK);
+    assert_int_equal(ac_scan_place(&g, plain, true, NULL), AC_OK);
     assert_int_equal(g.n, 1);
     assert_non_null(strstr(g.finding[0].text, "Syncthing"));
     ac_findings_release(&g);
     assert_int_equal(remove(df_path(".stfolder")), 0);
     assert_int_equal(chmod(df_dir, 0755), 0);
     assert_int_equal(chmod(plain, 0644), 0);
-    assert_int_equal(ac_scan_place(&g, plain, NULL), AC_OK);
+    assert_int_equal(ac_scan_place(&g, plain, true, NULL), AC_OK);
     if (g.n) assert_non_null(strstr(g.finding[0].text, "every user"));   /* unless a folder further up is closed */
     ac_findings_release(&g);
-    assert_int_equal(ac_scan_place(&g, "no/such/file", NULL), AC_OK);
+    assert_int_equal(ac_scan_place(&g, "no/such/file", true, NULL), AC_OK);
     assert_int_equal(g.n, 0);
 }
 
