@@ -30,6 +30,13 @@ static inline size_t cpu_output_rows(size_t vocab)
     return rows >= CPU_OUTPUT_CHUNK ? CPU_OUTPUT_CHUNK : rows > 32 ? rows : 32;
 }
 
+/* From one row of logits to the next: an odd number of pairs of cache lines. Vocabularies are multiples of large powers
+ * of two, and the rows of a tile would all fall on the same sets of the caches. */
+static inline size_t cpu_logits_ld(size_t vocab)
+{
+    return ((vocab + 31) / 32 | 1) * 32;
+}
+
 static inline ac_cpu_device *cpu_of(ac_device *d)
 {
     return (ac_cpu_device *)(void *)d;

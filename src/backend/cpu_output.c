@@ -9,7 +9,7 @@ typedef struct {
     float eps;
     const float *x, *w, *dnormed;
     float *normed, *dx;
-    size_t vocab;
+    size_t vocab, ld;                            /* ld: floats from one row of logits to the next */
     float *logits, *nll;
     const int32_t *target;
     bool grad;
@@ -40,7 +40,7 @@ static void entropy_range(void *ctx, size_t from, size_t to, size_t worker)
 {
     AC_UNUSED(worker);
     const output_job *j = ctx;
-    j->k->cross_entropy(j->logits + from * j->vocab, to - from, j->vocab, j->vocab, j->target + from,
+    j->k->cross_entropy(j->logits + from * j->ld, to - from, j->vocab, j->ld, j->target + from,
                         j->nll + from, j->grad, j->grad_scale);
 }
 
@@ -67,7 +67,7 @@ void cpu_loss(ac_device *dev, const ac_loss_args *a)
     float *scratch = cpu_f32(a->scratch);
     output_job j = { .k = &d->k, .cols = hidden, .eps = a->eps, .x = cpu_f32(a->x),
                      .w = cpu_f32(a->norm_w), .normed = scratch, .logits = scratch + 2 * most * hidden,
-                     .vocab = vocab, .grad = a->dx.buf != NULL, .grad_scale = a->grad_scale,
+                     .vocab = vocab, .ld = cpu_logits_ld(vocab), .grad = a->dx.buf != NULL, .grad_scale = a->grad_scale,
                      .dx = cpu_f32(a->dx) };
     float *dnormed = scratch + most * hidden;
     for (size_t at = 0; at < a->n_rows; at += chunk) {
@@ -76,11 +76,12 @@ void cpu_loss(ac_device *dev, const ac_loss_args *a)
         j.target = cpu_i32(a->target) + at;
         j.nll = cpu_f32(a->nll) + at;
         cpu_for(d, n, cpu_grain(hidden), gather_norm, &j);
-        const ac_matmul_args p = cpu_times_weights(d, a->w, n, j.normed, j.logits);
+        ac_matmul_args p = cpu_times_weights(d, a->w, n, j.normed, j.logits);
+        p.ldc = j.ld;
         ac_matmul(&d->k, d->pool, d->ws, &p);
         cpu_for(d, n, cpu_grain(vocab), entropy_range, &j);
         if (!j.grad) continue;
-        cpu_product(d, AC_MM_NN, n, hidden, vocab, j.logits, vocab, a->w->buf->ptr, a->w->type,
+        cpu_product(d, AC_MM_NN, n, hidden, vocab, j.logits, j.ld, a->w->buf->ptr, a->w->type,
                     a->w->row_bytes, dnormed, hidden, false);
         j.dnormed = dnormed;
         cpu_for(d, n, cpu_grain(hidden), norm_grad_scatter, &j);
@@ -91,7 +92,7 @@ size_t cpu_scratch_floats(const ac_device *dev, const ac_shape *s)
 {
     const ac_cpu_device *d = (const ac_cpu_device *)(const void *)dev;
     const size_t rows = cpu_output_rows(s->vocab), chunk = s->output_rows < rows ? s->output_rows : rows;
-    size_t most = chunk * (2 * s->hidden + s->vocab);
+    size_t most = chunk * (2 * s->hidden + cpu_logits_ld(s->vocab));
     const size_t linear = s->rows * ((s->grad ? s->rank : 0) + (s->dropout ? s->widest_in : 0)) + cpu_dora_scratch(s);
     if (linear > most) most = linear;
     if (s->grad && s->n_kv_heads) {

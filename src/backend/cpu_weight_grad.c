@@ -128,7 +128,8 @@ static void output_run(ac_device *dev, const ac_loss_args *run, const ac_output_
     assert(n <= cpu_output_rows(vocab));         /* or only the last chunk would be there */
     cpu_loss(dev, run);
     float *normed = cpu_f32(run->scratch), *dnormed = normed + n * hidden, *dlogits = dnormed + n * hidden;
-    add_product(d, cpu_f32(a->dw), dlogits, vocab, normed, hidden, n);
+    cpu_product(d, AC_MM_TN, vocab, hidden, n, dlogits, cpu_logits_ld(vocab), normed, AC_F32, hidden * sizeof(float),
+                cpu_f32(a->dw), hidden, true);
     terms_job j = { &d->k, normed, cpu_f32(run->x), dnormed, cpu_u32(run->rows), hidden, run->eps };
     cpu_for(d, n, cpu_grain(hidden), terms_range, &j);
     add_rows(d, cpu_f32(a->dnorm_w), ones, normed, hidden, n);
@@ -156,6 +157,6 @@ size_t cpu_weight_scratch_floats(const ac_shape *s)
     const size_t heads = s->n_heads * s->head_dim, wide = heads > s->hidden ? heads : s->hidden;
     const size_t norms = s->rows * (wide + (s->n_heads ? s->n_heads : 1));
     const size_t most = run_rows(s->vocab), chunk = s->output_rows < most ? s->output_rows : most;
-    const size_t output = most + chunk * (2 * s->hidden + s->vocab);
+    const size_t output = most + chunk * (2 * s->hidden + cpu_logits_ld(s->vocab));
     return norms > output ? norms : output;
 }
