@@ -1,6 +1,8 @@
 /* generate/sample.c - greedy choice and sampling (S1, S2 of sample_int.h). */
 #include "generate/sample_int.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/rng.h"
 #include "kernels/kernels.h"
@@ -23,16 +25,57 @@ void ac_sampler_close(ac_sampler *s)
     *s = (ac_sampler){ 0 };
 }
 
+/* A number's bits as an integer of the same order; both zeros are one. */
+static int32_t order_of(float x)
+{
+    const float y = x + 0.0f;
+    int32_t bits;
+    memcpy(&bits, &y, sizeof bits);
+    return bits < 0 ? bits ^ INT32_MAX : bits;
+}
+
+enum { LANES = 16, PIECE = 1024 };
+
+/* The largest of PIECE logits. Integers, in lanes of a constant number, are what every compiler makes vectors of. */
+static int32_t piece_max(const float *x, int32_t *largest)
+{
+    int32_t top[LANES], size[LANES], most = INT32_MIN;
+    for (size_t l = 0; l < LANES; l++) {
+        top[l] = INT32_MIN;
+        size[l] = 0;
+    }
+    for (size_t i = 0; i < PIECE; i += LANES) {
+        for (size_t l = 0; l < LANES; l++) {
+            const int32_t o = order_of(x[i + l]), s = o < 0 ? o ^ INT32_MAX : o, big = s & INT32_MAX;
+            top[l] = o > top[l] ? o : top[l];
+            size[l] = big > size[l] ? big : size[l];
+        }
+    }
+    for (size_t l = 0; l < LANES; l++) {
+        if (top[l] > most) most = top[l];
+        if (size[l] > *largest) *largest = size[l];
+    }
+    return most;
+}
+
 /* Largest logit, lowest id among equals. */
 static ac_status greedy(const float *x, size_t n, size_t *out, ac_err *err)
 {
-    size_t best = 0;
-    unsigned bad = 0;
-    for (size_t i = 0; i < n; i++) {
-        bad |= !(x[i] - x[i] == 0.0f);               /* NaN and both infinities */
+    enum { NOT_FINITE = 0x7f800000 };                /* the bits of an infinity; those of a NaN are above */
+    size_t best = 0, i = 0;
+    int32_t most = INT32_MIN, largest = 0;
+    for (; i + PIECE <= n; i += PIECE) {
+        const int32_t top = piece_max(x + i, &largest);
+        if (top <= most) continue;
+        most = top;
+        best = i;
+    }
+    if (i) while (order_of(x[best]) != most) best++;
+    for (; i < n; i++) {
+        if (!(x[i] - x[i] == 0.0f)) largest = NOT_FINITE;
         if (x[i] > x[best]) best = i;
     }
-    if (bad) {
+    if (largest >= NOT_FINITE) {
         return ac_fail(err, AC_EDIVERGED, "generate: the model gave logits that are not finite; expected "
                        "numbers; check the model file and the adapter with `accord model inspect`");
     }

@@ -341,6 +341,36 @@ static void frequencies(void **state)
     assert_int_equal(c[7], 500);
 }
 
+/* Vocabularies around the pieces of sample.c: the first of the largest, zeros of either sign alike. */
+static void long_rows(void **state)
+{
+    AC_UNUSED(state);
+    static const float values[] = { -0.0f, 0.0f, 1e-40f, -1e-40f, -1.0f, -2.5f, -3e38f, 0.5f, 3.5f };
+    enum { MOST = 3100, FEW = sizeof values / sizeof *values };
+    static float x[MOST];
+    uint32_t seed = 7;
+    for (size_t round = 0; round < 1000; round++) {
+        const size_t n = 1 + round * 31 % MOST, kinds = 2 + round % (FEW - 1);
+        const float sign = round % 3 ? 1.0f : -1.0f;
+        size_t best = 0;
+        for (size_t i = 0; i < n; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            x[i] = sign * values[(seed >> 16) % kinds];
+            if (x[i] > x[best]) best = i;
+        }
+        ac_sampler s;
+        const ac_gen_opts o = { .temperature = 0 };
+        int32_t id = -1;
+        assert_int_equal(ac_sampler_open(&s, n, &o, NULL), AC_OK);
+        assert_int_equal(ac_sampler_take(&s, x, &o, 0, 0, &id, NULL), AC_OK);
+        assert_int_equal(id, best);
+        static const float bad[] = { INFINITY, -INFINITY, NAN };
+        x[seed % n] = bad[round % 3];
+        assert_int_equal(ac_sampler_take(&s, x, &o, 0, 0, &id, NULL), AC_EDIVERGED);
+        ac_sampler_close(&s);
+    }
+}
+
 static void ties_and_bad_logits(void **state)
 {
     (void)state;
@@ -378,6 +408,7 @@ int main(void)
         cmocka_unit_test(a_listener_can_stop_a_sequence),
         cmocka_unit_test(bad_requests),
         cmocka_unit_test(frequencies),
+        cmocka_unit_test(long_rows),
         cmocka_unit_test(ties_and_bad_logits),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
