@@ -34,6 +34,15 @@ ac_status ac_lines_open(ac_lines **out, const char *path, size_t max_line_bytes,
 ac_status ac_lines_next(ac_lines *l, ac_view *line, size_t *number, ac_err *err);
 void      ac_lines_close(ac_lines **l);
 
+/* A big file read in pieces, at any place, from any thread. Its size is that at opening; when it turns out shorter,
+ * reading is AC_EIO. */
+typedef struct ac_reader ac_reader;
+ac_status ac_reader_open(ac_reader **out, const char *path, ac_err *err);
+uint64_t  ac_reader_size(const ac_reader *r);
+bool      ac_reader_sealed(const ac_reader *r);     /* its bytes came out of a sealed file: wipe what holds them */
+ac_status ac_reader_at(const ac_reader *r, uint64_t offset, void *buf, size_t len, ac_err *err);
+void      ac_reader_close(ac_reader **r);
+
 /* Read-only map of a whole regular file; empty files give {NULL, 0}. */
 typedef struct {
     const uint8_t *ptr;

@@ -12,6 +12,7 @@
 /* As the calls they are named after: -1 and errno on failure; EINTR is retried. */
 int     ac_io_open(const char *path, int flags, mode_t mode);
 ssize_t ac_io_read(int fd, void *buf, size_t len);
+ssize_t ac_io_pread(int fd, void *buf, size_t len, off_t at);
 ssize_t ac_io_write(int fd, const void *buf, size_t len);
 int     ac_io_fsync(int fd);
 int     ac_io_fstat(int fd, struct stat *st);

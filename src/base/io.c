@@ -34,6 +34,15 @@ ssize_t ac_io_read(int fd, void *buf, size_t len)
     return n;
 }
 
+ssize_t ac_io_pread(int fd, void *buf, size_t len, off_t at)
+{
+    if (failing()) return -1;
+    ssize_t n;
+    do n = pread(fd, buf, len, at);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 ssize_t ac_io_write(int fd, const void *buf, size_t len)
 {
     if (failing()) return -1;

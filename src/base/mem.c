@@ -216,6 +216,36 @@ char *ac_arena_printf(ac_arena *a, const char *fmt, ...)
     return p;
 }
 
+void ac_arena_reset(ac_arena *a)
+{
+    if (a->wipe) {                              /* nothing secret stays, and what comes next is secret too */
+        ac_arena_release(a);
+        a->wipe = true;
+        return;
+    }
+    ac_arena_block *b = a->head;
+    while (b && b->next) {
+        ac_arena_block *next = b->next;
+        if (b->cap > next->cap && b->cap <= ARENA_BLOCK_MAX) {   /* the larger of the two stays */
+            b->next = next->next;
+            ac_free(next);
+        } else {
+            ac_free(b);
+            b = next;
+        }
+    }
+    if (b && b->cap > ARENA_BLOCK_MAX) {
+        ac_free(b);
+        b = NULL;
+    }
+    if (b) {
+        memset(b->data, 0, b->used);
+        b->used = 0;
+    }
+    a->head = b;
+    a->used_bytes = 0;
+}
+
 void ac_arena_release(ac_arena *a)
 {
     for (ac_arena_block *b = a->head; b;) {

@@ -39,6 +39,7 @@ void *ac_arena_alloc_secret(ac_arena *a, size_t bytes);
 void *ac_arena_alloc_array(ac_arena *a, size_t n, size_t size); /* checks n * size */
 char *ac_arena_strndup(ac_arena *a, const char *s, size_t len); /* adds the final NUL */
 char *ac_arena_printf(ac_arena *a, const char *fmt, ...) AC_PRINTF(2, 3);
+void  ac_arena_reset(ac_arena *a);                            /* empties, keeps one block for what follows */
 void  ac_arena_release(ac_arena *a);                          /* leaves a valid empty arena */
 
 #endif

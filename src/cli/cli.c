@@ -301,7 +301,7 @@ static void report(ac_cli *cli, ac_status st, const ac_err *err)
     if (!err->text[0]) return;
     (void)fflush(cli->out);
     (void)fprintf(cli->err, "accord: %s\n", err->text);
-    if (!asked_for_json(cli->argc, cli->argv)) return;
+    if (cli->answered || !asked_for_json(cli->argc, cli->argv)) return;
     ac_str s = { 0 };
     ac_jw w;
     ac_fault_disarm();                   /* it has done its work; this must still be told */

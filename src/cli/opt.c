@@ -181,6 +181,11 @@ static void take_flag(walk *w, const ac_opt *o, bool on)
     if (w->store) *o->to.flag = on;
 }
 
+static bool all_digits(const char *text)
+{
+    return text[0] && text[strspn(text, "0123456789")] == '\0';
+}
+
 static ac_status take_long(walk *w, const char *arg, ac_err *err)
 {
     const char *equals = strchr(arg, '=');
@@ -205,6 +210,7 @@ static ac_status take_long(walk *w, const char *arg, ac_err *err)
         return AC_OK;
     }
     if (equals) return take(w, o, equals + 1, err);
+    if (o->implied && (w->i + 1 >= w->argc || !all_digits(w->argv[w->i + 1]))) return take(w, o, o->implied, err);
     if (w->i + 1 >= w->argc)
         return ac_fail(err, AC_EARG, "--%s needs a value; see %s --help", o->name, w->who);
     return take(w, o, w->argv[++w->i], err);
@@ -325,7 +331,7 @@ void ac_opt_spelling(ac_str *out, const ac_opt *o)
         for (size_t i = 0; o->choices[i]; i++) ac_str_appendf(out, "%s%s", i ? "|" : " <", o->choices[i]);
         ac_str_append_char(out, '>');
     } else if (o->value) {
-        ac_str_appendf(out, " <%s>", o->value);
+        ac_str_appendf(out, o->implied ? " [%s]" : " <%s>", o->value);
     }
 }
 

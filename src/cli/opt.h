@@ -45,6 +45,7 @@ typedef struct {
     double lo, hi;                    /* INT, U64, F64: allowed range, when lo < hi */
     const char *const *choices;       /* ENUM: NULL at the end */
     size_t min, max;                  /* ARG, ARGS: how many */
+    const char *implied;              /* INT: the value when none is given; digits that follow are one */
 } ac_opt;
 
 #define AC_OPT_GROUP(title) { .type = AC_OPT_TYPE_GROUP, .name = (title) }
@@ -58,6 +59,9 @@ typedef struct {
 #define AC_OPT_INT(l, n, p, low, high, v, h) \
     { .type = AC_OPT_TYPE_INT, .letter = (l), .name = (n), .to.i64 = (p), .value = (v), .help = (h), \
       .lo = (low), .hi = (high) }
+#define AC_OPT_INT_OR(l, n, p, low, high, without, v, h) \
+    { .type = AC_OPT_TYPE_INT, .letter = (l), .name = (n), .to.i64 = (p), .value = (v), .help = (h), \
+      .lo = (low), .hi = (high), .implied = (without) }
 #define AC_OPT_U64(l, n, p, v, h) \
     { .type = AC_OPT_TYPE_U64, .letter = (l), .name = (n), .to.u64 = (p), .value = (v), .help = (h) }
 #define AC_OPT_F64(l, n, p, low, high, v, h) \

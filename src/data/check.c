@@ -40,22 +40,40 @@ ac_status ac_finding_add(ac_findings *f, ac_severity sev, const char *kind, uint
     const char *id_text = ac_arena_printf(&f->arena, "%s-%08x", kind, id);
     const char *copy = ac_arena_strndup(&f->arena, text, n < 0 ? 0 : strlen(text));
     if (!id_text || !copy || !make_room(f)) return ac_fail_nomem(err, sizeof text);
-    f->finding[f->n++] = (ac_finding){ sev, kind, id_text, line_a, line_b, score, copy };
+    f->finding[f->n++] = (ac_finding){ sev, kind, id_text, line_a, line_b, score, copy, NULL, NULL };
+    return AC_OK;
+}
+
+ac_status ac_finding_copy(ac_findings *f, const ac_finding *x, ac_err *err)
+{
+    const char *id = ac_arena_strndup(&f->arena, x->id, strlen(x->id));
+    const char *text = ac_arena_strndup(&f->arena, x->text, strlen(x->text));
+    if (!id || !text || !make_room(f)) return ac_fail_nomem(err, sizeof *x);
+    ac_finding *y = &f->finding[f->n++];
+    *y = *x;
+    y->id = id;
+    y->text = text;
     return AC_OK;
 }
 
 /* ---- a row's identity ---- */
 
-static uint64_t row_hash(const ac_row *r)
+static uint64_t turns_hash(const ac_message *list, size_t n)
 {
-    uint64_t h = r->n_messages;
-    for (size_t i = 0; i < r->n_messages; i++) {
-        const ac_message *m = &r->message[i];
-        h = ac_mix64(h ^ (uint64_t)m->role);
-        h = ac_hash_bytes(h, m->content);
-        h = ac_hash_bytes(h, m->tool_calls);
+    uint64_t h = n;
+    for (size_t i = 0; i < n; i++) {
+        h = ac_mix64(h ^ (uint64_t)list[i].role);
+        h = ac_hash_bytes(h, list[i].content);
+        h = ac_hash_bytes(h, list[i].tool_calls);
     }
     return h;
+}
+
+uint64_t ac_row_hash(const ac_row *r)
+{
+    uint64_t h = turns_hash(r->message, r->n_messages);
+    if (r->n_rejected) h = ac_mix64(h ^ turns_hash(r->rejected, r->n_rejected));
+    return r->label > 0 ? ac_mix64(h + 1) : h;
 }
 
 static bool same_row(const ac_row *a, const ac_row *b)
@@ -153,7 +171,7 @@ static ac_status find_duplicates(ac_findings *out, const ac_row_file *f, ac_err 
 {
     groups g;
     ac_status st = groups_init(&g, f->n, err);
-    for (uint32_t i = 1; !st && i <= f->n; i++) st = groups_add(&g, i, row_hash(&f->row[i - 1]), err);
+    for (uint32_t i = 1; !st && i <= f->n; i++) st = groups_add(&g, i, ac_row_hash(&f->row[i - 1]), err);
     for (uint32_t i = 1; !st && i <= f->n; i++) {
         if (!is_first(&g, i) || !g.next[i]) continue;
         size_t copies = 0;
@@ -162,7 +180,7 @@ static ac_status find_duplicates(ac_findings *out, const ac_row_file *f, ac_err 
         if (!copies) continue;
         char lines[160];
         line_list(lines, sizeof lines, f, &g, i);
-        st = ac_finding_add(out, AC_FIND_WARN, "duplicate", row_hash(&f->row[i - 1]) + copies, f->row[i - 1].line,
+        st = ac_finding_add(out, AC_FIND_WARN, "duplicate", ac_row_hash(&f->row[i - 1]) + copies, f->row[i - 1].line,
                             f->row[g.next[i] - 1].line, (double)copies, err,
                             "line %zu stands again in line%s %s; each copy weighs the row once more",
                             f->row[i - 1].line, copies > 1 ? "s" : "", lines);
@@ -213,26 +231,78 @@ static ac_status find_conflicts(ac_findings *out, const ac_row_file *f, ac_err *
 
 /* ---- one row by itself ---- */
 
-static ac_status find_empty(ac_findings *out, const ac_row_file *f, const ac_row *r, ac_err *err)
+static ac_status find_empty(ac_findings *out, ac_row_format format, const ac_row *r, ac_err *err)
 {
     bool answer = false;
     for (size_t i = 0; i < r->n_messages; i++) {
         const ac_message *m = &r->message[i];
         if (m->role == AC_ROLE_ASSISTANT) answer = true;
         if (ac_view_trim(m->content).len || m->tool_calls.len || m->role == AC_ROLE_SYSTEM) continue;
-        const ac_status st = ac_finding_add(out, AC_FIND_WARN, "empty", row_hash(r) + i, r->line, 0, 0, err,
+        const ac_status st = ac_finding_add(out, AC_FIND_WARN, "empty", ac_row_hash(r) + i, r->line, 0, 0, err,
                                             "line %zu: turn %zu (%s) is empty", r->line, i + 1,
-                                            f->format == AC_FORMAT_TEXT ? "text" : ac_role_name(m->role));
+                                            format == AC_FORMAT_TEXT ? "text" : ac_role_name(m->role));
         if (st) return st;
     }
     if (answer) return AC_OK;
-    return ac_finding_add(out, AC_FIND_WARN, "no-answer", row_hash(r), r->line, 0, 0, err,
+    return ac_finding_add(out, AC_FIND_WARN, "no-answer", ac_row_hash(r), r->line, 0, 0, err,
                           "line %zu has no assistant turn: nothing to learn unless mask is none", r->line);
 }
 
-static ac_status find_unicode(ac_findings *out, const ac_row *r, ac_err *err)
+/* The first turn that cannot stand where it stands, or none. */
+static const char *order_fault(const ac_row *r, size_t *at)
 {
-    return ac_row_unicode(out, r, row_hash(r), err);
+    const ac_message *m = r->message;
+    for (size_t i = 0; i < r->n_messages; i++) {
+        const bool first = i == 0 || (i == 1 && m[0].role == AC_ROLE_SYSTEM);
+        *at = i;
+        if (m[i].role == AC_ROLE_SYSTEM && i > 0) return "a system turn behind the first one";
+        if (first && m[i].role == AC_ROLE_TOOL) return "a tool turn that nothing called";
+        if (first && m[i].role == AC_ROLE_ASSISTANT) return "an answer before any question";
+        if (first) continue;
+        if (m[i].role == AC_ROLE_USER && m[i - 1].role == AC_ROLE_USER) return "two user turns in a row";
+        if (m[i].role == AC_ROLE_USER && m[i - 1].role == AC_ROLE_TOOL) return "a tool's result that is never answered";
+        if (m[i].role == AC_ROLE_ASSISTANT && m[i - 1].role == AC_ROLE_ASSISTANT) return "two assistant turns in a row";
+        if (m[i].role == AC_ROLE_TOOL && m[i - 1].role == AC_ROLE_USER) return "a tool turn that nothing called";
+    }
+    if (r->n_messages && m[r->n_messages - 1].role != AC_ROLE_ASSISTANT) {
+        *at = r->n_messages - 1;
+        return m[*at].role == AC_ROLE_TOOL ? "a tool's result that is never answered" : "a question that is never answered";
+    }
+    return NULL;
+}
+
+static ac_status find_order(ac_findings *out, const ac_row *r, ac_err *err)
+{
+    size_t at = 0;
+    const char *what = order_fault(r, &at);
+    /* A row without any answer is "no-answer" already. */
+    if (!what || ac_row_last_answer(r) == SIZE_MAX) return AC_OK;
+    return ac_finding_add(out, AC_FIND_WARN, "role-order", ac_row_hash(r) + at, r->line, 0, (double)(at + 1), err,
+                          "line %zu: turn %zu (%s) is %s", r->line, at + 1, ac_role_name(r->message[at].role), what);
+}
+
+static bool same_turns(const ac_message *x, const ac_message *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (x[i].role != y[i].role || !ac_view_eq(ac_view_trim(x[i].content), ac_view_trim(y[i].content))
+            || !ac_view_eq(x[i].tool_calls, y[i].tool_calls)) return false;
+    return true;
+}
+
+static ac_status find_same_pair(ac_findings *out, const ac_row *r, ac_err *err)
+{
+    if (r->n_rejected > r->n_messages
+        || !same_turns(r->message + (r->n_messages - r->n_rejected), r->rejected, r->n_rejected)) return AC_OK;
+    return ac_finding_add(out, AC_FIND_FAIL, "same-pair", ac_row_hash(r), r->line, 0, 0, err,
+                          "line %zu: chosen and rejected are the same; there is nothing to prefer", r->line);
+}
+
+ac_status ac_row_faults(ac_findings *out, const ac_row *r, ac_row_format format, ac_err *err)
+{
+    ac_status st = find_empty(out, format, r, err);
+    if (!st && format != AC_FORMAT_TEXT) st = find_order(out, r, err);
+    if (!st && r->n_rejected) st = find_same_pair(out, r, err);
+    return st ? st : ac_row_unicode(out, r, ac_row_hash(r), err);
 }
 
 ac_status ac_rows_check(ac_findings *out, const ac_row_file *rows, ac_err *err)
@@ -240,10 +310,7 @@ ac_status ac_rows_check(ac_findings *out, const ac_row_file *rows, ac_err *err)
     ac_findings f = { 0 };
     ac_status st = find_duplicates(&f, rows, err);
     if (!st) st = find_conflicts(&f, rows, err);
-    for (size_t i = 0; !st && i < rows->n; i++) {
-        st = find_empty(&f, rows, &rows->row[i], err);
-        if (!st) st = find_unicode(&f, &rows->row[i], err);
-    }
+    for (size_t i = 0; !st && i < rows->n; i++) st = ac_row_faults(&f, &rows->row[i], rows->format, err);
     if (st) ac_findings_release(&f);
     else *out = f;
     return st;
@@ -289,7 +356,7 @@ static ac_status overlap_index(overlap_scan *s, const ac_row_file *train, ac_err
         const ac_status st = question_hash(r, &s->w, &q, &a, &empty, err);
         if (st) return st;
         ac_status add = remember(&s->rows, ac_mix64(q) ^ a, i, err);
-        if (!add) add = remember(&s->bytes, row_hash(r), i, err);
+        if (!add) add = remember(&s->bytes, ac_row_hash(r), i, err);
         if (!add && !empty && train->format != AC_FORMAT_TEXT) add = remember(&s->questions, q, i, err);
         if (add) return add;
     }
@@ -304,7 +371,7 @@ static ac_status overlap_seek(overlap_scan *s, const ac_row_file *train, const a
         const ac_status st = question_hash(&valid->row[i], &s->w, &q, &a, &empty, err);
         if (st) return st;
         const size_t line = valid->row[i].line;
-        const uint32_t *at = ac_index_find(&s->bytes, row_hash(&valid->row[i]));
+        const uint32_t *at = ac_index_find(&s->bytes, ac_row_hash(&valid->row[i]));
         if (at && same_row(&valid->row[i], &train->row[*at - 1])) s->n_bytes++;
         at = ac_index_find(&s->rows, ac_mix64(q) ^ a);
         if (at) count_overlap(&s->exact, line, train->row[*at - 1].line, ac_mix64(q) ^ a);

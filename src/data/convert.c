@@ -1,4 +1,5 @@
 /* One JSON object to messages, for each format (docs/data.md has the table). */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/size.h"
@@ -24,7 +25,7 @@ static ac_status keep(const builder *b, ac_view v, ac_view *out)
         *out = AC_VIEW("");
         return AC_OK;
     }
-    if (v.ptr >= b->p->text.ptr && v.ptr + v.len <= b->p->text.ptr + b->p->text.len) {
+    if (b->p->borrow || (v.ptr >= b->p->text.ptr && v.ptr + v.len <= b->p->text.ptr + b->p->text.len)) {
         *out = v;
         return AC_OK;
     }
@@ -385,12 +386,82 @@ static ac_status sharegpt(builder *b, const ac_json *v)
     return st ? st : add_tools(b, ac_json_get(v, "tools"));
 }
 
+/* ---- rows that are checked and not learnt ---- */
+
+/* An answer: a string, one message, or a list of messages (TRL: with the prompt in front where there is none). */
+static ac_status add_answer(builder *b, const ac_json *v, const char *what)
+{
+    if (v->type == AC_JSON_ARRAY) return add_messages(b, v, what);
+    if (v->type == AC_JSON_OBJECT) return sharegpt_turn(b, v);
+    char quoted[32];
+    (void)snprintf(quoted, sizeof quoted, "\"%s\"", what);
+    return add_text(b, AC_ROLE_ASSISTANT, v, quoted, -1);
+}
+
+static ac_status add_prompt(builder *b, const ac_json *v)
+{
+    const ac_json *p = ac_json_get(v, "prompt");
+    ac_status st = AC_OK;
+    if (p && p->type == AC_JSON_ARRAY) return add_messages(b, p, "prompt");
+    if (p) return add_text(b, AC_ROLE_USER, p, "\"prompt\"", -1);
+    if ((p = ac_json_get(v, "messages"))) return add_messages(b, p, "messages");
+    if (ac_json_get(v, "conversations")) return sharegpt(b, v);
+    if (!ac_json_get(v, "instruction")) return AC_OK;            /* the answers carry it */
+    const ac_json *instruction = ac_json_get(v, "instruction"), *input = ac_json_get(v, "input");
+    st = text_ok(b, instruction, "\"instruction\"");
+    if (!st && input && input->type != AC_JSON_NULL) st = text_ok(b, input, "\"input\"");
+    if (st) return st;
+    if (!input || input->type == AC_JSON_NULL || !input->text.len)
+        return add_text(b, AC_ROLE_USER, instruction, "\"instruction\"", -1);
+    const char *both = ac_arena_printf(b->a, AC_VIEW_FMT "\n" AC_VIEW_FMT, AC_VIEW_ARG(instruction->text),
+                                       AC_VIEW_ARG(input->text));
+    return both && add(b, AC_ROLE_USER, ac_view_of(both)) ? AC_OK : nomem(b, instruction->text.len);
+}
+
+static ac_status preference(builder *b, const ac_json *v)
+{
+    ac_status st = AC_OK;
+    const ac_json *chosen = want(b, v, "chosen", &st), *rejected = chosen ? want(b, v, "rejected", &st) : NULL;
+    if (st || !rejected) return st;
+    if (chosen->type != rejected->type)
+        return ac_row_bad(b->p, rejected, b->err, "\"chosen\" is %s and \"rejected\" is %s; expected two of a kind",
+                          ac_json_type_name(chosen->type), ac_json_type_name(rejected->type));
+    if (!ac_json_get(v, "prompt") && !ac_json_get(v, "messages") && !ac_json_get(v, "conversations")
+        && !ac_json_get(v, "instruction") && chosen->type == AC_JSON_STRING)
+        return ac_row_bad(b->p, v, b->err, "\"prompt\" is missing; expected it beside \"chosen\" and \"rejected\"");
+    if ((st = add_prompt(b, v)) || (st = add_answer(b, chosen, "chosen"))) return st;
+    if ((st = add_tools(b, ac_json_get(v, "tools")))) return st;
+    ac_row other = { 0 };
+    builder c = { .p = b->p, .a = b->a, .row = &other, .err = b->err };
+    st = add_answer(&c, rejected, "rejected");
+    b->row->rejected = other.message;
+    b->row->n_rejected = other.n_messages;
+    return st;
+}
+
+static ac_status kto(builder *b, const ac_json *v)
+{
+    ac_status st = AC_OK;
+    const ac_json *label = want(b, v, "label", &st);
+    if (st) return st;
+    if (label->type != AC_JSON_BOOL)
+        return ac_row_bad(b->p, label, b->err, "\"label\" must be true or false, found %s",
+                          ac_json_type_name(label->type));
+    b->row->label = label->boolean ? 1 : 0;
+    if (ac_json_get(v, "prompt") && ac_json_get(v, "completion")) return prompt_completion(b, v);
+    if (ac_json_get(v, "conversations")) return sharegpt(b, v);
+    if (ac_json_get(v, "instruction")) return alpaca(b, v);
+    const ac_json *list = want(b, v, "messages", &st);
+    return st ? st : add_messages(b, list, "messages");
+}
+
 ac_status ac_row_convert(ac_row *row, const ac_json *v, ac_row_format format, const ac_row_place *p,
                          ac_arena *a, ac_err *err)
 {
     builder b = { .p = p, .a = a, .row = row, .err = err };
-    row->n_messages = 0;
-    row->message = NULL;
+    row->n_messages = row->n_rejected = 0;
+    row->message = row->rejected = NULL;
+    row->label = -1;
     ac_status st = AC_OK;
     const ac_json *first;
     switch (format) {
@@ -401,6 +472,8 @@ ac_status ac_row_convert(ac_row *row, const ac_json *v, ac_row_format format, co
     case AC_FORMAT_PROMPT_COMPLETION: return prompt_completion(&b, v);
     case AC_FORMAT_ALPACA: return alpaca(&b, v);
     case AC_FORMAT_SHAREGPT: return sharegpt(&b, v);
+    case AC_FORMAT_PREFERENCE: return preference(&b, v);
+    case AC_FORMAT_KTO: return kto(&b, v);
     case AC_FORMAT_TEXT:
     case AC_FORMAT_AUTO: break;
     }
@@ -425,8 +498,8 @@ unsigned ac_row_candidates(const ac_json *v)
     if (ac_json_get(v, "conversations")) set |= 1u << AC_FORMAT_SHAREGPT;
     if (ac_json_get(v, "instruction") && ac_json_get(v, "output")) set |= 1u << AC_FORMAT_ALPACA;
     if (ac_json_get(v, "text")) set |= 1u << AC_FORMAT_TEXT;
-    /* Preference rows hold an answer to be avoided: learning them as answers would be wrong. */
-    if (ac_json_get(v, "chosen") && ac_json_get(v, "rejected")) return 0;
-    if (is_type(v, "label", AC_JSON_BOOL) && (set & ~(1u << AC_FORMAT_TEXT))) return 0;
+    /* These hold an answer to be avoided: learning them as answers would be wrong, so they are nothing else. */
+    if (ac_json_get(v, "chosen") && ac_json_get(v, "rejected")) return 1u << AC_FORMAT_PREFERENCE;
+    if (is_type(v, "label", AC_JSON_BOOL) && (set & ~(1u << AC_FORMAT_TEXT))) return 1u << AC_FORMAT_KTO;
     return set;
 }

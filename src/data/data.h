@@ -23,7 +23,8 @@ typedef enum { AC_MASK_ALL_TURNS /* "assistant" */, AC_MASK_LAST /* "last" */, A
 typedef enum { AC_LONG_REFUSE, AC_LONG_TRUNCATE, AC_LONG_DROP } ac_on_long;
 typedef enum {
     AC_FORMAT_AUTO, AC_FORMAT_MESSAGES, AC_FORMAT_PROMPT_COMPLETION, AC_FORMAT_TEXT, AC_FORMAT_ALPACA,
-    AC_FORMAT_SHAREGPT
+    AC_FORMAT_SHAREGPT,
+    AC_FORMAT_PREFERENCE, AC_FORMAT_KTO     /* recognised and checked; training refuses them by name */
 } ac_row_format;
 const char *ac_row_format_name(ac_row_format f);
 
@@ -31,7 +32,11 @@ typedef struct {
     size_t line;               /* in the file, from 1 */
     size_t n_messages;
     ac_message *message;       /* views into the arena; prompt/completion become user/assistant turns;
-                                  text rows have one message of role assistant and format TEXT */
+                                  text rows have one message of role assistant and format TEXT;
+                                  preference rows end in the chosen answer */
+    size_t n_rejected;         /* PREFERENCE: the answer to be avoided */
+    ac_message *rejected;
+    int label;                 /* KTO: 0 or 1; else -1 */
 } ac_row;
 
 typedef struct {
@@ -82,6 +87,7 @@ typedef struct {
     size_t line_a, line_b;     /* rows or case numbers; 0: none */
     double score;
     const char *text;          /* one sentence */
+    const char *path_a, *path_b;   /* files of the lines; NULL: the list's owner knows */
 } ac_finding;
 typedef struct {
     ac_arena arena;

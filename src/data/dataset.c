@@ -6,71 +6,88 @@
 
 typedef struct {
     const ac_row_file *rows;
-    const ac_tokenizer *tok;
-    const ac_chat *chat;
+    ac_row_coder code;          /* the row in hand */
     const ac_data_opts *opts;
     ac_dataset *d;
-    ac_rendered text;           /* of the row in hand */
-    uint8_t *target;
-    size_t target_cap;
     size_t n_long, long_line, long_tokens;      /* rows over the context, the first of them */
 } build;
 
-static ac_status room_for_targets(build *b, size_t n, ac_err *err)
+/* ---- one row ---- */
+
+void ac_row_coder_release(ac_row_coder *c)
 {
-    if (n <= b->target_cap) return AC_OK;
-    uint8_t *p = ac_realloc(b->target, n);
+    ac_rendered_release(&c->text);
+    ac_free(c->target);
+    c->target = NULL;
+    c->target_cap = 0;
+}
+
+static ac_status room_for_targets(ac_row_coder *c, size_t n, ac_err *err)
+{
+    if (n <= c->target_cap) return AC_OK;
+    uint8_t *p = ac_realloc(c->target, n);
     if (!p) return ac_fail_nomem(err, n);
-    b->target = p;
-    b->target_cap = n;
+    c->target = p;
+    c->target_cap = n;
     return AC_OK;
 }
 
 /* A plain text: every token but the first counts, the end-of-text token too where it is asked for. */
-static ac_status encode_text(build *b, const ac_row *r, ac_err *err)
+static ac_status encode_text(ac_row_coder *c, const ac_row *r, ac_err *err)
 {
-    ac_ids_reset(&b->text.ids);
-    const unsigned flags = AC_ENCODE_BOS | (b->opts->text_eos ? AC_ENCODE_EOS : 0);
-    ac_status st = ac_tokenizer_encode(b->tok, r->message[0].content, flags, &b->text.ids, err);
-    if (!st) st = room_for_targets(b, b->text.ids.n, err);
-    if (!st && b->text.ids.n) memset(b->target, 1, b->text.ids.n);
+    ac_ids_reset(&c->text.ids);
+    const unsigned flags = AC_ENCODE_BOS | (c->opts->text_eos ? AC_ENCODE_EOS : 0);
+    ac_status st = ac_tokenizer_encode(c->tok, r->message[0].content, flags, &c->text.ids, err);
+    if (!st) st = room_for_targets(c, c->text.ids.n, err);
+    if (!st && c->text.ids.n) memset(c->target, 1, c->text.ids.n);
     return st;
 }
 
-/* Does the mask take this message? The row's own word goes first. */
-static bool takes(const ac_row *r, size_t i, size_t last_assistant, ac_mask mask)
+size_t ac_row_last_answer(const ac_row *r)
 {
-    const ac_message *m = &r->message[i];
-    if (m->train >= 0) return m->train > 0;
-    if (m->role != AC_ROLE_ASSISTANT) return false;
-    return mask == AC_MASK_ALL_TURNS || i == last_assistant;
+    for (size_t i = r->n_messages; i > 0; i--)
+        if (r->message[i - 1].role == AC_ROLE_ASSISTANT) return i - 1;
+    return SIZE_MAX;
 }
 
-static void mask_turns(build *b, const ac_row *r)
+bool ac_row_takes(const ac_row *r, size_t i, size_t last_answer, ac_mask mask)
 {
-    const ac_rendered *t = &b->text;
-    const ac_mask mask = b->opts->mask;
-    size_t last = SIZE_MAX;
-    for (size_t i = 0; i < r->n_messages; i++)
-        if (r->message[i].role == AC_ROLE_ASSISTANT) last = i;
+    const ac_message *m = &r->message[i];
+    if (mask == AC_MASK_NONE) return m->train != 0;
+    if (m->train >= 0) return m->train > 0;
+    if (m->role != AC_ROLE_ASSISTANT) return false;
+    return mask == AC_MASK_ALL_TURNS || i == last_answer;
+}
+
+static void mask_turns(ac_row_coder *c, const ac_row *r)
+{
+    const ac_rendered *t = &c->text;
+    const ac_mask mask = c->opts->mask;
+    const size_t last = ac_row_last_answer(r);
     for (size_t i = 0; i < t->ids.n; i++) {
         const int32_t at = t->message[i];
         const bool known = at >= 0 && (size_t)at < r->n_messages;
         bool on;
-        if (mask == AC_MASK_NONE) on = !known || r->message[at].train != 0;
-        else on = known && t->said[i] && takes(r, (size_t)at, last, mask);
-        b->target[i] = on ? 1 : 0;
+        if (mask == AC_MASK_NONE) on = !known || ac_row_takes(r, (size_t)at, last, mask);
+        else on = known && t->said[i] && ac_row_takes(r, (size_t)at, last, mask);
+        c->target[i] = on ? 1 : 0;
     }
 }
 
-static ac_status encode_turns(build *b, const ac_row *r, ac_err *err)
+ac_status ac_row_code(ac_row_coder *c, const ac_row *r, ac_row_format format, const char *path, ac_err *err)
 {
-    ac_status st = ac_chat_render(b->chat, r->message, r->n_messages, false, &b->text, err);
-    if (st) return ac_err_prefix(err, st, "%s:%zu", b->rows->path, r->line);
-    if ((st = room_for_targets(b, b->text.ids.n, err))) return st;
-    mask_turns(b, r);
-    return AC_OK;
+    ac_status st;
+    if (format == AC_FORMAT_TEXT) st = encode_text(c, r, err);
+    else {
+        st = ac_chat_render(c->chat, r->message, r->n_messages, false, &c->text, err);
+        if (st) return ac_err_prefix(err, st, "%s:%zu", path, r->line);
+        if (!(st = room_for_targets(c, c->text.ids.n, err))) mask_turns(c, r);
+    }
+    if (!st && c->text.ids.n) c->target[0] = 0;
+    return st;
 }
+
+/* ---- all rows ---- */
 
 static const char *why_no_target(const build *b, const ac_row *r, bool cut)
 {
@@ -85,18 +102,17 @@ static const char *why_no_target(const build *b, const ac_row *r, bool cut)
 static ac_status store(build *b, const ac_row *r, bool cut, ac_err *err)
 {
     ac_dataset *d = b->d;
-    const size_t n = b->text.ids.n;
+    const size_t n = b->code.text.ids.n;
     size_t n_target = 0;
-    if (n) b->target[0] = 0;
-    for (size_t i = 0; i < n; i++) n_target += b->target[i];
+    for (size_t i = 0; i < n; i++) n_target += b->code.target[i];
     if (n_target == 0)
         return ac_fail(err, AC_EFORMAT, "%s:%zu: row has no supervised token %s", b->rows->path, r->line,
                        why_no_target(b, r, cut));
     int32_t *ids = ac_arena_alloc_array(&d->arena, n, sizeof *ids);
     uint8_t *target = ac_arena_alloc(&d->arena, n);
     if (!ids || !target) return ac_fail_nomem(err, n * 5);
-    memcpy(ids, b->text.ids.id, n * sizeof *ids);
-    memcpy(target, b->target, n);
+    memcpy(ids, b->code.text.ids.id, n * sizeof *ids);
+    memcpy(target, b->code.target, n);
     d->sample[d->n++] = (ac_sample){ ids, target, n, n_target, r->line };
     d->n_tokens += n;
     d->n_targets += n_target;
@@ -106,21 +122,21 @@ static ac_status store(build *b, const ac_row *r, bool cut, ac_err *err)
 
 static ac_status one_row(build *b, const ac_row *r, ac_err *err)
 {
-    const ac_status st = b->rows->format == AC_FORMAT_TEXT ? encode_text(b, r, err) : encode_turns(b, r, err);
+    const ac_status st = ac_row_code(&b->code, r, b->rows->format, b->rows->path, err);
     if (st) return st;
     const size_t max = b->opts->max_len;
-    const bool longer = b->text.ids.n > max;
+    const bool longer = b->code.text.ids.n > max;
     if (longer) {
         if (b->n_long++ == 0) {
             b->long_line = r->line;
-            b->long_tokens = b->text.ids.n;
+            b->long_tokens = b->code.text.ids.n;
         }
         if (b->opts->on_long == AC_LONG_REFUSE) return AC_OK;     /* named when all were counted */
         if (b->opts->on_long == AC_LONG_DROP) {
             b->d->n_dropped++;
             return AC_OK;
         }
-        b->text.ids.n = max;
+        b->code.text.ids.n = max;
         b->d->n_truncated++;
     }
     return store(b, r, longer, err);
@@ -163,10 +179,9 @@ ac_status ac_dataset_build(ac_dataset *out, const ac_row_file *rows, const ac_to
         return ac_fail(err, AC_EARG, "%s: rows of format %s need a chat format; set base.chat_format", rows->path,
                        ac_row_format_name(rows->format));
     ac_dataset d = { 0 };
-    build b = { .rows = rows, .tok = tok, .chat = chat, .opts = opts, .d = &d };
+    build b = { .rows = rows, .opts = opts, .d = &d, .code = { .tok = tok, .chat = chat, .opts = opts } };
     const ac_status st = all_rows(&b, sink, err);
-    ac_rendered_release(&b.text);
-    ac_free(b.target);
+    ac_row_coder_release(&b.code);
     if (st) ac_dataset_release(&d);
     else *out = d;
     return st;

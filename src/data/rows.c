@@ -7,7 +7,6 @@
 #include "data/data_int.h"
 
 #define FILE_MAX ((size_t)4 << 30)
-#define LINE_MAX_BYTES ((size_t)16 << 20)
 
 const char *ac_row_format_name(ac_row_format f)
 {
@@ -18,6 +17,8 @@ const char *ac_row_format_name(ac_row_format f)
     case AC_FORMAT_TEXT: return "text";
     case AC_FORMAT_ALPACA: return "alpaca";
     case AC_FORMAT_SHAREGPT: return "sharegpt";
+    case AC_FORMAT_PREFERENCE: return "preference";
+    case AC_FORMAT_KTO: return "KTO";
     }
     return "unknown";
 }
@@ -27,7 +28,6 @@ static const ac_row_format preference[] = {
     AC_FORMAT_PROMPT_COMPLETION, AC_FORMAT_MESSAGES, AC_FORMAT_SHAREGPT, AC_FORMAT_ALPACA, AC_FORMAT_TEXT
 };
 
-#define WANTED "messages, prompt + completion, text, instruction + output, or conversations"
 
 ac_status ac_row_bad(const ac_row_place *p, const ac_json *at, ac_err *err, const char *fmt, ...)
 {
@@ -39,6 +39,7 @@ ac_status ac_row_bad(const ac_row_place *p, const ac_json *at, ac_err *err, cons
     va_end(ap);
     size_t line = 1, column = 1;
     if (at) ac_json_place(p->text, at->offset, &line, &column);
+    if (line == 1 && p->first_column) column += p->first_column - 1;
     return ac_fail(err, AC_EFORMAT, "%s:%zu:%zu: %s", p->path, p->first_line + line - 1, column, text);
 }
 
@@ -92,7 +93,7 @@ static ac_status next_item(source *s, const ac_json **out)
     for (; s->counted < v->offset; s->counted++)
         if (s->text.ptr[s->counted] == '\n') s->line++;
     s->row_line = s->line;
-    s->place = (ac_row_place){ s->path, s->text, 1 };
+    s->place = (ac_row_place){ .path = s->path, .text = s->text, .first_line = 1 };
     return AC_OK;
 }
 
@@ -110,10 +111,10 @@ static ac_status source_next(source *s, const ac_json **out, ac_err *err)
         if (line.len && line.ptr[line.len - 1] == '\r') line.len--;
         if (ac_view_trim(line).len == 0) continue;
         s->row_line = number;
-        s->place = (ac_row_place){ s->path, line, number };
-        if (line.len > LINE_MAX_BYTES)
+        s->place = (ac_row_place){ .path = s->path, .text = line, .first_line = number };
+        if (line.len > AC_ROW_MAX_BYTES)
             return ac_fail(err, AC_EFORMAT, "%s:%zu:1: line has %zu bytes; at most %zu are read; split the row",
-                           s->path, number, line.len, LINE_MAX_BYTES);
+                           s->path, number, line.len, AC_ROW_MAX_BYTES);
         ac_arena_release(&s->scratch);
         ac_err own = { 0 };
         const ac_status st = ac_json_parse(out, line, &s->scratch, s->path, number, NULL, &own);
@@ -136,7 +137,7 @@ static void list_keys(char *out, size_t size, const ac_json *v)
                               (int)(c->key.len > 32 ? 32 : c->key.len), c->key.ptr ? c->key.ptr : "");
 }
 
-static ac_status unknown_row(const ac_row_place *p, const ac_json *v, ac_err *err)
+ac_status ac_row_unknown(const ac_row_place *p, const ac_json *v, ac_err *err)
 {
     char keys[256];
     if (v->type != AC_JSON_OBJECT)
@@ -148,7 +149,7 @@ static ac_status unknown_row(const ac_row_place *p, const ac_json *v, ac_err *er
         return ac_row_bad(p, v, err, "a row with a true/false \"label\" (KTO); training on labels is not supported; "
                           "keep the rows labelled true and drop the key");
     list_keys(keys, sizeof keys, v);
-    return ac_row_bad(p, v, err, "found the keys %s; expected %s", keys[0] ? keys : "(none)", WANTED);
+    return ac_row_bad(p, v, err, "found the keys %s; expected %s", keys[0] ? keys : "(none)", AC_ROWS_WANTED);
 }
 
 typedef struct {
@@ -185,10 +186,10 @@ static ac_status survey_rows(survey *out, source *s, ac_row_format asked, ac_err
             continue;
         }
         if (!row) break;
-        const unsigned could = ac_row_candidates(row);
+        const unsigned could = ac_row_candidates(row) & ~AC_ROW_NOT_LEARNT;
         if (row->type != AC_JSON_OBJECT || (!could && asked == AC_FORMAT_AUTO))
-            survey_bad(&v, unknown_row(&s->place, row, &v.first), s->row_line);
-        for (unsigned f = 0; f < 8; f++)
+            survey_bad(&v, ac_row_unknown(&s->place, row, &v.first), s->row_line);
+        for (unsigned f = 0; f < AC_COUNTOF(v.n_could); f++)
             if (could >> f & 1) v.n_could[f]++;
         v.n++;
     }
@@ -224,7 +225,7 @@ static ac_status decide(ac_row_format *out, const survey *v, source *s, ac_err *
 
 /* ---- reading ---- */
 
-static ac_status check_bytes(const char *path, ac_view t, ac_err *err)
+ac_status ac_rows_bytes_ok(const char *path, ac_view t, ac_err *err)
 {
     static const struct {
         const char *magic;
@@ -273,11 +274,11 @@ static ac_status read_rows(ac_row_file *f, const char *path, ac_row_format forma
     f->hash = ac_sha256_of(text.ptr, text.len);
     if (!(f->path = ac_arena_strndup(&f->arena, path, strlen(path)))) return ac_fail_nomem(err, strlen(path));
     survey v = { 0 };
-    if ((st = check_bytes(path, text, err))) return st;
+    if ((st = ac_rows_bytes_ok(path, text, err))) return st;
     if ((st = source_open(s, f->path, text, err))) return st;
     if ((st = survey_rows(&v, s, format, err))) return st;
     if (v.n == 0)
-        return ac_fail(err, AC_EFORMAT, "%s:1:1: has no rows; expected one JSON object a line with %s", path, WANTED);
+        return ac_fail(err, AC_EFORMAT, "%s:1:1: has no rows; expected one JSON object a line with %s", path, AC_ROWS_WANTED);
     f->n = v.n;
     f->format = format;
     if (format == AC_FORMAT_AUTO && (st = decide(&f->format, &v, s, err))) return st;

@@ -18,7 +18,7 @@ typedef struct {
     const char *begin, *p, *end;
     ac_arena *arena;
     const char *name;
-    size_t first_line;
+    size_t first_line, first_column;
     ac_err *err;
     size_t values_left;
     char *pool;                       /* decoded strings are packed into pieces of the arena */
@@ -58,6 +58,7 @@ static ac_status refuse_at(reader *r, const char *at, const char *fmt, ...)
     (void)vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
     ac_json_place((ac_view){ r->begin, (size_t)(r->end - r->begin) }, (size_t)(at - r->begin), &line, &column);
+    if (line == 1) column += r->first_column - 1;
     return ac_fail(r->err, AC_EFORMAT, "%s:%zu:%zu: %s", r->name, r->first_line + line - 1, column, what);
 }
 
@@ -475,6 +476,7 @@ ac_status ac_json_parse(const ac_json **out, ac_view text, ac_arena *a, const ch
     const char *begin = text.ptr ? text.ptr : "";
     reader r = { .begin = begin, .p = begin, .end = begin + text.len, .arena = a, .name = name,
                  .first_line = first_line ? first_line : 1, .err = err };
+    r.first_column = limits && limits->first_column ? limits->first_column : 1;
     r.values_left = limits && limits->max_values ? limits->max_values : DEFAULT_MAX_VALUES;
     ac_json *root = NULL;
     ac_status st = check_beginning(&r, text.len,

@@ -37,6 +37,7 @@ struct ac_json {
 typedef struct {
     size_t max_bytes;      /* 0: 1 GiB */
     size_t max_values;     /* 0: 32 million */
+    size_t first_column;   /* where the text begins in its first line, for messages; 0: 1 */
 } ac_json_limits;
 
 /* Borrows text for the call; nodes and strings live in the arena.

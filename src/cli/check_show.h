@@ -1,0 +1,26 @@
+/* cli/check_show.h - what `data check` found, on a page or as JSON. */
+#ifndef AC_CLI_CHECK_SHOW_H
+#define AC_CLI_CHECK_SHOW_H
+
+#include "cli/cli.h"
+#include "data/survey.h"
+
+#define AC_CHECK_LISTS 8
+
+typedef struct {
+    const ac_survey *survey;
+    const ac_findings *more[AC_CHECK_LISTS];     /* findings from elsewhere: cases, scanner */
+    const char *where[AC_CHECK_LISTS];
+    size_t n_more;
+    ac_view masks;                               /* rows with their masks, shown already as text */
+    bool has_masks;
+    size_t limit;                                /* findings on the page; 0: all */
+    double seconds;
+    size_t by[3];                                /* filled by ac_check_count */
+} ac_check_page;
+
+void      ac_check_count(ac_check_page *p);
+void      ac_check_json(ac_str *s, const ac_check_page *p);
+ac_status ac_check_text(ac_str *s, const ac_check_page *p, const ac_cli *cli, ac_err *err);
+
+#endif
