@@ -76,6 +76,24 @@ void cpu_product(ac_cpu_device *d, ac_mm_form form, size_t m, size_t n, size_t k
 /* y = x W^T for `rows` rows, W as stored or as prepared. */
 ac_matmul_args cpu_times_weights(const ac_cpu_device *d, const ac_matrix *w, size_t rows, const float *x, float *y);
 
+/* cpu_columns.c. Outputs of several layers in one run: product, then bias, then the adapter's product, which accumulates;
+ * adapter.c NULL: none. `other` tasks, which touch none of the outputs, fill the end of the run. */
+typedef struct {
+    ac_matmul_args product, adapter;
+    const float *bias;
+} cpu_column_out;
+typedef struct {
+    ac_cpu_device *d;
+    const cpu_column_out *out;
+    size_t n, n_other, pieces;                   /* pieces: set by the run */
+    ac_pool_fn *other;
+    void *other_ctx;
+} cpu_columns;
+bool cpu_columns_pay(const ac_cpu_device *d, size_t rows, size_t cols);
+void cpu_columns_run(cpu_columns *job);
+/* n products of equally many rows, each row of C (dense) then times scale[i]: one run, cut by rows. */
+void cpu_short_products(ac_cpu_device *d, const ac_matmul_args *args, const float *scale, size_t n);
+
 void cpu_linears(ac_device *dev, const ac_linear_args *a, size_t n);
 void cpu_linear(ac_device *dev, const ac_linear_args *a);
 void cpu_linear_grad(ac_device *dev, const ac_linear_grad_args *a);

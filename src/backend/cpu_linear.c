@@ -123,9 +123,61 @@ static bool has_magnitude(const ac_linear_args *a)
     return a->lora && a->lora->magnitude.buf;
 }
 
+/* h = x A^T, before it is scaled. */
+static ac_matmul_args into_rank(const ac_cpu_device *d, const ac_linear_args *a)
+{
+    const ac_lora *l = a->lora;
+    return (ac_matmul_args){ .form = AC_MM_NT, .m = a->rows, .n = l->rank, .k = a->w->cols, .a = cpu_f32(a->x),
+        .lda = a->w->cols, .b = cpu_f32(l->a), .b_type = AC_F32, .b_row_bytes = a->w->cols * sizeof(float),
+        .c = cpu_f32(l->h), .ldc = l->rank, .numerics = d->numerics };
+}
+
+static ac_matmul_args out_of_rank(const ac_cpu_device *d, const ac_linear_args *a)
+{
+    const ac_lora *l = a->lora;
+    return (ac_matmul_args){ .form = AC_MM_NT, .m = a->rows, .n = a->w->rows, .k = l->rank, .a = cpu_f32(l->h),
+        .lda = l->rank, .b = cpu_f32(l->b), .b_type = AC_F32, .b_row_bytes = l->rank * sizeof(float),
+        .c = cpu_f32(a->y), .ldc = a->w->rows, .accumulate = true, .numerics = d->numerics };
+}
+
+/* All of it in two runs, where there is enough of it and nothing stands between the two. */
+static bool linears_at_once(ac_cpu_device *d, const ac_linear_args *a, size_t n)
+{
+    size_t cols = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!a[i].y.buf || has_magnitude(&a[i]) || (a[i].lora && a[i].lora->drop.threshold) || a[i].rows != a[0].rows)
+            return false;
+        cols += a[i].w->rows;
+        for (size_t k = 0; k < i; k++)           /* forward alone, all of them share one h */
+            if (a[i].lora && a[k].lora && cpu_f32(a[i].lora->h) == cpu_f32(a[k].lora->h)) return false;
+    }
+    if (!n || !cpu_columns_pay(d, a[0].rows, cols)) return false;
+    ac_matmul_args ranks[AC_LINEARS_MAX];
+    float scale[AC_LINEARS_MAX];
+    cpu_column_out out[AC_LINEARS_MAX] = { 0 };
+    size_t n_ranks = 0;
+    for (size_t i = 0; i < n; i++) {
+        out[i].product = cpu_times_weights(d, a[i].w, a[i].rows, cpu_f32(a[i].x), cpu_f32(a[i].y));
+        out[i].bias = cpu_f32(a[i].bias);
+        if (!a[i].lora) continue;
+        out[i].adapter = out_of_rank(d, &a[i]);
+        scale[n_ranks] = a[i].lora->scale;
+        ranks[n_ranks++] = into_rank(d, &a[i]);
+    }
+    cpu_short_products(d, ranks, scale, n_ranks);
+    cpu_columns_run(&(cpu_columns){ .d = d, .out = out, .n = n });
+    return true;
+}
+
 void cpu_linears(ac_device *dev, const ac_linear_args *a, size_t n)
 {
     ac_cpu_device *d = cpu_of(dev);
+    if (linears_at_once(d, a, n)) return;
+    /* What is not possible for all may be for one: those that share one h. */
+    if (n > 1 && a[0].lora && cpu_columns_pay(d, a[0].rows, a[0].w->rows)) {
+        for (size_t i = 0; i < n; i++) cpu_linears(dev, &a[i], 1);
+        return;
+    }
     ac_matmul_args p[AC_LINEARS_MAX] = { 0 };
     size_t products = 0;
     for (size_t i = 0; i < n; i++)
@@ -198,14 +250,48 @@ static size_t cut_width(const ac_cpu_device *d, size_t n)
     return width ? width : 32;
 }
 
-static void adapter_grad(ac_cpu_device *d, const ac_linear_grad_args *a, const float *x, const float *dh)
+static adapter_job adapter_cuts(ac_cpu_device *d, const ac_linear_grad_args *a, const float *x, const float *dh)
 {
     adapter_job j = { .d = d, .a = a, .x = x, .dh = dh };
     j.a_cols = cut_width(d, a->w->cols);
     j.b_rows = cut_width(d, a->w->rows);
     j.a_tasks = (a->w->cols + j.a_cols - 1) / j.a_cols;
     j.b_tasks = (a->w->rows + j.b_rows - 1) / j.b_rows;
+    return j;
+}
+
+static void adapter_grad(ac_cpu_device *d, const ac_linear_grad_args *a, const float *x, const float *dh)
+{
+    adapter_job j = adapter_cuts(d, a, x, dh);
     ac_pool_run(d->pool, j.a_tasks + j.b_tasks, adapter_task, &j);
+}
+
+static ac_matmul_args through_weights(const ac_cpu_device *d, const ac_linear_grad_args *a)
+{
+    const size_t in = a->w->cols, out = a->w->rows;
+    return (ac_matmul_args){ .form = AC_MM_NN, .m = a->rows, .n = in, .k = out, .a = cpu_f32(a->dy), .lda = out,
+        .b = a->w->buf->ptr, .b_type = a->w->type, .b_row_bytes = a->w->row_bytes, .c = cpu_f32(a->dx), .ldc = in,
+        .accumulate = a->accumulate, .numerics = d->numerics };
+}
+
+/* dh, then everything that needs it: two runs, where nothing stands between. */
+static bool grad_at_once(ac_cpu_device *d, const ac_linear_grad_args *a)
+{
+    const ac_lora *l = a->lora;
+    const size_t in = a->w->cols, out = a->w->rows;
+    if (!l || l->drop.threshold || !a->dx.buf || !cpu_columns_pay(d, a->rows, in)) return false;
+    float *dh = cpu_f32(a->scratch);
+    const ac_matmul_args rank = { .form = AC_MM_NN, .m = a->rows, .n = l->rank, .k = out, .a = cpu_f32(a->dy),
+        .lda = out, .b = cpu_f32(l->b), .b_type = AC_F32, .b_row_bytes = l->rank * sizeof(float), .c = dh,
+        .ldc = l->rank, .numerics = d->numerics };
+    cpu_short_products(d, &rank, &l->scale, 1);
+    adapter_job j = adapter_cuts(d, a, cpu_f32(a->x), dh);
+    const cpu_column_out dx = { .product = through_weights(d, a), .adapter = { .form = AC_MM_NN, .m = a->rows, .n = in,
+        .k = l->rank, .a = dh, .lda = l->rank, .b = cpu_f32(l->a), .b_type = AC_F32, .b_row_bytes = in * sizeof(float),
+        .c = cpu_f32(a->dx), .ldc = in, .accumulate = true, .numerics = d->numerics } };
+    cpu_columns_run(&(cpu_columns){ .d = d, .out = &dx, .n = 1, .n_other = j.a_tasks + j.b_tasks, .other = adapter_task,
+                                    .other_ctx = &j });
+    return true;
 }
 
 void cpu_linear_grad(ac_device *dev, const ac_linear_grad_args *a)
@@ -215,6 +301,7 @@ void cpu_linear_grad(ac_device *dev, const ac_linear_grad_args *a)
         return;
     }
     ac_cpu_device *d = cpu_of(dev);
+    if (grad_at_once(d, a)) return;
     const ac_lora *l = a->lora;
     const size_t in = a->w->cols, out = a->w->rows, rows = a->rows;
     const float *dy = cpu_f32(a->dy);
@@ -233,8 +320,8 @@ void cpu_linear_grad(ac_device *dev, const ac_linear_grad_args *a)
     }
     if (!a->dx.buf) return;
     float *dx = cpu_f32(a->dx);
-    cpu_product(d, AC_MM_NN, rows, in, out, dy, out, a->w->buf->ptr, a->w->type, a->w->row_bytes, dx, in,
-                a->accumulate);
+    const ac_matmul_args p = through_weights(d, a);
+    ac_matmul(&d->k, d->pool, d->ws, &p);
     if (!l) return;
     cpu_product(d, AC_MM_NN, rows, in, l->rank, dh, l->rank, cpu_f32(l->a), AC_F32, in * sizeof(float),
                 wide ? wide : dx, in, !wide);

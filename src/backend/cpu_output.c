@@ -59,6 +59,13 @@ void cpu_output(ac_device *dev, const ac_output_args *a)
     }
 }
 
+static void one_product(ac_cpu_device *d, const ac_matmul_args *p)
+{
+    const cpu_column_out out = { .product = *p };
+    if (cpu_columns_pay(d, p->m, p->n)) cpu_columns_run(&(cpu_columns){ .d = d, .out = &out, .n = 1 });
+    else ac_matmul(&d->k, d->pool, d->ws, p);
+}
+
 void cpu_loss(ac_device *dev, const ac_loss_args *a)
 {
     ac_cpu_device *d = cpu_of(dev);
@@ -78,11 +85,12 @@ void cpu_loss(ac_device *dev, const ac_loss_args *a)
         cpu_for(d, n, cpu_grain(hidden), gather_norm, &j);
         ac_matmul_args p = cpu_times_weights(d, a->w, n, j.normed, j.logits);
         p.ldc = j.ld;
-        ac_matmul(&d->k, d->pool, d->ws, &p);
+        one_product(d, &p);
         cpu_for(d, n, cpu_grain(vocab), entropy_range, &j);
         if (!j.grad) continue;
-        cpu_product(d, AC_MM_NN, n, hidden, vocab, j.logits, j.ld, a->w->buf->ptr, a->w->type,
-                    a->w->row_bytes, dnormed, hidden, false);
+        one_product(d, &(ac_matmul_args){ .form = AC_MM_NN, .m = n, .n = hidden, .k = vocab, .a = j.logits, .lda = j.ld,
+            .b = a->w->buf->ptr, .b_type = a->w->type, .b_row_bytes = a->w->row_bytes, .c = dnormed, .ldc = hidden,
+            .numerics = d->numerics });
         j.dnormed = dnormed;
         cpu_for(d, n, cpu_grain(hidden), norm_grad_scatter, &j);
     }
