@@ -101,8 +101,12 @@ typedef struct {
     ac_matmul_args args;
     size_t bytes, copies, at;
     const uint8_t *weights;
+    ac_panels *panels[64];         /* the copies laid out ahead, or NULL */
 } product;
 bool bench_product(product *p, bench *b, env *e, ac_mm_form form, ac_dtype type, size_t m, size_t out, size_t in);
+/* Lays its copies out ahead, fewer of them. False and a message when there is no memory. */
+bool bench_product_ahead(product *p);
+void bench_product_close(product *p);
 void bench_product_run(void *p);
 double bench_product_flops(const product *p);
 

@@ -66,7 +66,9 @@ float       ac_bf16_round(float x);
  * A row of B takes b_row_bytes bytes. S = fold of blocks (B3); C = S, or C = C_old + S when accumulate (S is
  * complete before it is added). k = 0: S = +0. */
 typedef enum { AC_MM_NT, AC_MM_NN, AC_MM_TN } ac_mm_form;
+typedef struct ac_kernels ac_kernels;
 typedef struct ac_packed ac_packed;
+typedef struct ac_panels ac_panels;
 typedef struct {
     ac_mm_form form;
     size_t m, n, k;
@@ -81,6 +83,8 @@ typedef struct {
     const ac_packed *packed;   /* NULL, or the whole of B laid out ahead (NT only): same bits, sooner */
     size_t packed_row;         /* row of it that b's first row is: a multiple of 16 */
     ac_numerics numerics;
+    const ac_panels *panels;   /* NULL, or the whole of B laid out for any m (NT and NN): same bits, sooner */
+    size_t panels_col;         /* column of it that C's first column is: a multiple of 32 */
 } ac_matmul_args;
 
 /* Stored weights laid out ahead (few_int.h), for products of few rows of A: rows of B stand side by side in
@@ -90,6 +94,14 @@ size_t    ac_packed_bytes(ac_dtype type, size_t n, size_t k);
 ac_status ac_packed_open(ac_packed **out, ac_pool *pool, ac_dtype type, const void *b, size_t row_bytes,
                          size_t n, size_t k, ac_err *err);
 void      ac_packed_close(ac_packed **p);
+
+/* Weights expanded and laid out ahead for products of any number of rows, as the tier's tiles read them (panels_int.h);
+ * FP32 only. b as the form stores it, n and k as in ac_matmul_args. Bytes: four for each weight, n filled up to a
+ * panel. Of use to tables of one tier alone: another passes it over. Does not keep b; the pool may be NULL. */
+size_t    ac_panels_bytes(const ac_kernels *t, size_t n, size_t k);
+ac_status ac_panels_open(ac_panels **out, const ac_kernels *t, ac_pool *pool, ac_mm_form form, ac_dtype type,
+                         const void *b, size_t row_bytes, size_t n, size_t k, ac_err *err);
+void      ac_panels_close(ac_panels **p);
 
 /* Pool-wide workspace for packing, sized once for a thread count. */
 typedef struct ac_mm_workspace ac_mm_workspace;
@@ -151,10 +163,10 @@ typedef struct {
     uint32_t stream;
 } ac_draw;
 
-typedef struct ac_kernels ac_kernels;
 struct ac_kernels {
     ac_cpu tier;
     bool packs;                /* matmul makes use of ac_matmul_args.packed */
+    size_t panel_cols;         /* columns of a panel of ac_matmul_args.panels; 0: matmul makes no use of them */
 
     /* Products. One call computes C for rows [0,m) and columns [0,n) of args on one thread; worker picks
      * its part of the workspace. ac_matmul splits over threads. */

@@ -63,6 +63,7 @@ static void run_part(void *ctx, size_t task, size_t worker)
     const uint8_t *b = g.b;
     g.b = g.form == AC_MM_NT ? b + j0 * g.b_row_bytes : b + j0 / elems * bytes;
     g.packed_row += j0;
+    g.panels_col += j0;
     g.a += g.form == AC_MM_TN ? i0 : i0 * g.lda;
     g.c += i0 * g.ldc + j0;
     g.m = i1 - i0;

@@ -3,8 +3,9 @@
  *   for rows in chunks of at most 512                    (a block of A stays in the L2 cache)
  *     for columns in chunks that the sums allow          (all of them, unless C must wait for S)
  *       for k in blocks of 512                           (rule B3)
+ *         lay A's chunk out, where there are columns enough to pay for it
  *         for columns in groups of 128
- *           expand the group of B into panels            (once for all rows of the chunk)
+ *           expand the group of B into panels            (once for all rows of the chunk; none if laid out ahead)
  *           for each tile of A, for each panel: tile     (the tile of A stays in the L1 cache)
  *             and meanwhile fetch the next group's weights
  *       C = C + S where the sum could not be built in C
@@ -12,6 +13,7 @@
  * C itself holds the running sum of blocks, except when it must keep its old value until the sum is
  * complete: accumulate with more than one block. Then the workspace holds it. */
 #include "kernels/matmul_int.h"
+#include "kernels/panels_int.h"
 
 enum {
     GROUP = 128,               /* columns expanded at a time ...                          */
@@ -19,6 +21,7 @@ enum {
     CHUNK_ROWS = 512,
     SUM_COLS = 640,
     DIRECT_MAX_ROWS = 48,      /* fewer rows do not pay for copying F32 rows of B         */
+    LAY_MIN_COLS = 96,         /* fewer columns do not pay for laying out A of NT and NN  */
     TURN_MIN_COLS = 192,       /* fewer columns do not pay for laying out A of TN, ...    */
     TURN_MIN_LDA = 512,        /* ... nor rows that lie near enough, ...                  */
     TURN_MIN_K = 128,          /* ... nor few of them                                     */
@@ -29,6 +32,7 @@ enum {
 typedef struct {
     const ac_mm_isa *isa;
     const ac_matmul_args *g;
+    const ac_panels *panels;               /* NULL: B is expanded here */
     float *b_pack, *sums, *a_pack;         /* a_pack NULL: A is read where it lies */
     size_t panel_stride, group, a_stride;
     size_t tiles;              /* of all rows */
@@ -123,6 +127,13 @@ static void lay_tile(float *dst, const float *src, size_t lda, size_t rows, size
 static void lay_chunk(const job *w, size_t tile0, size_t tile1, size_t k0, size_t kc)
 {
     const ac_matmul_args *g = w->g;
+    if (g->form != AC_MM_TN) {
+        for (size_t i = tile0; i < tile1; i++) {
+            const size_t row = tile_row(g->m, w->tiles, i), rows = tile_row(g->m, w->tiles, i + 1) - row;
+            w->isa->turn_a(w->a_pack + (i - tile0) * w->a_stride, a_at(g, row, k0), g->lda, rows, kc);
+        }
+        return;
+    }
     for (size_t k = 0; k < kc; k += TURN_STEP) {
         const size_t step = min_of(kc - k, TURN_STEP);
         for (size_t i = tile0; i < tile1; i++) {
@@ -133,16 +144,28 @@ static void lay_chunk(const job *w, size_t tile0, size_t tile1, size_t k0, size_
     }
 }
 
+/* Panel j of the group at j0: where it lies, and the line of the next group's that tile number i asks for first. All
+ * tiles together ask for the whole panel, so that it is in the L2 cache when its turn comes. */
+static void place_panel(const job *w, ac_mm_tile *t, size_t i, size_t k0, size_t j0, size_t j)
+{
+    const size_t col = w->g->panels_col + j0 + j, lines = w->isa->nr / 16, next = col + w->group;
+    t->b = ac_panels_at(w->panels, k0, col);
+    t->next = NULL;
+    if (i >= lines) return;
+    if (j0 + j + w->group < w->g->n) t->next = ac_panels_at(w->panels, k0, next) + i * t->kc * 16;
+    else if (k0 + t->kc < w->g->k) t->next = ac_panels_at(w->panels, k0 + t->kc, w->g->panels_col + j) + i * t->kc * 16;
+}
+
 /* The outputs of one group of columns for the tiles of a chunk; c is the place of (chunk row, j0). */
 static void multiply_group(const job *w, ac_mm_tile t, size_t tile0, size_t tile1, size_t k0, size_t j0,
                            size_t nc, float *c, ahead *fetch)
 {
     const ac_matmul_args *g = w->g;
     const size_t nr = w->isa->nr, chunk_row = tile_row(g->m, w->tiles, tile0);
-    const bool direct = !w->rounds && g->b_type == AC_F32 && g->form != AC_MM_NT && g->m <= DIRECT_MAX_ROWS &&
-                        nc % nr == 0 && g->b_row_bytes % sizeof(float) == 0;
+    const bool direct = !w->panels && !w->rounds && g->b_type == AC_F32 && g->form != AC_MM_NT &&
+                        g->m <= DIRECT_MAX_ROWS && nc % nr == 0 && g->b_row_bytes % sizeof(float) == 0;
     if (direct) t.b_k = g->b_row_bytes / sizeof(float);
-    else expand_group(w, k0, t.kc, j0, nc);
+    else if (!w->panels) expand_group(w, k0, t.kc, j0, nc);
     round_group(w, t.kc, nc);
     t.kc = steps_of(w, t.kc);
     for (size_t i = tile0; i < tile1; i++) {
@@ -153,6 +176,7 @@ static void multiply_group(const job *w, ac_mm_tile t, size_t tile0, size_t tile
         for (size_t j = 0; j < nc; j += nr) {
             t.b = direct ? (const float *)(const void *)b_at(g, k0, j0 + j)
                          : w->b_pack + j / nr * w->panel_stride;
+            if (w->panels) place_panel(w, &t, i - tile0, k0, j0, j);
             t.c = c + (row - chunk_row) * t.ldc + j;
             t.cols = min_of(nc - j, nr);
             if (w->rounds && w->isa->pair_tile) w->isa->pair_tile(&t, rows);
@@ -168,7 +192,7 @@ static void multiply_chunk(const job *w, size_t tile0, size_t tile1, size_t j0, 
     const size_t row0 = tile_row(g->m, w->tiles, tile0), row1 = tile_row(g->m, w->tiles, tile1);
     const bool apart = g->accumulate && g->k > AC_K_BLOCK;
     float *c = apart ? w->sums : g->c + row0 * g->ldc + j0;
-    ac_mm_tile t = { .ldc = apart ? SUM_COLS : g->ldc, .a_row = g->form == AC_MM_TN ? 1 : g->lda,
+    ac_mm_tile t = { .ldc = apart ? SUM_COLS : g->ldc, .a_row = g->form == AC_MM_TN || w->a_pack ? 1 : g->lda,
                      .a_k = g->form == AC_MM_TN ? g->lda : 1, .b_k = w->isa->nr };
     for (size_t k0 = 0; k0 < g->k; k0 += AC_K_BLOCK) {
         t.kc = min_of(g->k - k0, AC_K_BLOCK);
@@ -185,7 +209,8 @@ static void multiply_chunk(const job *w, size_t tile0, size_t tile1, size_t j0, 
             const size_t width = min_of(nc - j, w->group);
             const size_t calls = (tile1 - tile0) * ((width + w->isa->nr - 1) / w->isa->nr);
             ahead next = {0};
-            if (j + width < nc)
+            if (w->panels) next.each = 0;            /* the tiles ask for them */
+            else if (j + width < nc)
                 next = next_weights(w, k0, t.kc, j0 + j + width, min_of(nc - j - width, w->group), calls);
             else if (k0 + t.kc < g->k)
                 next = next_weights(w, k0 + t.kc, min_of(g->k - k0 - t.kc, AC_K_BLOCK), j0,
@@ -272,14 +297,15 @@ void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace
     float *base = ws->base + worker * AC_MM_WS_FLOATS;
     const bool plain = g->numerics == AC_NUM_FP32;
     if (plain && g->packed && isa->few_packed && isa->few_packed(g, base, AC_MM_WS_FLOATS)) return;
-    if (plain && isa->few && isa->few(g, base, AC_MM_WS_FLOATS)) return;
+    if (plain && !g->panels && isa->few && isa->few(g, base, AC_MM_WS_FLOATS)) return;
     if (plain && ac_mm_thin(isa, g, base)) return;
     const bool wide_block = g->form != AC_MM_NT && ac_dtype_block_elems(g->b_type) > GROUP;
     job w = { .isa = isa, .g = g, .b_pack = base, .sums = base + AC_MM_WS_B_FLOATS,
               .panel_stride = isa->nr * AC_K_BLOCK + 48, .group = wide_block ? GROUP_MAX : GROUP,
               .tiles = (g->m + isa->mr - 1) / isa->mr,
+              .panels = plain && g->form != AC_MM_TN && g->panels && g->panels->nr == isa->nr ? g->panels : NULL,
               .rounds = !plain, .a_pack = plain ? NULL : base + AC_MM_WS_B_FLOATS + AC_MM_WS_S_FLOATS };
-    if (plain && w.tiles == 1 && (g->b_type != AC_F32 || g->form == AC_MM_NT)) {
+    if (plain && !w.panels && w.tiles == 1 && (g->b_type != AC_F32 || g->form == AC_MM_NT)) {
         small_rows(&w);
         return;
     }
@@ -288,8 +314,14 @@ void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace
         w.a_pack = w.sums + AC_MM_WS_S_FLOATS;
         w.a_stride = isa->mr * AC_K_BLOCK + TURN_COPY;
     }
+    if (plain && g->form != AC_MM_TN && isa->turn_a && g->n >= LAY_MIN_COLS) {
+        w.a_pack = w.sums + AC_MM_WS_S_FLOATS;
+        w.a_stride = isa->mr * AC_K_BLOCK + TURN_COPY;
+    }
     const size_t chunk = CHUNK_ROWS / isa->mr, chunks = (w.tiles + chunk - 1) / chunk;
-    const size_t col_step = g->accumulate && g->k > AC_K_BLOCK ? SUM_COLS : g->n;
+    /* A step begins on a block border (T4). */
+    const size_t sum_cols = wide_block ? SUM_COLS / GROUP_MAX * GROUP_MAX : SUM_COLS;
+    const size_t col_step = g->accumulate && g->k > AC_K_BLOCK ? sum_cols : g->n;
     for (size_t i = 0; i < chunks; i++)
         for (size_t j = 0; j < g->n; j += col_step)
             multiply_chunk(&w, tile_row(w.tiles, chunks, i), tile_row(w.tiles, chunks, i + 1), j,

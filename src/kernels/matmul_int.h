@@ -3,8 +3,10 @@
  * T1  A tile owns its outputs: rows x cols of C, each with one chain over the k that it is given.
  * T2  A panel of B is nr columns wide and stands as [k][nr]; columns past the last one hold anything,
  *     because a tile never stores them.
- * T3  A is read where it lies (a_row, a_k: strides); packing rows of k was measured and did not pay. In TN a tile's
- *     k is a walk over pages, so its chunk of A is laid side by side first, once for all columns.
+ * T3  A is read at the strides a_row and a_k: where it lies, or, for enough columns, from a chunk that was laid out first,
+ *     once for all of them: tile by tile, a step's elements side by side (a_row 1). A tile and its panel do not fit the
+ *     L1 cache together, so A comes out of the L2 cache each time, and one stream of it comes sooner than fourteen;
+ *     in TN a tile's k would be a walk over pages.
  * T4  The blocks call a tier with k cut on the blocks of B's type, so panels begin on block borders.
  * T5  Numerics BF16: A and B are packed as pairs of rounded elements, and a tile's kc counts what it multiplies.
  *     Without pair_tile the elements stand as binary32, the two of a pair exchanged, and `tile` does the written
@@ -30,6 +32,7 @@ typedef struct {
     float *c;
     size_t ldc, cols;
     ac_tile_mode mode;
+    const float *next;                 /* asked for, a line a step, where a_row is 1; NULL: nothing */
 } ac_mm_tile;
 
 typedef struct {
@@ -58,6 +61,8 @@ typedef struct {
     void (*pairs_a)(float *dst, const float *a, size_t a_row, size_t a_k, size_t rows, size_t kc);
     void (*pairs_b)(float *panel, size_t kc);
     void (*pair_tile)(const ac_mm_tile *t, size_t rows);
+    /* T3: dst[k * rows + r] of rows <= mr rows of A; may write up to 16 floats behind the last. NULL: none. */
+    void (*turn_a)(float *dst, const float *a, size_t lda, size_t rows, size_t kc);
 } ac_mm_isa;
 
 /* C (+)= A B on one thread with that tier's tiles. */

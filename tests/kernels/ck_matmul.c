@@ -184,6 +184,42 @@ static void one_packed(ck *t, const mm_case *c, size_t n_threads)
     ac_packed_close(&packed);
 }
 
+/* The same from panels, and on the fly beside it. Where the tier makes use of them B itself is zeros, so that
+ * nothing but the panels can give what ref gives. */
+static void one_panels(ck *t, const mm_case *c, size_t n_threads)
+{
+    const product p = make_product(t, c);
+    ac_matmul_args g = p.args;
+    float *want = ck_copy(t, p.c_old, p.c_floats), *got = ck_copy(t, p.c_old, p.c_floats);
+    ac_panels *panels = NULL;
+    ac_err err = { 0 };
+    g.c = want;
+    t->ref.matmul(&g, workspace(), 0);
+    if (ac_panels_open(&panels, &t->tier, ck_pool(t, 3), c->form, g.b_type, g.b, g.b_row_bytes, g.n, g.k, &err)) {
+        ck_fail(t, "%s", err.text);
+        return;
+    }
+    g.c = got;
+    CK_CALL(t, t->tier.matmul(&g, workspace(), 6));         /* on the fly */
+    ck_same_floats(t, got, want, p.c_floats);
+    g.panels = panels;
+    if (t->tier.panel_cols) {
+        const size_t rows = c->form == AC_MM_NT ? c->n : c->k;
+        uint8_t *other = ck_bytes(t, span(rows, g.b_row_bytes, g.b_row_bytes));
+        memset(other, 0, span(rows, g.b_row_bytes, g.b_row_bytes));
+        g.b = other;
+    }
+    memcpy(got, p.c_old, p.c_floats * sizeof *got);
+    CK_CALL(t, t->tier.matmul(&g, workspace(), 6));
+    ck_same_floats(t, got, want, p.c_floats);
+    for (size_t i = 0; i < n_threads; i++) {
+        memcpy(got, p.c_old, p.c_floats * sizeof *got);
+        CK_CALL(t, ac_matmul(&t->tier, ck_pool(t, thread_counts[i]), workspace(), &g));
+        ck_same_floats(t, got, want, p.c_floats);
+    }
+    ac_panels_close(&panels);
+}
+
 static void open_and_run(ck *t, const mm_case *c, size_t n_threads)
 {
     if (ck_case(t, "matmul_%s_%s_%zux%zux%zu%s_%s%s", forms[c->form], ac_dtype_name(c->type), c->m, c->n, c->k,
@@ -261,6 +297,8 @@ static void ck_matmul_large(ck *t)
         { AC_MM_NT, AC_F16, 700, 160, 200, 0, 0, 0, true, CK_UNIT, AC_NUM_FP32 },
         { AC_MM_NN, AC_Q6_K, 130, 768, 40, 0, 0, 0, false, CK_UNIT, AC_NUM_FP32 },
         { AC_MM_NT, AC_Q5_K, 40, 90, 1280, 0, 0, 0, true, CK_UNIT, AC_NUM_FP32 },
+        /* sums beside C, more columns than they hold, of blocks of 256 */
+        { AC_MM_NN, AC_Q4_K, 20, 1024, 530, 0, 0, 0, true, CK_UNIT, AC_NUM_FP32 },
     };
     for (size_t i = 0; i < AC_COUNTOF(cases); i++)
         open_and_run(t, &cases[i], AC_COUNTOF(thread_counts));
@@ -417,7 +455,41 @@ static void ck_packed(ck *t)
     }
 }
 
+/* Weights laid out ahead for any m: the heights of all tiers, several chunks of rows, columns and k around panels,
+ * groups and blocks, each stored type. */
+static void ck_panels(ck *t)
+{
+    static const struct { size_t m, n, k; } shapes[] = {
+        { 1, 64, 32 }, { 3, 96, 512 }, { 12, 160, 544 }, { 13, 32, 1024 }, { 29, 288, 576 }, { 64, 96, 1056 },
+        { 64, 448, 96 }, { 65, 672, 544 }, { 530, 128, 64 }, { 1030, 96, 544 },
+    };
+    static const ck_data data[] = { CK_UNIT, CK_WIDE, CK_TINY };
+    for (size_t i = 0; i < AC_COUNTOF(types); i++) {
+        const size_t elems = ac_dtype_block_elems(types[i]);
+        for (size_t j = 0; j < AC_COUNTOF(shapes); j++) {
+            if (i && (shapes[j].m > 100 || (i + j) % 3)) continue;     /* other types: some of the small ones */
+            for (size_t f = AC_MM_NT; f <= AC_MM_NN; f++) {
+                mm_case c = { .form = (ac_mm_form)f, .type = types[i], .m = shapes[j].m,
+                    .n = shapes[j].n - (elems == 1 ? j % 4 * 5 : 0), .k = shapes[j].k - (elems == 1 ? j % 3 : 0),
+                    .pad_a = j % 2 * 3, .pad_b = j % 2, .pad_c = j % 5, .accumulate = (i + j + f) % 2 == 0,
+                    .data = data[(i + j) % AC_COUNTOF(data)] };
+                size_t *along = f == AC_MM_NT ? &c.k : &c.n;
+                *along = round_up(*along, elems);
+                if (ck_case(t, "panels_%s_%s_%zux%zux%zu%s_%s", forms[f], ac_dtype_name(c.type), c.m, c.n, c.k,
+                            c.accumulate ? "_add" : "", ck_data_name(c.data)))
+                    one_panels(t, &c, j % 3 == 0 ? AC_COUNTOF(thread_counts) : 1);
+            }
+        }
+    }
+    for (size_t m = 1; m <= 30; m++) {
+        const mm_case c = { .form = m % 2 ? AC_MM_NT : AC_MM_NN, .type = AC_F32, .m = m, .n = 70 + m * 7 % 66, .k = 37,
+                            .accumulate = m % 3 == 0, .data = CK_UNIT };
+        if (ck_case(t, "panels_%s_height_%zu", forms[c.form], m)) one_panels(t, &c, 2);
+    }
+}
+
 const ck_test ck_matmul_tests[] = {
+    { "panels", ck_panels },
     { "packed", ck_packed },
     { "matmul_shapes", ck_matmul_shapes }, { "matmul_data", ck_matmul_data },
     { "matmul_tiles", ck_matmul_tiles },   { "matmul_large", ck_matmul_large },

@@ -379,7 +379,7 @@ static void pairs_b(float *panel, size_t kc)
 }
 
 static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
-                                put_turned, fetch, NULL, NULL, pairs_a, pairs_b, NULL };
+                                put_turned, fetch, NULL, NULL, pairs_a, pairs_b, NULL, NULL };
 
 static void matmul_neon(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {
@@ -389,5 +389,6 @@ static void matmul_neon(const ac_matmul_args *args, ac_mm_workspace *ws, size_t 
 void ac_kernels_fill_mm_neon(ac_kernels *t)
 {
     t->matmul = matmul_neon;
+    t->panel_cols = NR;
     t->expand_row = ac_expand_row_neon;
 }

@@ -7,7 +7,7 @@
 #include "kernels/matmul_int.h"
 #include "kernels/x86/expand_avx2_int.h"
 
-enum { MR = 6, NR = 16, AHEAD = 16 };
+enum { MR = 6, NR = 16, AHEAD = 16, A_AHEAD = 24 };
 
 #define AP_0 a[0]
 #define AP_1 a[1]
@@ -29,8 +29,14 @@ enum { MR = 6, NR = 16, AHEAD = 16 };
 #define ROWS_5(X) ROWS_4(X) X(4)
 #define ROWS_6(X) ROWS_5(X) X(5)
 
-#define BESIDE_POINTERS const float *a = t->a;
-#define BESIDE_NEXT     a += a_k;
+#define BESIDE_POINTERS const float *a = t->a, *next = t->next ? t->next : t->b;
+#define BESIDE_NEXT                                                                               \
+    {                                                                                             \
+        _mm_prefetch((const char *)(a + A_AHEAD * a_k), _MM_HINT_T0);                             \
+        _mm_prefetch((const char *)next, _MM_HINT_T1);                                            \
+        a += a_k;                                                                                 \
+        next += 16;                                                                               \
+    }
 #define ROWS_POINTERS                                                                             \
     const size_t rs = t->a_row;                                                                   \
     const float *p0 = t->a, *p1 = p0 + 3 * rs;                                                    \
@@ -347,6 +353,14 @@ static void put_turned(float *c, size_t ldc, const float *s, size_t lds, size_t 
     }
 }
 
+/* The vectors of a step reach past the tile's height; the next step writes there again. */
+static void turn_a(float *dst, const float *a, size_t lda, size_t rows, size_t kc)
+{
+    const uint8_t *row[8];
+    set_rows(row, (const uint8_t *)a, lda * sizeof *a, rows);
+    turn_floats(dst, rows, row, kc);
+}
+
 static void fetch(const uint8_t *p, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i += 64)
@@ -367,7 +381,7 @@ static void pairs_b(float *panel, size_t kc)
 }
 
 static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
-                                put_turned, fetch, NULL, ac_few_packed_avx2, pairs_a, pairs_b, NULL };
+                                put_turned, fetch, NULL, ac_few_packed_avx2, pairs_a, pairs_b, NULL, turn_a };
 
 static void matmul_avx2(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {
@@ -378,5 +392,6 @@ void ac_kernels_fill_mm_avx2(ac_kernels *t)
 {
     t->matmul = matmul_avx2;
     t->packs = true;
+    t->panel_cols = NR;
     t->expand_row = ac_expand_row_avx2;
 }

@@ -10,7 +10,7 @@
 
 void ac_mm_pair_tile_avx512bf16(const ac_mm_tile *t, size_t rows);   /* matmul_avx512bf16.c */
 
-enum { MR = 14, NR = 32, AHEAD = 16 };
+enum { MR = 14, NR = 32, AHEAD = 16, A_AHEAD = 24 };
 
 /* Row r of A: side by side in the transposed form; else five pointers reach all rows with the strides 0, 1
  * and 2 that an address can hold. */
@@ -58,8 +58,14 @@ enum { MR = 14, NR = 32, AHEAD = 16 };
 #define ROWS_13(X) ROWS_12(X) X(12)
 #define ROWS_14(X) ROWS_13(X) X(13)
 
-#define BESIDE_POINTERS const float *a = t->a;
-#define BESIDE_NEXT     a += a_k;
+#define BESIDE_POINTERS const float *a = t->a, *next = t->next ? t->next : t->b;
+#define BESIDE_NEXT                                                                               \
+    {                                                                                             \
+        _mm_prefetch((const char *)(a + A_AHEAD * a_k), _MM_HINT_T0);                             \
+        _mm_prefetch((const char *)next, _MM_HINT_T1);                                            \
+        a += a_k;                                                                                 \
+        next += 16;                                                                               \
+    }
 #define ROWS_POINTERS                                                                             \
     const size_t rs = t->a_row;                                                                   \
     const float *p0 = t->a, *p1 = p0 + 3 * rs, *p2 = p0 + 6 * rs, *p3 = p0 + 9 * rs,              \
@@ -373,6 +379,14 @@ static void put_turned(float *c, size_t ldc, const float *s, size_t lds, size_t 
         put16(c + j * ldc, m, column_of(row, j), add);
 }
 
+/* The vectors of a step reach past the tile's height; the next step writes there again. */
+static void turn_a(float *dst, const float *a, size_t lda, size_t rows, size_t kc)
+{
+    const uint8_t *row[16];
+    set_rows(row, (const uint8_t *)a, lda * sizeof *a, rows);
+    turn_floats(dst, rows, row, kc);
+}
+
 static void fetch(const uint8_t *p, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i += 64)
@@ -393,7 +407,8 @@ static void pairs_b(float *panel, size_t kc)
 }
 
 static const ac_mm_isa isa = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
-                                put_turned, fetch, ac_mm_few_avx512, ac_few_packed_avx512, pairs_a, pairs_b, NULL };
+                                put_turned, fetch, ac_mm_few_avx512, ac_few_packed_avx512, pairs_a, pairs_b, NULL,
+                                turn_a };
 
 static void words_a(float *dst, const float *a, size_t a_row, size_t a_k, size_t rows, size_t kc)
 {
@@ -407,7 +422,7 @@ static void words_b(float *panel, size_t kc)
 
 static const ac_mm_isa isa_words = { MR, NR, tile, WIDE_ROWS, WIDE_PANELS, tile_wide, panel_nt, panel_nn, put,
                                      put_turned, fetch, ac_mm_few_avx512, ac_few_packed_avx512, words_a, words_b,
-                                     ac_mm_pair_tile_avx512bf16 };
+                                     ac_mm_pair_tile_avx512bf16, turn_a };
 
 static void matmul_avx512_bf16(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker)
 {
@@ -428,5 +443,6 @@ void ac_kernels_fill_mm_avx512(ac_kernels *t)
 {
     t->matmul = matmul_avx512;
     t->packs = true;
+    t->panel_cols = NR;
     t->expand_row = ac_expand_row_avx512;
 }
