@@ -27,6 +27,8 @@ const ac_cmd *const ac_cmds[] = {
     &ac_cmd_backup_restore,
     &ac_cmd_backup,
     &ac_cmd_forget,
+    &ac_cmd_evidence_verify,
+    &ac_cmd_evidence,
     &ac_cmd_generate,
     &ac_cmd_chat,
     &ac_cmd_score,

@@ -55,7 +55,7 @@ void ac_bech32_encode32(char *out, const char *hrp, const uint8_t data[32], bool
 bool ac_bech32_decode32(uint8_t out[32], const char *hrp, ac_view text, bool upper)
 {
     const size_t head = strlen(hrp);
-    uint8_t five[58], made[32] = { 0 };
+    uint8_t five[58] = { 0 }, made[32] = { 0 };
     uint32_t c = start(hrp);
     bool ok = text.len == head + 1 + 58 && text.ptr[head] == '1';
     for (size_t i = 0; i < head && ok; i++) ok = text.ptr[i] == (upper ? upper_of(hrp[i]) : hrp[i]);

@@ -214,7 +214,7 @@ static ac_status check_list(unpacker *u, ac_err *err)
     if (!st && (version != 1 || !files || files->type != AC_JSON_ARRAY))
         st = ac_fail(err, AC_EFORMAT, "%s: its list is of another version or lacks its files", u->where);
     for (const ac_json *f = files ? files->child : NULL; f && !st; f = f->next) {
-        ac_view name, hex;
+        ac_view name = { NULL, 0 }, hex = { NULL, 0 };
         int64_t bytes = 0;
         st = ac_json_get_str(&name, f, "name", AC_BUNDLE_LIST, err);
         if (!st) st = ac_json_get_str(&hex, f, "sha256", AC_BUNDLE_LIST, err);
