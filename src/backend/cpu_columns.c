@@ -59,6 +59,7 @@ static void multiply(ac_cpu_device *d, const ac_matmul_args *whole, size_t from,
     const unsigned char *b = g.b;
     g.b = g.form == AC_MM_NT ? b + from * g.b_row_bytes : b + from / elems * bytes;
     g.packed = NULL;                             /* which is for few rows alone */
+    g.panels_col += from;
     g.c += from;
     g.n = to - from;
     d->k.matmul(&g, d->ws, worker);
