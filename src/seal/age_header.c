@@ -340,7 +340,7 @@ ac_status ac_age_header_open(uint8_t file_key[FILE_KEY], size_t *payload, ac_vie
                              const char *name, ac_err *err)
 {
     cursor c;
-    survey v;
+    survey v = { 0 };
     uint8_t mac[32];
     bool found = false;
     ac_status st = begin(&c, text, name, err);
