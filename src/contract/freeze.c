@@ -69,7 +69,7 @@ static void take(freezer *f, ac_findings *list, take_what what)
 {
     for (size_t i = 0; i < list->n; i++) {
         const ac_finding *x = &list->finding[i];
-        if (what != TAKE_ALL && !strcmp(x->kind, "case-duplicate")) continue;
+        if (what != TAKE_ALL && (!strcmp(x->kind, "case-duplicate") || !strcmp(x->kind, "case-near"))) continue;
         if (what == TAKE_FAILURES && x->severity != AC_FIND_FAIL) continue;
         take_finding(f, x);
     }
@@ -214,25 +214,21 @@ static ac_status check_leaks_in(freezer *f, const ac_row_file *rows, take_what w
     return st;
 }
 
-/* The passages of one document as rows of text; their "line" is the passage's number in it. */
-static ac_status document_rows(const ac_rag *r, size_t from, size_t n, ac_row_file *out, const char *dir, ac_err *err)
+/* Whole documents, so that nothing is cut in two at a passage's end. */
+static ac_status leaks_in_documents(freezer *f, const char *dir)
 {
-    ac_passage p;
-    ac_status st = AC_OK;
-    *out = (ac_row_file){ .format = AC_FORMAT_TEXT, .n = n };
-    out->row = ac_arena_alloc_array(&out->arena, n, sizeof *out->row);
-    for (size_t i = 0; out->row && i < n && !st; i++) {
-        if ((st = ac_rag_chunk_at(r, from + i, &p))) break;
-        ac_message *m = ac_arena_alloc(&out->arena, sizeof *m);
-        char *text = ac_arena_printf(&out->arena, AC_VIEW_FMT "\n" AC_VIEW_FMT, AC_VIEW_ARG(p.heading), AC_VIEW_ARG(p.text));
-        if (!out->path) out->path = ac_arena_printf(&out->arena, "%s/" AC_VIEW_FMT, dir, AC_VIEW_ARG(p.source));
-        if (!m || !text || !out->path) st = ac_fail_nomem(err, p.text.len);
-        else {
-            *m = (ac_message){ .role = AC_ROLE_ASSISTANT, .content = ac_view_of(text), .train = -1 };
-            out->row[i] = (ac_row){ .line = i + 1, .n_messages = 1, .message = m };
-        }
-    }
-    return out->row ? st : ac_fail_nomem(err, n * sizeof *out->row);
+    ac_arena a = { 0 };
+    ac_rag_text *text = NULL;
+    ac_findings found = { 0 };
+    size_t n = 0;
+    ac_status st = ac_rag_texts(&text, &n, &a, dir, f->err);
+    ac_leak_document *docs = st ? NULL : ac_arena_alloc_array(&a, n, sizeof *docs);
+    if (!st && !docs) st = ac_fail_nomem(f->err, n * sizeof *docs);
+    for (size_t i = 0; i < n && !st; i++) docs[i] = (ac_leak_document){ text[i].path, text[i].text };
+    if (!st) st = ac_leak_documents(&found, f->texts, f->cases.n, docs, n, f->canary, f->err);
+    take(f, &found, TAKE_FAILURES);
+    ac_arena_release(&a);
+    return st;
 }
 
 static ac_status check_documents(freezer *f)
@@ -243,18 +239,8 @@ static ac_status check_documents(freezer *f)
     const char *dir = f->seal[AC_SEAL_DOCS].full;
     ac_rag *r = NULL;
     ac_status st = ac_rag_open(&r, dir, f->tok, &opts, f->err);
-    const size_t n = st ? 0 : ac_rag_chunks(r);
-    for (size_t from = 0, to; from < n && !st; from = to) {
-        ac_passage first, p;
-        ac_row_file rows = { 0 };
-        st = ac_rag_chunk_at(r, from, &first);
-        for (to = from + 1; !st && to < n; to++)
-            if ((st = ac_rag_chunk_at(r, to, &p)) || !ac_view_eq(p.source, first.source)) break;
-        if (!st) st = document_rows(r, from, to - from, &rows, dir, f->err);
-        if (!st) st = check_leaks_in(f, &rows, TAKE_FAILURES);
-        ac_rows_release(&rows);
-    }
-    if (!st) ac_str_appendf(f->report, "%s: %zu passages\n", dir, n);
+    if (!st) st = leaks_in_documents(f, dir);
+    if (!st) ac_str_appendf(f->report, "%s: %zu passages\n", dir, ac_rag_chunks(r));
     if (!st && ac_rag_hidden(r))
         ac_str_appendf(&f->warns, "warning  hidden-text  %s holds %zu characters that cannot be seen; they were left out\n",
                        dir, ac_rag_hidden(r));

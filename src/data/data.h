@@ -111,10 +111,19 @@ typedef struct {
                                   system turn: rows are compared without theirs */
     ac_view answer;            /* ideal or reference, may be none */
 } ac_leak_text;
-/* docs/data.md, "Leaks", has the rules: same words (fails), near in question and answer (fails), 13-gram or
- * half-similar question (warns), the same question twice among the cases (fails). A canary (may be NULL)
- * found in any row fails. line_a: number of the case from 1; line_b: the row's line. */
+/* docs/data.md, "Leaks", has the rules: the same words, the whole question inside something longer, near in question and
+ * answer, 13 words in a row in other surroundings, most of the characters in a row (fail); what is weaker (warns); the
+ * same question twice among the cases (fails), nearly the same (warns). A canary (may be NULL) found in any row fails.
+ * line_a: number of the case from 1; line_b: the row's line. */
 ac_status ac_leak_check(ac_findings *out, const ac_leak_text *cases, size_t n_cases,
                         const ac_row_file *rows, const char *canary, ac_err *err);
+
+/* The same against documents, which may hold answers but not questions; line_b: the line of the document. */
+typedef struct {
+    const char *path;
+    ac_view text;
+} ac_leak_document;
+ac_status ac_leak_documents(ac_findings *out, const ac_leak_text *cases, size_t n_cases, const ac_leak_document *docs,
+                            size_t n_docs, const char *canary, ac_err *err);
 
 #endif

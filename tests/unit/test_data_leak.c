@@ -106,17 +106,54 @@ static void shared_runs(void **state)
                                           "because it goes on", "x"), run);
     (void)snprintf(prompt, sizeof prompt, "%s plus some words of its own to keep the whole far from similar enough for "
                    "the other rule to speak", run);
-    leaks(&(const ask){ NULL, prompt, "y" }, 1, rows, NULL, "similar-ngram:1:1:0.39");
-    leaks(&(const ask){ NULL, run, "y" }, 1, rows, NULL, "similar-ngram:1:1:1.00");
-    leaks(&(const ask){ NULL, run, "x" }, 1, rows, NULL, "!leak-ngram:1:1:1.00");
-    prompt[strlen(run) - 3] = '\0';                     /* twelve words */
-    leaks(&(const ask){ NULL, prompt, "x" }, 1, rows, NULL, "");
+    leaks(&(const ask){ NULL, prompt, "y" }, 1, rows, NULL, "!leak-ngram:1:1:0.39");
+    /* Twelve of them: nothing but characters in common. */
+    (void)snprintf(prompt, sizeof prompt, "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu plus some words of "
+                   "its own to keep the whole far from similar enough for the other rule to speak");
+    leaks(&(const ask){ NULL, prompt, "y" }, 1, rows, NULL, "similar-chars:1:1:0.42");
+    /* Eight: less than fifty characters, and less than seven of ten runs of eight. */
+    (void)snprintf(prompt, sizeof prompt, "alpha beta gamma delta epsilon zeta eta theta plus some words of its own to keep the "
+                   "whole far from similar enough");
+    leaks(&(const ask){ NULL, prompt, "y" }, 1, rows, NULL, "");
+    /* In two rows, put together, stand most runs of eight words of the question. */
+    leaks(ONE("one two three four five six seven eight nine ten eleven two four six eight ten", "y"),
+          ROW("a one two three four five six seven eight nine ten eleven b c d e f g h i j k", "x")
+          ROW("l six seven eight nine ten eleven two four six eight ten m n o p q r s t u v w", "x"), NULL,
+          "similar-8gram:1:1:0.89");
+}
+
+/* The whole question in something longer. */
+static void inside_turns(void **state)
+{
+    (void)state;
+#define WHOLE "which customers bought two hats in the old shop"
+    /* As a sentence of its own, among more words than it has itself, or in what the assistant says: whatever the answer. */
+    leaks(ONE(WHOLE, "a"), ROW("Dear helper. Which customers bought two hats in the old shop? Thanks", "z"), NULL,
+          "!leak-inside:1:1:1.00");
+    leaks(ONE(WHOLE, "a"), ROW("I would like to know from you as soon as you can " WHOLE " and nothing else", "z"), NULL,
+          "!leak-inside:1:1:1.00");
+    leaks(ONE(WHOLE, "a"), ROW("hello", "you may ask " WHOLE " for example"), NULL, "!leak-inside:1:1:1.00");
+    /* As the beginning of another question: with the same answer, else it warns. */
+    leaks(ONE(WHOLE, "SELECT a"), ROW(WHOLE " in May", "SELECT a"), NULL, "!leak-inside:1:1:1.00");
+    leaks(ONE(WHOLE, "SELECT a"), ROW(WHOLE " in May", "SELECT b"), NULL, "similar-inside:1:1:1.00");
+    leaks(ONE("customers bought two hats", "a"), ROW("Dear. Customers bought two hats? Yes", "a"), NULL, "");
+}
+
+/* Words split, joined or parted by other marks: the same letters. */
+static void same_characters(void **state)
+{
+    (void)state;
+    leaks(ONE("Which data base holds the on line orders of the ware house in the north?", "a"),
+          ROW("whichdatabase holds the online-orders of the warehouse, in_the_north", "z"), NULL, "!leak-chars:1:1:1.00");
+    leaks(ONE("Which data base holds the on line orders of the ware house in the north?", "a"),
+          ROW("whichdatabase holds the offline-orders of the warehouse, in_the_north", "z"), NULL, "");
 }
 
 /* A schema in front of every question is the task's frame, not evidence. */
 static void frames_do_not_count(void **state)
 {
     (void)state;
+#define TAIL "now comes a question of many words which is asked about all of this in no way that the case knows, number "
 #define SCHEMA "Tables are customers with id name city and orders with id customer day total and items with order product "
     const ask four[] = {
         { NULL, SCHEMA "how many customers?", "a" }, { NULL, SCHEMA "which city sells most?", "b" },
@@ -124,7 +161,12 @@ static void frames_do_not_count(void **state)
     };
     leaks(four, 4, ROW(SCHEMA "total of all orders?", "z") ROW(SCHEMA "cheapest item?", "y"), NULL, "");
     leaks(four, 4, ROW(SCHEMA "What did Ann buy", "z"), NULL, "!leak-exact:3:1:1.00");
-    leaks(four, 1, ROW(SCHEMA "total of all orders?", "z"), NULL, "similar-ngram:1:1:0.86");   /* one case alone: no frame */
+    leaks(four, 1, ROW(SCHEMA "total of all orders?", "z"), NULL, "similar-ngram:1:1:0.86");   /* one case alone: a mate */
+    /* In other surroundings it counts, unless five different rows have it: then it is the rows' own wording. */
+    leaks(four, 1, ROW("x " SCHEMA TAIL "1", "z") ROW("x " SCHEMA TAIL "2", "z") ROW("x " SCHEMA TAIL "3", "z")
+          ROW("x " SCHEMA TAIL "4", "z"), NULL, "!leak-ngram:1:1:0.86");
+    leaks(four, 1, ROW("x " SCHEMA TAIL "1", "z") ROW("x " SCHEMA TAIL "2", "z") ROW("x " SCHEMA TAIL "3", "z")
+          ROW("x " SCHEMA TAIL "4", "z") ROW("x " SCHEMA TAIL "5", "z"), NULL, "similar-ngram:1:1:0.86");
 }
 
 static void inside_texts(void **state)
@@ -172,7 +214,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_question_fails), cmocka_unit_test(context_counts), cmocka_unit_test(near_questions),
-        cmocka_unit_test(shared_runs), cmocka_unit_test(frames_do_not_count), cmocka_unit_test(inside_texts),
+        cmocka_unit_test(shared_runs), cmocka_unit_test(inside_turns),
+        cmocka_unit_test(same_characters), cmocka_unit_test(frames_do_not_count), cmocka_unit_test(inside_texts),
         cmocka_unit_test(canaries_and_twins), cmocka_unit_test(notes_count_shared_answers),
         cmocka_unit_test(nothing_to_compare_is_fine),
     };

@@ -6,6 +6,8 @@
 #include <cmocka.h>
 
 #include "data_fixture.h"
+#include "formats/json.h"
+#include "fresh_questions.h"
 
 static const char *shared;
 
@@ -150,11 +152,66 @@ static void planted_cases(void **state)
     ac_rows_release(&w);
 }
 
+/* gsm8k's question and answer as prompt and completion. */
+static const char *gsm8k_rows(void)
+{
+    ac_lines *l = NULL;
+    ac_view line;
+    size_t number = 0;
+    ac_str out = { 0 };
+    assert_int_equal(ac_lines_open(&l, in("gsm8k/train.jsonl"), 1 << 20, NULL), AC_OK);
+    while (ac_lines_next(l, &line, &number, NULL) == AC_OK && line.ptr) {
+        ac_arena a = { 0 };
+        const ac_json *v = NULL;
+        assert_int_equal(ac_json_parse(&v, line, &a, "gsm8k", number, NULL, NULL), AC_OK);
+        ac_str_append_c(&out, "{\"prompt\":");
+        ac_json_quote(&out, ac_json_get(v, "question")->text);
+        ac_str_append_c(&out, ",\"completion\":");
+        ac_json_quote(&out, ac_json_get(v, "answer")->text);
+        ac_str_append_c(&out, "}\n");
+        ac_arena_release(&a);
+    }
+    ac_lines_close(&l);
+    const char *path = df_write("gsm8k.jsonl", ac_str_c(&out), out.len);
+    ac_str_release(&out);
+    return path;
+}
+
+/* Fifty fresh questions against 7,473 rows: nothing is blocked. Fifty of the rows' own: all are. */
+static void word_problems(void **state)
+{
+    (void)state;
+    enum { N = sizeof fresh_questions / sizeof fresh_questions[0] };
+    ac_row_file t = { 0 };
+    ac_findings g = { 0 };
+    ac_leak_text c[N];
+    size_t fails = 0;
+    assert_int_equal(N, 50);
+    if (df_open()) fail();
+    assert_int_equal(ac_rows_read(&t, gsm8k_rows(), AC_FORMAT_AUTO, NULL), AC_OK);
+    assert_int_equal(t.n, 7473);
+    for (size_t i = 0; i < N; i++)
+        c[i] = (ac_leak_text){ .id = "x", .prompt = ac_view_of(fresh_questions[i].question),
+                               .answer = ac_view_of(fresh_questions[i].answer) };
+    assert_int_equal(ac_leak_check(&g, c, N, &t, NULL, NULL), AC_OK);
+    for (size_t i = 0; i < g.n; i++)
+        if (g.finding[i].severity != AC_FIND_NOTE) fail_msg("%s", g.finding[i].text);
+    ac_findings_release(&g);
+    for (size_t i = 0; i < N; i++)
+        c[i] = (ac_leak_text){ .id = "x", .prompt = t.row[i * 149].message[0].content, .answer = t.row[i * 149].message[1].content };
+    assert_int_equal(ac_leak_check(&g, c, N, &t, NULL, NULL), AC_OK);
+    for (size_t i = 0; i < g.n; i++) fails += strcmp(g.finding[i].kind, "leak-exact") == 0;
+    assert_int_equal(fails, N);
+    ac_findings_release(&g);
+    ac_rows_release(&t);
+    df_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats), cmocka_unit_test(duplicates), cmocka_unit_test(repeated_inputs),
-        cmocka_unit_test(validation_in_training), cmocka_unit_test(planted_cases),
+        cmocka_unit_test(validation_in_training), cmocka_unit_test(planted_cases), cmocka_unit_test(word_problems),
     };
     if (!(shared = df_shared())) {
         (void)printf("not run: no ../shared/data\n");
