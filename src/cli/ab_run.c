@@ -214,7 +214,7 @@ static ac_status answer(ac_ab *ab, ac_err *err)
     };
     const ac_verdict_rules rules = {
         .margin = v->margin, .guard = { (size_t)v->guard_success, (size_t)v->guard_refusal, (size_t)v->guard_edge },
-        .openings = ab->openings, .locks = ab->locks,
+        .openings = ab->openings, .locks = ab->locks, .smallest_gain = ab->project.lock.smallest_gain_points,
     };
     ac_status st = AC_OK;
     for (size_t i = 0; i < ab->n_arms && !st; i++)

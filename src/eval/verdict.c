@@ -175,7 +175,7 @@ ac_status ac_verdict_make(ac_verdict *out, const ac_cases *cases, const ac_arm_r
     p.pass_b = ac_arena_alloc_array(a, cases->n, sizeof *p.pass_b);
     if (!first || !p.pass_a || !p.pass_b) return ac_fail_nomem(err, cases->n * sizeof *first);
     p.n_clusters = v.n_clusters = find_clusters(cases, first);
-    v.smallest_gain = ac_stats_smallest_gain(v.n_clusters);
+    v.smallest_gain = rules->smallest_gain > 0 ? rules->smallest_gain : ac_stats_smallest_gain(v.n_clusters);
     const ac_status st = compare_all(&v, &p, arms, n_arms, rules, a, err);
     if (!st) *out = v;
     return st;

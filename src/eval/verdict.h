@@ -40,6 +40,7 @@ typedef struct {
     double margin;                                /* points of 100 */
     size_t guard[AC_CLASS_COUNT];                 /* losses a class may take */
     uint64_t openings, locks;
+    double smallest_gain;                         /* points, as sealed; 0: worked out from the clusters */
 } ac_verdict_rules;
 
 /* arms: results in any order; base and one tuned arm are needed (AC_EARG otherwise). Texts live in the arena. */

@@ -36,7 +36,7 @@ static ac_outcome verdict_of(size_t n, bool rag)
     ac_err err = { 0 };
     ac_cases cases = { .n = n, .item = items, .n_class = { n } };
     /* The mildest contract: no margin, and no guard in the way. */
-    const ac_verdict_rules rules = { .margin = 0, .guard = { n, n, n }, .openings = 1, .locks = 1 };
+    const ac_verdict_rules rules = { .margin = 0, .guard = { n, n, n }, .openings = 1, .locks = 1, .smallest_gain = 1 };
     const ac_arm_result arms[3] = { arm_of(AC_ARM_BASE, n), arm_of(AC_ARM_TUNED, n), arm_of(AC_ARM_RAG, n) };
     if (ac_verdict_make(&v, &cases, arms, rag ? 3 : 2, &rules, &a, &err)) fail_msg("%s", err.text);
     const ac_outcome o = v.outcome;
@@ -105,28 +105,52 @@ static void the_smallest_gain_is_seen(void **state)
     }
 }
 
-/* ---- three arms: two comparisons under Holm, both of which must win; answers that agree at chance ---- */
+/* ---- three arms: two comparisons under Holm, both of which must win ---- */
+
+/* base and rag differ from tuned in a share of the cases, either way equally often, each for itself. */
+static void draw_three(size_t n, float discordant)
+{
+    for (size_t i = 0; i < n; i++) {
+        const bool tuned = ac_rng_unit(7, AC_RNG_TEST, draw_number, i) < 0.5f;
+        answers[AC_ARM_TUNED][i].pass = tuned;
+        answers[AC_ARM_BASE][i].pass = tuned != (ac_rng_unit(8, AC_RNG_TEST, draw_number, i) < discordant);
+        answers[AC_ARM_RAG][i].pass = tuned != (ac_rng_unit(9, AC_RNG_TEST, draw_number, i) < discordant);
+    }
+}
 
 static void two_comparisons_win_no_more_often(void **state)
 {
-    enum { N = 40, TRIES = 2000 };
-    size_t found = 0;
+    static const size_t cases[] = { 30, 40, 50 };
+    static const float discordant[] = { 0.1f, 0.5f, 0.9f };
     (void)state;
-    for (size_t d = 0; d < TRIES; d++, draw_number++) {
-        for (size_t i = 0; i < N; i++) {
-            items[i] = (ac_case){ .id = AC_VIEW("c"), .cls = AC_CLASS_SUCCESS };
-            for (uint64_t arm = 0; arm < 3; arm++)
-                answers[arm][i].pass = ac_rng_unit(7 + arm, AC_RNG_TEST, draw_number, i) < 0.5f;
+    for (size_t i = 0; i < MOST; i++) items[i] = (ac_case){ .id = AC_VIEW("c"), .cls = AC_CLASS_SUCCESS };
+    for (size_t c = 0; c < 3; c++)
+        for (size_t k = 0; k < AC_COUNTOF(discordant); k++) {
+            size_t found = 0;
+            for (size_t d = 0; d < DRAWS; d++, draw_number++) {
+                draw_three(cases[c], discordant[k]);
+                found += verdict_of(cases[c], true) == AC_WIN;
+            }
+            print_message("n = %zu, tuned against base and rag, %2.0f %% discordant: WIN in %.2f %%\n", cases[c],
+                          100 * (double)discordant[k], 100.0 * (double)found / DRAWS);
+            assert_true((double)found / DRAWS <= 0.05);
         }
-        found += verdict_of(N, true) == AC_WIN;
-    }
-    print_message("n = 40, base, tuned and rag at chance: WIN in %.2f %%\n", 100.0 * (double)found / TRIES);
-    assert_true((double)found / TRIES <= 0.05);
+}
+
+/* Wins that a WIN needs at 0 to 3 losses, through the rule itself. */
+static void wins_needed(void **state)
+{
+    static const size_t needed[4] = { 5, 7, 9, 11 };
+    (void)state;
+    judge_all(40, 20);
+    for (size_t l = 0; l < 4; l++)
+        for (size_t w = 0; w <= 20; w++) assert_int_equal(win[w][l], w >= needed[l]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(no_difference_is_seldom_a_win), cmocka_unit_test(the_smallest_gain_is_seen),
-                                        cmocka_unit_test(two_comparisons_win_no_more_often) };
+                                        cmocka_unit_test(two_comparisons_win_no_more_often),
+                                        cmocka_unit_test(wins_needed) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
