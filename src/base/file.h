@@ -60,6 +60,7 @@ typedef struct {
     ac_status (*open)(ac_secret *plain, const void *data, size_t len, const char *path, ac_err *err);
 } ac_unsealer;
 void     ac_file_set_unsealer(const ac_unsealer *u);
+bool     ac_file_is_sealed(const char *path);   /* by its first bytes; false where it cannot be read, too */
 uint64_t ac_file_unsealed(void);      /* how many sealed files were opened so far: was one among what I just read? */
 
 /* Replaces path atomically (F2). */

@@ -23,6 +23,17 @@ uint64_t ac_file_unsealed(void)
     return atomic_load(&opened);
 }
 
+bool ac_file_is_sealed(const char *path)
+{
+    char first[FIRST_BYTES];
+    uint64_t size = 0;
+    int fd;
+    if (!unsealer.is || ac_io_open_input(&fd, &size, path, NULL)) return false;
+    const ssize_t got = ac_io_read(fd, first, sizeof first);
+    ac_io_close(fd);
+    return got > 0 && unsealer.is(first, (size_t)got);
+}
+
 /* Parsed copies of opened data lie all over the heap: no core file may show them. */
 static void no_core_files(void)
 {

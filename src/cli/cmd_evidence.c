@@ -8,7 +8,7 @@
 #include "ledger/ledger.h"
 
 static struct {
-    const char *run, *out, *key, *bundle;
+    const char *run, *out, *key, *bundle, *adapter;
     bool words;
 } a = { .run = "latest" };
 
@@ -24,6 +24,7 @@ static const ac_opt verify_options[] = {
     AC_OPT_ARG("BUNDLE", &a.bundle, "the folder or the .tar file"),
     AC_OPT_GROUP("Trust"),
     AC_OPT_PATH('k', "key", &a.key, "file", "whose signature it must be: a public key in PEM, as accord key show prints it"),
+    AC_OPT_PATH('a', "adapter", &a.adapter, "folder", "an adapter at hand: is it the one that was scored"),
     AC_OPT_END
 };
 
@@ -145,7 +146,7 @@ static ac_status run_verify(ac_cli *cli, ac_err *err)
     ac_err why = { "" };
     ac_status st = a.key ? read_key(&named, err) : AC_OK;
     if (!st) st = ac_ev_read(&e, a.bundle, &why);
-    if (!st) st = ac_ev_check(&e, a.key ? &named : NULL, &said, &signer, &why);
+    if (!st) st = ac_ev_check(&e, a.key ? &named : NULL, a.adapter, &said, &signer, &why);
     if (st == AC_EFORMAT && why.text[0]) st = AC_ENO;        /* damaged so that it cannot be read: that is an answer, too */
     if (st && st != AC_ENO && why.text[0]) (void)ac_fail(err, st, "%s", why.text);
     if (!st || (st == AC_ENO && why.text[0])) {

@@ -71,7 +71,9 @@ ac_status ac_ev_check_chain(ac_view text, uint64_t *records, char head[AC_SHA256
                             uint64_t *kept, ac_err *err);
 /* Counts verdict.json's cases again under the lock's rules and compares. AC_ENO names what differs. */
 ac_status ac_ev_check_verdict(const ac_json *verdict, const ac_json *lock, ac_err *err);
-/* Everything; key: whose signature it must be, or NULL. Each check that passed is a line of said. AC_ENO: one does not. */
-ac_status ac_ev_check(ac_evidence *e, const ac_sign_public *key, ac_str *said, ac_sign_public *signer, ac_err *err);
+/* Everything; key: whose signature it must be, or NULL; adapter: a folder that must be the one that was scored, or NULL.
+ * Each check that passed is a line of said. AC_ENO: one does not. */
+ac_status ac_ev_check(ac_evidence *e, const ac_sign_public *key, const char *adapter, ac_str *said, ac_sign_public *signer,
+                      ac_err *err);
 
 #endif

@@ -389,7 +389,39 @@ static ac_status check_chain(ac_evidence *e, const ac_json *statement, uint64_t 
     return AC_OK;
 }
 
-/* The adapter's files are subjects with the hashes of hashes.json; what passed is what the verdict says. */
+/* The other subjects are the adapter's files, with the hashes of hashes.json; on_disk: and so is this folder. */
+static ac_status check_adapter(ac_evidence *e, const ac_json *statement, const char *on_disk, ac_err *err)
+{
+    const ac_json *hashes = NULL, *list = ac_json_get(statement, "subject");
+    const ac_view folder = ac_ev_text(ac_ev_get(ac_json_get(statement, "predicate"), "accord", NULL), "folder", "");
+    size_t seen = 0;
+    ac_status st = parse(&hashes, e, "hashes.json", err);
+    e->folder = folder.ptr;
+    const ac_json *files = st ? NULL : ac_json_get(hashes, folder.ptr);
+    for (const ac_json *s = list->child; s && !st; s = s->next) {
+        const ac_view name = ac_ev_text(s, "name", ""), hex = ac_ev_text(ac_ev_get(s, "digest", NULL), "sha256", "");
+        if (ac_view_starts(name, AC_VIEW(AC_EV_PREFIX))) continue;
+        const bool ours = ac_view_starts(name, folder) && name.len > folder.len && name.ptr[folder.len] == '/';
+        const char *file = ours ? name.ptr + folder.len + 1 : "";
+        if (!ours || !ac_path_component_ok(ac_view_of(file)) || !ac_view_eq(ac_ev_text(files, file, "!"), hex))
+            return ac_fail(err, AC_ENO, "hashes.json and the statement differ over " AC_VIEW_FMT, AC_VIEW_ARG(name));
+        seen++;
+        if (on_disk) {
+            ac_sha256 h;
+            char is[AC_SHA256_HEX];
+            const char *path = ac_path_join(&e->arena, on_disk, file);
+            st = path ? ac_sha256_file(&h, path, err) : ac_fail_nomem(err, 256);
+            if (st == AC_ENOENT) st = AC_ENO;
+            if (st) break;
+            ac_sha256_hex(is, &h);
+            if (!ac_view_eq_str(hex, is)) st = ac_fail(err, AC_ENO, "%s: is another file than the one that was scored", path);
+        }
+    }
+    if (!st && (!seen || !files || files->n != seen)) st = ac_fail(err, AC_ENO, "hashes.json names other files than the statement");
+    return st;
+}
+
+/* What passed is what the verdict says. */
 static ac_status check_statement(ac_evidence *e, const ac_json *statement, ac_err *err)
 {
     const ac_json *pred = ac_json_get(statement, "predicate"), *list = ac_ev_get(pred, "passedTests", NULL);
@@ -416,7 +448,8 @@ static void line(ac_str *said, const char *what)
     ac_str_appendf(said, "ok  %s\n", what);
 }
 
-ac_status ac_ev_check(ac_evidence *e, const ac_sign_public *key, ac_str *said, ac_sign_public *signer, ac_err *err)
+ac_status ac_ev_check(ac_evidence *e, const ac_sign_public *key, const char *adapter, ac_str *said, ac_sign_public *signer,
+                      ac_err *err)
 {
     const ac_json *statement = NULL;
     uint64_t openings = 0;
@@ -424,6 +457,7 @@ ac_status ac_ev_check(ac_evidence *e, const ac_sign_public *key, ac_str *said, a
     if (!st) line(said, "signature over the in-toto statement");
     if (!st && !(st = check_subjects(e, statement, err))) ac_str_appendf(said, "ok  hashes of %zu files\n", e->n - 1);
     if (!st && !(st = check_records(e, statement, err))) line(said, "lock, run, verdict and inputs name the same hashes");
+    if (!st && !(st = check_adapter(e, statement, adapter, err)) && adapter) line(said, "the adapter's files are those that were scored");
     if (!st && !(st = check_chain(e, statement, &openings, err)))
         ac_str_appendf(said, "ok  audit records up to number %llu, linked; %llu opening%s of this run\n",
                        (unsigned long long)e->records, (unsigned long long)openings, openings == 1 ? "" : "s");

@@ -281,6 +281,10 @@ void ac_help_man(ac_str *out)
              "~/.cache/accord");
     man_item(out, "ACCORD_FAULT", "alloc:N or io:N lets the N-th allocation or file operation and all after "
              "it fail, for tests");
+    man_item(out, "ACCORD_IDENTITY", "age identity file that opens sealed data; else identity.txt in the key folder");
+    man_item(out, "ACCORD_KEY", "folder of your keys; else XDG_CONFIG_HOME/accord, else ~/.config/accord");
+    man_item(out, "ACCORD_PASSPHRASE_FILE", "file (mode 0600) whose first line is the passphrase of sealed data");
+    man_item(out, "ACCORD_PASSPHRASE_FD", "open descriptor to read the passphrase from; without both, the terminal asks");
     man_item(out, "NO_COLOR", "set to anything: no colour");
     ac_str_append_c(out, ".SH FILES\n");
     man_item(out, "accord.yaml", "the contract, written by people");

@@ -57,6 +57,7 @@ ac_status ac_scan_place(ac_findings *f, const char *path, bool readers, ac_err *
     ac_status st = AC_OK;
     unsigned mode = 0;
     if (!ac_path_real(full, sizeof full, path)) return AC_OK;    /* whoever reads the file says that it is not there */
+    if (ac_file_is_sealed(full)) return AC_OK;                   /* encrypted, it may lie anywhere */
     const char *who = by_name(full);
     if (!who) who = by_marker(full, room, sizeof room);
     const uint64_t id = ac_hash_bytes(7, ac_view_of(path));

@@ -47,6 +47,14 @@ diff -r data ../empty/data && diff -r evals ../empty/evals && diff -r docs ../em
 [ ! -e "../empty/.accord/runs/$two" ] || bad "--run took another run, too"
 run 1 -C ../empty ab --run "$one"
 
+# ---- under a passphrase
+echo 'correct horse' >../pass && chmod 600 ../pass
+ACCORD_PASSPHRASE_FILE=../pass run 0 backup --run "$one" --out ../p.age --passphrase --work-factor 10
+ACCORD_KEY=../nowhere ACCORD_PASSPHRASE_FILE=../pass run 0 backup verify ../p.age
+echo 'wrong horse' >../pass
+ACCORD_PASSPHRASE_FILE=../pass run 65 backup verify ../p.age
+err_has 'does not open it'
+
 # ---- without us: age and tar
 if command -v age >/dev/null 2>&1; then
     mkdir ../plain

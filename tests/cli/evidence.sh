@@ -39,6 +39,13 @@ run 0 evidence verify e.tar --key team.pem
 grep -q 'not named' out && bad "the key was named"
 run 0 evidence verify words --json
 out_has '"holds":true'
+run 0 evidence verify e --key team.pem --adapter "gone/.accord/runs/$one/adapter"
+out_has 'those that were scored'
+cp -r "gone/.accord/runs/$one/adapter" other
+printf '\001' | dd of=other/adapter_model.safetensors bs=1 seek=900 conv=notrunc 2>/dev/null
+run 1 evidence verify e --adapter other
+out_has 'another file than the one that was scored'
+run 1 evidence verify e --adapter evals
 ACCORD_KEY="$work/stranger" run 0 key new
 sed -n '/BEGIN/,/END/p' out >stranger.pem
 run 1 evidence verify e.tar --key stranger.pem

@@ -25,7 +25,9 @@ run 0 seal-data data/train.jsonl data/valid.jsonl evals/cases.jsonl docs/toys.md
 [ ! -e data/train.jsonl ] || bad "the plain rows are still there"
 mv docs/toys.md.age docs/toys.md                     # the name's ending says what a document is
 for f in data/train data/valid evals/cases; do mv $f.jsonl.age $f.jsonl; done
+chmod 644 data/*.jsonl evals/*.jsonl
 run 0 data check
+grep -q 'every user' "$work/out" && bad "encrypted files are warned of"
 run 0 freeze
 run 0 train
 run 1 ab

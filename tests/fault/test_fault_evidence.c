@@ -25,7 +25,7 @@ static ac_status round_trip(ac_err *err)
     if (!st) st = ac_ev_sign(&e, &key, err);
     if (!st) st = ac_ev_write(&e, out, err);
     if (!st) st = ac_ev_read(&back, out, err);
-    if (!st) st = ac_ev_check(&back, &key.pub, &said, &signer, err);
+    if (!st) st = ac_ev_check(&back, &key.pub, ".accord/runs/" FIX_RUN "/adapter", &said, &signer, err);
     ac_str_release(&said);
     ac_evidence_release(&e);
     ac_evidence_release(&back);

@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     ac_status st = ac_ev_read_tar(&e, data, len, "input", &err);
     FUZZ_CHECK_STATUS(st, err);
     if (!st) {
-        st = ac_ev_check(&e, NULL, &said, &signer, &err);
+        st = ac_ev_check(&e, NULL, NULL, &said, &signer, &err);
         FUZZ_CHECK(!st || (st == AC_ENO && err.text[0]));
     }
     err = (ac_err){ "" };

@@ -50,7 +50,7 @@ static ac_status check_tar(const ac_str *tar, const ac_sign_public *named, ac_er
     ac_str said = { 0 };
     ac_sign_public signer;
     ac_status st = ac_ev_read_tar(&e, tar->ptr, tar->len, "e.tar", err);
-    if (!st) st = ac_ev_check(&e, named, &said, &signer, err);
+    if (!st) st = ac_ev_check(&e, named, NULL, &said, &signer, err);
     ac_str_release(&said);
     ac_evidence_release(&e);
     return st;
@@ -100,7 +100,7 @@ static void test_files(void **state)
         const bool more = gone < e.n;
         for (size_t i = 0; i < e.n; i++)
             if (i != gone) assert_int_equal(ac_ev_add(&less, e.file[i].name, e.file[i].bytes, NULL), AC_OK);
-        const ac_status st = ac_ev_check(&less, NULL, &said, &signer, &err);
+        const ac_status st = ac_ev_check(&less, NULL, NULL, &said, &signer, &err);
         assert_int_equal(st, more ? AC_ENO : AC_OK);
         ac_str_release(&said);
         ac_evidence_release(&e);
@@ -112,7 +112,7 @@ static void test_files(void **state)
     ac_err err = { "" };
     build(&e, false);
     assert_int_equal(ac_ev_add(&e, "note.txt", AC_VIEW("x"), NULL), AC_OK);
-    assert_int_equal(ac_ev_check(&e, NULL, &said, &signer, &err), AC_ENO);
+    assert_int_equal(ac_ev_check(&e, NULL, NULL, &said, &signer, &err), AC_ENO);
     assert_non_null(strstr(err.text, "put in afterwards"));
     ac_str_release(&said);
     ac_evidence_release(&e);
@@ -130,7 +130,7 @@ static void test_words(void **state)
     assert_true(ac_view_find(ac_ev_find(&e, "verdict.json")->bytes, AC_VIEW("what was said"), 0) != SIZE_MAX);
     ac_str said = { 0 };
     ac_sign_public signer;
-    assert_int_equal(ac_ev_check(&e, NULL, &said, &signer, NULL), AC_OK);
+    assert_int_equal(ac_ev_check(&e, NULL, NULL, &said, &signer, NULL), AC_OK);
     ac_str_release(&said);
     ac_evidence_release(&e);
 }

@@ -403,6 +403,7 @@ static void test_reading(void **state)
     assert_int_equal(ac_file_read(&s, path, 10000, NULL), AC_OK);
     assert_true(ac_view_eq(ac_str_view(&s), ac_str_view(&sealed)));          /* nobody opens it yet */
     ac_file_set_unsealer(&(ac_unsealer){ ac_age_is, unseal_mine });
+    assert_true(ac_file_is_sealed(path) && !ac_file_is_sealed(dir) && !ac_file_is_sealed("/nowhere"));
     const uint64_t before = ac_file_unsealed();
     assert_int_equal(ac_file_read(&s, path, 10000, NULL), AC_OK);
     assert_true(ac_view_eq_str(ac_str_view(&s), text) && s.secret);
