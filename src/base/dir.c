@@ -37,6 +37,18 @@ bool ac_path_real(char *out, size_t size, const char *path)
     return true;
 }
 
+ac_status ac_temp_dir(char **out, ac_arena *a, const char *what, ac_err *err)
+{
+    const char *where = getenv("TMPDIR");
+    char *path = ac_arena_printf(a, "%s/accord-%s-XXXXXX", where && where[0] ? where : "/tmp", what);
+    if (!path) return ac_fail_nomem(err, 64);
+    const bool failing = ac_fault_hit(AC_FAULT_IO);
+    if (failing) errno = ENOSPC;
+    if (failing || !mkdtemp(path)) return ac_fail_errno(err, AC_ECREATE, errno, "%s: cannot create a folder", path);
+    *out = path;
+    return AC_OK;
+}
+
 bool ac_path_open_to_all(const char *path, unsigned *mode)
 {
     char part[PATH_MAX];

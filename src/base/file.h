@@ -81,6 +81,8 @@ ac_status ac_appender_sync(ac_appender *a, ac_err *err);
 void      ac_appender_close(ac_appender **a);
 
 ac_status ac_mkdir_p(const char *path, ac_err *err);
+/* A new folder of our own below TMPDIR (else /tmp), "accord-<what>-XXXXXX"; its path in the arena. */
+ac_status ac_temp_dir(char **out, ac_arena *a, const char *what, ac_err *err);
 ac_status ac_dir_sync(const char *path, ac_err *err);
 ac_status ac_rename(const char *from, const char *to, ac_err *err);
 /* Makes path a symbolic link to target, replacing a link that is there (never a file or folder: AC_ECREATE). */

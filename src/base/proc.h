@@ -24,4 +24,13 @@ typedef struct {
 ac_status ac_proc_run(const char *const *argv, const ac_proc_limits *limits, ac_str *out, int *exit_code,
                       ac_err *err);
 
+/* A program that runs beside this one. Its stdin is /dev/null, its stdout goes into the file stdout_path (made anew), its
+ * stderr is ours, so that its progress is seen. */
+typedef struct ac_child ac_child;
+ac_status ac_child_start(ac_child **out, const char *const *argv, const char *stdout_path, ac_err *err);
+/* Waits for its end, at most ms. *ended tells whether it has ended, and then *exit_code is set. */
+ac_status ac_child_wait(ac_child *c, int64_t ms, bool *ended, int *exit_code, ac_err *err);
+/* Asks one that still runs to end (SIGTERM), kills it after grace_ms, waits for it. Accepts NULL, leaves NULL. */
+void      ac_child_close(ac_child **c, int64_t grace_ms);
+
 #endif

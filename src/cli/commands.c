@@ -10,6 +10,7 @@ const ac_cmd *const ac_cmds[] = {
     &ac_cmd_freeze,
     &ac_cmd_train,
     &ac_cmd_ab,
+    &ac_cmd_verify,
     &ac_cmd_runs,
     &ac_cmd_show,
     &ac_cmd_report,

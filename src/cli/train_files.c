@@ -157,10 +157,10 @@ static void readme(ac_str *s, const ac_run_record *rec)
     ac_str_appendf(s, "\n\naccord %s, numerics %s, computed by %s; `env.json` has the rest. Neither instruction "
                    "set nor threads change a bit.\n\n", ACCORD_VERSION,
                    strcmp(rec->v->numerics, "bf16") == 0 ? AC_NUMERICS_BF16 : AC_NUMERICS_FP32, rec->tier);
-    ac_str_append_c(s, "To rebuild it anywhere: put the files that the lock names where accord.yaml says, make sure that\n"
-                       "`sha256sum accord.lock` gives the hash above, and\n\n    accord train\n\nThe new run's "
-                       "`adapter_sha256` and `trace_sha256` in `run.json` must equal this one's. Where they differ,\n"
-                       "the first differing line of `trace.jsonl` is the step to look at.\n");
+    ac_str_appendf(s, "To rebuild it anywhere, from this folder and the files that the lock names:\n\n    accord verify %s\n\n"
+                   "Or by hand: put the files where accord.yaml says, make sure that `sha256sum accord.lock` gives the hash\n"
+                   "above, and run `accord train`. The new run's `adapter_sha256` and `trace_sha256` in `run.json` must equal\n"
+                   "this one's; where they differ, the first differing line of `trace.jsonl` is the step to look at.\n", rec->dir);
 }
 
 static ac_status write_text(const ac_run_record *rec, ac_arena *a, const char *name, const ac_str *s, ac_err *err)
@@ -170,7 +170,7 @@ static ac_status write_text(const ac_run_record *rec, ac_arena *a, const char *n
     return st ? st : ac_file_write_atomic(path, s->ptr, s->len, err);
 }
 
-ac_status ac_run_write_start(const ac_run_record *rec, const ac_project *p, ac_err *err)
+ac_status ac_run_write_start(const ac_run_record *rec, ac_project *p, ac_err *err)
 {
     ac_arena arena = { 0 };
     ac_str env = { 0 }, text = { 0 };
@@ -179,6 +179,7 @@ ac_status ac_run_write_start(const ac_run_record *rec, const ac_project *p, ac_e
     if (!st) st = write_text(rec, &arena, "lock.json", &p->lock.text, err);
     readme(&text, rec);
     if (!st) st = write_text(rec, &arena, "README.md", &text, err);
+    if (!st) st = ac_rows_write(rec->dir, &p->contract, err);
     if (!st) st = ac_run_write_state(rec, "training", NULL, NULL, err);
     ac_str_release(&env);
     ac_str_release(&text);

@@ -48,8 +48,10 @@ typedef struct {
 /* error and r may be NULL. */
 ac_status ac_run_write_state(const ac_run_record *rec, const char *state, const ac_train_result *r,
                              const char *error, ac_err *err);
-/* env.json, lock.json, README.md, run.json. */
-ac_status ac_run_write_start(const ac_run_record *rec, const ac_project *p, ac_err *err);
+/* env.json, lock.json, README.md, rows.txt, run.json. */
+ac_status ac_run_write_start(const ac_run_record *rec, ac_project *p, ac_err *err);
+/* rows.txt (verify_rows.c): half a SHA-256 for each line of the training and validation rows; nothing of sealed files. */
+ac_status ac_rows_write(const char *run, ac_contract *c, ac_err *err);
 ac_status ac_run_write_cost(const ac_run_record *rec, const ac_train_result *r, ac_err *err);
 /* Reads what a resume needs from run.json: when it began and how often it was resumed. AC_ECONTRACT when it stands
  * under another lock. */

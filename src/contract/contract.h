@@ -125,4 +125,29 @@ ac_status ac_gate(const ac_lock *l, ac_contract *c, ac_err *err);
 /* AC_EREFUSED when freeze checked less than it would now. */
 ac_status ac_gate_checks(const ac_lock *l, const ac_contract *c, ac_err *err);
 
+/* ---- a lock elsewhere (rebuild.c) ------------------------------------------------------------------------ */
+
+/* A lock under any name, as lock.json of a run. */
+ac_status ac_lock_read_file(ac_lock *out, const char *path, ac_err *err);
+/* An accord.yaml that resolves to exactly the lock's values. A lock of a version with other keys gives one that the gate
+ * then refuses by key. */
+ac_status ac_lock_yaml(ac_str *out, const ac_lock *l, ac_err *err);
+
+#define AC_LOCK_INPUTS_MAX 16
+typedef struct {
+    const char *name, *path;             /* "data.train", and the path as the contract had it; both borrow from the lock */
+    int kind;
+    ac_sha256 sealed;
+} ac_lock_input;
+/* The sealed inputs; out has room for AC_LOCK_INPUTS_MAX. */
+ac_status ac_lock_inputs(ac_lock_input *out, size_t *n, const ac_lock *l, ac_err *err);
+/* What freeze would seal for this input if it lay at full. */
+ac_status ac_lock_input_hash(ac_sha256 *out, const ac_lock_input *in, const char *full, ac_err *err);
+
+typedef struct {
+    const char *name, *path, *sha256;    /* of an input; path and sha256: NULL leaves them */
+} ac_lock_change;
+/* The lock's text with inputs of another path or hash: another lock, under which what is there can be trained on. */
+ac_status ac_lock_changed(ac_str *out, const ac_lock *l, const ac_lock_change *c, size_t n, ac_err *err);
+
 #endif

@@ -54,7 +54,7 @@ static ac_status hash_tokenizer(ac_sha256 *out, const char *model, ac_err *err)
     return st;
 }
 
-static ac_status hash_one(ac_sealed *s, ac_seal which, ac_err *err)
+ac_status ac_seal_hash(ac_sealed *s, ac_seal which, ac_err *err)
 {
     if (which == AC_SEAL_TOKENIZER) return hash_tokenizer(&s->hash, s->full, err);
     if (which == AC_SEAL_DOCS) return ac_rag_hash(&s->hash, s->full, err);
@@ -69,7 +69,7 @@ static ac_status seal_one(ac_sealed *s, ac_seal which, ac_contract *c, bool gone
     const bool of_base = which == AC_SEAL_BASE || which == AC_SEAL_TOKENIZER;
     if (of_base) st = ac_contract_model_path(c, &s->full, &own);
     else if (!(s->full = ac_contract_path(c, s->path))) st = ac_fail_nomem(&own, strlen(s->path));
-    if (!st) st = hash_one(s, which, &own);
+    if (!st) st = ac_seal_hash(s, which, &own);
     if (st == AC_ENOENT && gone_ok && !of_base && s->full && !ac_path_exists(s->full)) {    /* else: a key is missing */
         s->missing = true;
         return AC_OK;

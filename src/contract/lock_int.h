@@ -18,6 +18,8 @@ typedef struct {
 /* Locates and hashes everything. gone_ok: an input that is no longer there is marked, not a failure (the base model
  * excepted, which has a way to be got). */
 ac_status ac_seal_all(ac_sealed out[AC_SEAL_COUNT], ac_contract *c, bool gone_ok, const ac_sink *sink, ac_err *err);
+/* Hashes what lies at s->full as this input. */
+ac_status ac_seal_hash(ac_sealed *s, ac_seal which, ac_err *err);
 /* "values" of the lock: every key with its resolved value, as an object under key. */
 void ac_lock_write_values(ac_jw *w, const char *key, const ac_contract_values *v);
 /* Takes text (canonical JSON and a newline) apart; out->tree borrows from the lock's arena. */

@@ -115,3 +115,27 @@ ac_status ac_trace_cut(const char *path, uint64_t step, uint64_t bytes, const ac
     if (!st && size > bytes) st = ac_truncate(path, bytes, err);
     return st;
 }
+
+ac_status ac_trace_check(const char *path, uint64_t *steps, ac_sha256 *h, ac_err *err)
+{
+    ac_lines *l = NULL;
+    ac_sha256 now = { { 0 } };
+    uint64_t n = 0, size = 0, used = 0;
+    ac_status st = ac_file_size(path, &size, err);
+    if (!st) st = ac_lines_open(&l, path, 1 << 16, err);
+    while (!st) {
+        ac_view line;
+        size_t number;
+        st = ac_lines_next(l, &line, &number, err);
+        if (st || !line.ptr) break;
+        used += line.len + 1;
+        if (used > size) break;                          /* cut off in the middle */
+        if (!follows(line, &now, ++n))
+            st = ac_fail(err, AC_EFORMAT, "%s:%zu: does not follow from the lines before it: the trace was changed", path, number);
+    }
+    ac_lines_close(&l);
+    if (st) return st;
+    *steps = n;
+    *h = now;
+    return AC_OK;
+}

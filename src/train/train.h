@@ -142,4 +142,8 @@ typedef struct {
  * AC_EARG. On AC_EIO the newest checkpoint is intact; resume once there is space. */
 ac_status ac_train_run(const ac_train_job *job, ac_train_result *out, ac_err *err);
 
+/* Whether each line of a trace follows from the ones before it (B9): how many there are, and h after the last. A last line
+ * without its end, as a killed run leaves one, is not counted. AC_EFORMAT names the first line that does not follow. */
+ac_status ac_trace_check(const char *path, uint64_t *steps, ac_sha256 *h, ac_err *err);
+
 #endif
