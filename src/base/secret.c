@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -117,9 +118,48 @@ ac_status ac_secret_read_file(ac_secret *out, const char *path, size_t max_bytes
     return read_path(out, path, max_bytes, owner_only, false, err);
 }
 
+static volatile sig_atomic_t ask_caught;
+
+static void on_ask_signal(int sig)
+{
+    ask_caught = sig;
+}
+
+/* Waits for a byte with signals let in, so that Ctrl-C ends the wait, and only the wait. */
+static ac_status wait_key(int fd, const sigset_t *let_in, ac_err *err)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    while (ppoll(&p, 1, NULL, let_in) < 0) {
+        if (errno != EINTR) return ac_fail_errno(err, AC_EIO, errno, "/dev/tty: cannot wait");
+        if (ask_caught) return ac_fail(err, AC_ECANCEL, "stopped while the passphrase was asked for; nothing was done");
+    }
+    return AC_OK;
+}
+
+static ac_status read_typed(ac_secret *out, int fd, size_t max_bytes, const sigset_t *let_in, ac_err *err)
+{
+    ac_secret s = { ac_secret_alloc(max_bytes + 1), 0 };
+    ac_status st = s.ptr ? AC_OK : ac_fail_nomem(err, max_bytes);
+    while (!st && !(st = wait_key(fd, let_in, err))) {
+        const ssize_t n = ac_io_read(fd, s.ptr + s.len, 1);
+        if (n < 0) st = ac_fail_errno(err, AC_EIO, errno, "/dev/tty: cannot read");
+        if (n <= 0 || s.ptr[s.len] == '\n') break;
+        if (++s.len > max_bytes) st = ac_fail(err, AC_EFORMAT, "the passphrase is longer than %zu bytes", max_bytes);
+    }
+    if (!st && s.len == 0) st = ac_fail(err, AC_EFORMAT, "the passphrase is empty");
+    if (st) {
+        ac_secret_release(&s);
+        return st;
+    }
+    s.ptr[s.len] = '\0';
+    *out = s;
+    return AC_OK;
+}
+
 ac_status ac_secret_ask(ac_secret *out, const char *prompt, size_t max_bytes, ac_err *err)
 {
     struct termios before, quiet;
+    struct sigaction act = { .sa_handler = on_ask_signal }, was_int, was_term;
     sigset_t stop, old;
     const int fd = ac_io_open("/dev/tty", O_RDWR | O_NOCTTY, 0);
     if (fd < 0 || tcgetattr(fd, &before) != 0) {
@@ -127,25 +167,31 @@ ac_status ac_secret_ask(ac_secret *out, const char *prompt, size_t max_bytes, ac
         return ac_fail(err, AC_ENOENT, "a passphrase is needed and there is no terminal to ask on; set "
                        "ACCORD_PASSPHRASE_FILE or ACCORD_PASSPHRASE_FD");
     }
-    /* A signal in between must not leave the terminal mute: it waits until the echo is back. */
+    /* No signal may leave the terminal mute: they are let in only while a key is waited for, and passed on at the end. */
+    ask_caught = 0;
     (void)sigemptyset(&stop);
     (void)sigaddset(&stop, SIGINT);
     (void)sigaddset(&stop, SIGTERM);
-    (void)sigaddset(&stop, SIGTSTP);
     (void)sigprocmask(SIG_BLOCK, &stop, &old);
+    (void)sigaction(SIGINT, &act, &was_int);
+    (void)sigaction(SIGTERM, &act, &was_term);
     quiet = before;
     quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHONL);
-    quiet.c_lflag |= ICANON;
+    quiet.c_lflag |= ICANON | ISIG;
+    quiet.c_cc[VSUSP] = _POSIX_VDISABLE;
     ac_status st = AC_OK;
     if (tcsetattr(fd, TCSAFLUSH, &quiet) != 0)
         st = ac_fail_errno(err, AC_EIO, errno, "/dev/tty: cannot turn the echo off");
     if (!st && ac_io_write_all(fd, prompt, strlen(prompt)) != 0)
         st = ac_fail_errno(err, AC_EIO, errno, "/dev/tty: cannot write");
-    if (!st) st = read_fd(out, fd, "the passphrase", max_bytes, true, err);
+    if (!st) st = read_typed(out, fd, max_bytes, &old, err);
     (void)tcsetattr(fd, TCSAFLUSH, &before);
     (void)ac_io_write_all(fd, "\n", 1);
-    (void)sigprocmask(SIG_SETMASK, &old, NULL);
     ac_io_close(fd);
+    (void)sigaction(SIGINT, &was_int, NULL);
+    (void)sigaction(SIGTERM, &was_term, NULL);
+    if (ask_caught) (void)raise((int)ask_caught);
+    (void)sigprocmask(SIG_SETMASK, &old, NULL);
     return st;
 }
 

@@ -1,6 +1,7 @@
 /* backup, backup verify, backup restore: a project's record in one encrypted file. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "base/time.h"
@@ -259,6 +260,7 @@ static ac_status run_verify(ac_cli *cli, ac_err *err)
 
 static ac_status run_restore(ac_cli *cli, ac_err *err)
 {
+    (void)umask(077);                    /* what lay sealed is its owner's alone */
     return read_it(cli, a.into, err);
 }
 

@@ -1,5 +1,6 @@
 /* unseal-data: FILE.age becomes FILE again, as age -d would. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "cli/commands.h"
@@ -59,6 +60,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     ac_str json = { 0 }, text = { 0 };
     ac_jw w;
     ac_status st = AC_OK;
+    (void)umask(077);                    /* what lay sealed is its owner's alone */
     ac_jw_init(&w, &json, false);
     ac_jw_array(&w, NULL);
     for (size_t i = 0; i < a.files.n && !st; i++) st = one(a.files.item[i], &w, &text, err);

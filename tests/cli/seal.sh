@@ -53,6 +53,7 @@ run 73 unseal-data rows.age
 mv rows kept
 run 0 unseal-data rows.age
 cmp -s rows kept || bad "opening gives other bytes"
+[ "$(mode rows)" = -rw------- ] || bad "opened data is $(mode rows)"
 
 # ---- --remove only after it was opened again
 rm rows.age
@@ -99,6 +100,12 @@ if command -v script >/dev/null 2>&1; then           # on a terminal, and nothin
     cmp -s rows kept || bad "the passphrase from a terminal does not open it: $(cat log)"
     tail -n +2 log | grep -v '^Script' | grep -q 'horse' && bad "the terminal shows the passphrase"
     rm -f rows
+    # Ctrl-C at the prompt ends it at once, and the terminal shows again what is typed.
+    checks=$((checks + 1))
+    (sleep 0.5; printf '\003'; sleep 0.5; echo 'stty -a'; echo exit) |
+        script -qec "trap : INT; $accord unseal-data rows.age; sh" log2 >/dev/null 2>&1
+    grep -q ' echo ' log2 || bad "the terminal stays mute after Ctrl-C: $(cat log2)"
+    [ ! -e rows ] || bad "Ctrl-C opened it"
 fi
 
 # ---- damage: each of these is refused, and no file is left
