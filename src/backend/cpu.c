@@ -352,7 +352,7 @@ static double cpu_sum_squares(ac_device *dev, ac_ref x, size_t n)
 static size_t cpu_own_bytes(const ac_device *dev)
 {
     const ac_cpu_device *d = (const ac_cpu_device *)(const void *)dev;
-    return ac_mm_workspace_bytes(d->threads);
+    return ac_mm_workspace_bytes(d->threads) + (d->laid ? CPU_LAID_FLOATS * sizeof(float) : 0);
 }
 
 /* ---- the table ------------------------------------------------------------------------------------- */
@@ -361,6 +361,7 @@ static void cpu_close(ac_device **dev)
 {
     ac_cpu_device *d = cpu_of(*dev);
     ac_mm_workspace_close(&d->ws);
+    ac_free(d->laid);
     ac_pool_close(&d->pool);
     ac_free(d);
     *dev = NULL;
@@ -418,7 +419,10 @@ ac_status ac_device_open_cpu(ac_device **out, ac_cpu tier, size_t threads, ac_er
         d->threads = ac_pool_threads(d->pool);
         st = ac_mm_workspace_open(&d->ws, d->threads, err);
     }
+    if (!st && d->k.laid_rows && !(d->laid = ac_malloc_aligned(CPU_LAID_FLOATS * sizeof *d->laid)))
+        st = ac_fail_nomem(err, CPU_LAID_FLOATS * sizeof *d->laid);
     if (st) {
+        ac_mm_workspace_close(&d->ws);
         ac_pool_close(&d->pool);
         ac_free(d);
         return st;

@@ -75,9 +75,41 @@ static void column_task(void *ctx, size_t task, size_t worker)
     }
     if (!find_piece(job, task, &i, &from, &to)) return;
     const cpu_column_out *o = &job->out[i];
-    multiply(job->d, &o->product, from, to, worker);
+    ac_matmul_args product = o->product;
+    product.laid = job->laid ? job->d->laid : NULL;
+    multiply(job->d, &product, from, to, worker);
     if (o->bias) job->d->k.add_row(o->product.c + from, o->bias + from, o->product.m, to - from, o->product.ldc);
     if (o->adapter.c) multiply(job->d, &o->adapter, from, to, worker);
+}
+
+/* ---- A laid out once for all pieces ---------------------------------------------------------------------- */
+
+typedef struct {
+    ac_cpu_device *d;
+    const ac_matmul_args *p;
+    size_t tiles;
+} lay_job;
+
+static void lay_range(void *ctx, size_t from, size_t to, size_t worker)
+{
+    const lay_job *j = ctx;
+    AC_UNUSED(worker);
+    j->d->k.lay_a(j->d->laid, j->p->a, j->p->lda, j->p->m, j->p->k, from, to);
+}
+
+/* True when the products have an A in common that fits; then it lies in d->laid. */
+static bool lay_common(ac_cpu_device *d, const cpu_column_out *out, size_t n)
+{
+    const ac_matmul_args *p = &out[0].product;
+    const size_t floats = ac_laid_floats(&d->k, p->m, p->k);
+    if (!floats || floats > CPU_LAID_FLOATS || p->numerics != AC_NUM_FP32) return false;
+    for (size_t i = 1; i < n; i++) {
+        const ac_matmul_args *o = &out[i].product;
+        if (o->a != p->a || o->lda != p->lda || o->m != p->m || o->k != p->k) return false;
+    }
+    lay_job j = { d, p, ac_laid_tiles(&d->k, p->m) };
+    cpu_for(d, j.tiles, 1, lay_range, &j);
+    return true;
 }
 
 bool cpu_columns_pay(const ac_cpu_device *d, size_t rows, size_t cols)
@@ -89,6 +121,7 @@ bool cpu_columns_pay(const ac_cpu_device *d, size_t rows, size_t cols)
 void cpu_columns_run(cpu_columns *job)
 {
     size_t unused;
+    job->laid = lay_common(job->d, job->out, job->n);
     (void)find_piece(job, SIZE_MAX, &job->pieces, &unused, &unused);
     ac_pool_run(job->d->pool, job->pieces + job->n_other, column_task, job);
 }

@@ -16,10 +16,14 @@ typedef struct {
     ac_kernels k;
     ac_pool *pool;
     ac_mm_workspace *ws;
+    float *laid;               /* CPU_LAID_FLOATS for rows of A that several tasks read; NULL: the tier does not */
     size_t threads;
     ac_numerics numerics;      /* of products in the model's operations */
     char name[64];
 } ac_cpu_device;
+
+/* 512 rows of 5,632 elements; a wider A is read where it lies. */
+#define CPU_LAID_FLOATS ((size_t)3 << 20)
 
 /* Rows of logits that exist at once: CPU_OUTPUT_CHUNK, or fewer where the vocabulary makes them large. What fewer
  * rows cost is the output weights' expansion, about four rows' worth a chunk. */
@@ -86,6 +90,7 @@ typedef struct {
     ac_cpu_device *d;
     const cpu_column_out *out;
     size_t n, n_other, pieces;                   /* pieces: set by the run */
+    bool laid;                                   /* likewise: A lies in d->laid */
     ac_pool_fn *other;
     void *other_ctx;
 } cpu_columns;

@@ -85,6 +85,7 @@ typedef struct {
     ac_numerics numerics;
     const ac_panels *panels;   /* NULL, or the whole of B laid out for any m (NT and NN): same bits, sooner */
     size_t panels_col;         /* column of it that C's first column is: a multiple of 32 */
+    const float *laid;         /* NULL, or all of these m rows and k of A as lay_a leaves them (NT and NN): same bits */
 } ac_matmul_args;
 
 /* Stored weights laid out ahead (few_int.h), for products of few rows of A: rows of B stand side by side in
@@ -102,6 +103,9 @@ size_t    ac_panels_bytes(const ac_kernels *t, size_t n, size_t k);
 ac_status ac_panels_open(ac_panels **out, const ac_kernels *t, ac_pool *pool, ac_mm_form form, ac_dtype type,
                          const void *b, size_t row_bytes, size_t n, size_t k, ac_err *err);
 void      ac_panels_close(ac_panels **p);
+
+size_t    ac_laid_tiles(const ac_kernels *t, size_t m);             /* 0: the tier lays nothing out */
+size_t    ac_laid_floats(const ac_kernels *t, size_t m, size_t k);
 
 /* Pool-wide workspace for packing, sized once for a thread count. */
 typedef struct ac_mm_workspace ac_mm_workspace;
@@ -171,6 +175,12 @@ struct ac_kernels {
     /* Products. One call computes C for rows [0,m) and columns [0,n) of args on one thread; worker picks
      * its part of the workspace. ac_matmul splits over threads. */
     void (*matmul)(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker);
+
+    /* A of several products NT or NN that have it in common, laid out once as the tiles read it: ac_laid_floats(t, m, k)
+     * floats, 64-byte aligned; the call fills the tiles [from, to) of ac_laid_tiles(t, m). laid_rows 0, and lay_a NULL: the
+     * tier has no such form, and matmul passes `laid` over. */
+    size_t laid_rows;
+    void (*lay_a)(float *dst, const float *a, size_t lda, size_t m, size_t k, size_t from, size_t to);
 
     /* dst[i] = element i of a stored row; n elements, a multiple of the type's block (B5). */
     void (*expand_row)(float *dst, const void *src, ac_dtype type, size_t n);

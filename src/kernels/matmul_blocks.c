@@ -21,7 +21,7 @@ enum {
     CHUNK_ROWS = 512,
     SUM_COLS = 640,
     DIRECT_MAX_ROWS = 48,      /* fewer rows do not pay for copying F32 rows of B         */
-    LAY_MIN_COLS = 96,         /* fewer columns do not pay for laying out A of NT and NN  */
+    LAY_MIN_COLS = 288,        /* fewer columns do not pay for laying out A of NT and NN  */
     TURN_MIN_COLS = 192,       /* fewer columns do not pay for laying out A of TN, ...    */
     TURN_MIN_LDA = 512,        /* ... nor rows that lie near enough, ...                  */
     TURN_MIN_K = 128,          /* ... nor few of them                                     */
@@ -36,6 +36,7 @@ typedef struct {
     float *b_pack, *sums, *a_pack;         /* a_pack NULL: A is read where it lies */
     size_t panel_stride, group, a_stride;
     size_t tiles;              /* of all rows */
+    const float *laid;         /* all of A, laid out by the caller; then a_pack is NULL */
     bool rounds;               /* numerics BF16: a_pack holds the chunk's rows of A as pairs */
 } job;
 
@@ -171,8 +172,9 @@ static void multiply_group(const job *w, ac_mm_tile t, size_t tile0, size_t tile
     for (size_t i = tile0; i < tile1; i++) {
         const size_t row = tile_row(g->m, w->tiles, i), rows = tile_row(g->m, w->tiles, i + 1) - row;
         if (w->rounds) t.a = w->a_pack + (row - chunk_row) * t.a_row;
+        else if (w->laid) t.a = w->laid + (k0 / AC_K_BLOCK * w->tiles + i) * w->a_stride;
         else t.a = w->a_pack ? w->a_pack + (i - tile0) * w->a_stride : a_at(g, row, k0);
-        if (w->a_pack && !w->rounds) t.a_k = rows;
+        if ((w->a_pack || w->laid) && !w->rounds) t.a_k = rows;
         for (size_t j = 0; j < nc; j += nr) {
             t.b = direct ? (const float *)(const void *)b_at(g, k0, j0 + j)
                          : w->b_pack + j / nr * w->panel_stride;
@@ -192,7 +194,7 @@ static void multiply_chunk(const job *w, size_t tile0, size_t tile1, size_t j0, 
     const size_t row0 = tile_row(g->m, w->tiles, tile0), row1 = tile_row(g->m, w->tiles, tile1);
     const bool apart = g->accumulate && g->k > AC_K_BLOCK;
     float *c = apart ? w->sums : g->c + row0 * g->ldc + j0;
-    ac_mm_tile t = { .ldc = apart ? SUM_COLS : g->ldc, .a_row = g->form == AC_MM_TN || w->a_pack ? 1 : g->lda,
+    ac_mm_tile t = { .ldc = apart ? SUM_COLS : g->ldc, .a_row = g->form == AC_MM_TN || w->a_pack || w->laid ? 1 : g->lda,
                      .a_k = g->form == AC_MM_TN ? g->lda : 1, .b_k = w->isa->nr };
     for (size_t k0 = 0; k0 < g->k; k0 += AC_K_BLOCK) {
         t.kc = min_of(g->k - k0, AC_K_BLOCK);
@@ -287,6 +289,26 @@ static void no_k(const ac_matmul_args *g)
             g->c[i * g->ldc + j] = g->accumulate ? g->c[i * g->ldc + j] + 0.0f : 0.0f;
 }
 
+void ac_mm_lay_a(const ac_mm_isa *isa, float *dst, const float *a, size_t lda, size_t m, size_t k, size_t from, size_t to)
+{
+    const size_t tiles = (m + isa->mr - 1) / isa->mr, stride = isa->mr * AC_K_BLOCK + TURN_COPY;
+    for (size_t k0 = 0; k0 < k; k0 += AC_K_BLOCK)
+        for (size_t i = from; i < to; i++) {
+            const size_t row = tile_row(m, tiles, i), rows = tile_row(m, tiles, i + 1) - row;
+            isa->turn_a(dst + (k0 / AC_K_BLOCK * tiles + i) * stride, a + row * lda + k0, lda, rows, min_of(k - k0, AC_K_BLOCK));
+        }
+}
+
+size_t ac_laid_tiles(const ac_kernels *t, size_t m)
+{
+    return t->laid_rows ? (m + t->laid_rows - 1) / t->laid_rows : 0;
+}
+
+size_t ac_laid_floats(const ac_kernels *t, size_t m, size_t k)
+{
+    return (k + AC_K_BLOCK - 1) / AC_K_BLOCK * ac_laid_tiles(t, m) * (t->laid_rows * AC_K_BLOCK + TURN_COPY);
+}
+
 void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace *ws, size_t worker)
 {
     if (!g->m || !g->n) return;
@@ -314,9 +336,10 @@ void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace
         w.a_pack = w.sums + AC_MM_WS_S_FLOATS;
         w.a_stride = isa->mr * AC_K_BLOCK + TURN_COPY;
     }
-    if (plain && g->form != AC_MM_TN && isa->turn_a && g->n >= LAY_MIN_COLS) {
-        w.a_pack = w.sums + AC_MM_WS_S_FLOATS;
+    if (plain && g->form != AC_MM_TN && isa->turn_a) {
         w.a_stride = isa->mr * AC_K_BLOCK + TURN_COPY;
+        w.laid = g->laid;
+        if (!w.laid && g->n >= LAY_MIN_COLS) w.a_pack = w.sums + AC_MM_WS_S_FLOATS;
     }
     const size_t chunk = CHUNK_ROWS / isa->mr, chunks = (w.tiles + chunk - 1) / chunk;
     /* A step begins on a block border (T4). */

@@ -67,6 +67,8 @@ typedef struct {
 
 /* C (+)= A B on one thread with that tier's tiles. */
 void ac_mm_blocks(const ac_mm_isa *isa, const ac_matmul_args *g, ac_mm_workspace *ws, size_t worker);
+/* ac_kernels.lay_a with that tier's tiles. */
+void ac_mm_lay_a(const ac_mm_isa *isa, float *dst, const float *a, size_t lda, size_t m, size_t k, size_t from, size_t to);
 /* matmul_thin.c: TN with a short side; false when it is not one. space: AC_MM_WS_FLOATS floats. */
 bool ac_mm_thin(const ac_mm_isa *isa, const ac_matmul_args *g, float *space);
 

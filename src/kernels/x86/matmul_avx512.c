@@ -439,9 +439,16 @@ static void matmul_avx512(const ac_matmul_args *args, ac_mm_workspace *ws, size_
     ac_mm_blocks(&isa, args, ws, worker);
 }
 
+static void lay_a(float *dst, const float *a, size_t lda, size_t m, size_t k, size_t from, size_t to)
+{
+    ac_mm_lay_a(&isa, dst, a, lda, m, k, from, to);
+}
+
 void ac_kernels_fill_mm_avx512(ac_kernels *t)
 {
     t->matmul = matmul_avx512;
+    t->laid_rows = MR;
+    t->lay_a = lay_a;
     t->packs = true;
     t->panel_cols = NR;
     t->expand_row = ac_expand_row_avx512;
