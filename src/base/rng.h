@@ -12,7 +12,7 @@
 
 typedef enum {
     AC_RNG_INIT = 1, AC_RNG_SHUFFLE = 2, AC_RNG_DROPOUT = 3, AC_RNG_SAMPLE = 4, AC_RNG_TEST = 5,
-    AC_RNG_BOOT = 6, AC_RNG_STATE_M = 7, AC_RNG_STATE_V = 8
+    AC_RNG_BOOT = 6, AC_RNG_STATE_M = 7, AC_RNG_STATE_V = 8, AC_RNG_SPLIT = 11
 } ac_rng_stream;
 
 void     ac_philox(uint32_t out[4], uint64_t seed, uint32_t stream, uint64_t step, uint64_t index);

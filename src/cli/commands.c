@@ -6,6 +6,7 @@ const ac_cmd *const ac_cmds[] = {
     &ac_cmd_model_inspect,
     &ac_cmd_model_new,
     &ac_cmd_data_check,
+    &ac_cmd_data_split,
     &ac_cmd_triage,
     &ac_cmd_freeze,
     &ac_cmd_train,

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "data/survey.h"
 #include "data_fixture.h"
 #include "formats/json.h"
 #include "fresh_questions.h"
@@ -129,6 +130,101 @@ static void validation_in_training(void **state)
     ac_rows_release(&v);
 }
 
+static ac_survey survey(const char *const *file, const ac_split *split, size_t n)
+{
+    static char path[4][512];
+    ac_survey_input inputs[4];
+    const ac_survey_opts o = { .near = true };
+    ac_survey s = { .n_files = 0 };
+    ac_err err = { "" };
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(path[i], sizeof path[i], "%s/%s", shared, file[i]);
+        inputs[i] = (ac_survey_input){ path[i], split ? split[i] : AC_SPLIT_NONE };
+    }
+    if (ac_survey_run(&s, inputs, n, &o, &err)) fail_msg("%s", err.text);
+    return s;
+}
+
+static size_t count(const ac_survey *s, const char *kind)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_counts; i++)
+        if (strcmp(s->count[i].kind, kind) == 0) n += s->count[i].n;
+    return n;
+}
+
+/* What is known to be wrong with these sets is found with its counts, and nothing else is said of them. */
+static void known_defects(void **state)
+{
+    (void)state;
+    static const ac_split sides[] = { AC_SPLIT_TRAIN, AC_SPLIT_VALID };
+    ac_survey s = survey((const char *[]){ "mlx-wwdc25/train.jsonl", "mlx-wwdc25/valid.jsonl" }, sides, 2);
+    assert_int_equal(s.file[0].n_rows, 1800);
+    assert_int_equal(s.file[0].n_rows - s.file[0].n_copies, 1363);
+    assert_int_equal(s.overlap[0].prompts_distinct, 16);
+    assert_int_equal(s.overlap[0].pairs_distinct, 11);
+    assert_int_equal(s.overlap[0].prompts_bytes, 48);
+    assert_int_equal(s.overlap[0].pairs_bytes, 16);
+    assert_int_equal(s.overlap[0].pairs_words, 50);
+    assert_int_equal(s.overlap[0].prompts_words, 144);
+    assert_int_equal(s.by[AC_FIND_FAIL], 1);
+    assert_int_equal(count(&s, "train-valid"), 1);
+    assert_int_equal(s.by[AC_FIND_WARN], count(&s, "duplicate") + count(&s, "conflict") + count(&s, "near-duplicate")
+                     + count(&s, "train-valid-prompt"));
+    ac_survey_release(&s);
+
+    s = survey((const char *[]){ "mlx-wikisql/train.jsonl", "mlx-wikisql/valid.jsonl" }, sides, 2);
+    assert_int_equal(s.file[0].n_copies, 1);
+    assert_int_equal(s.file[1].n_copies, 0);
+    assert_int_equal(count(&s, "near-duplicate"), 1);          /* two rows that differ in the case of a letter */
+    assert_int_equal(s.by[AC_FIND_WARN], 2);
+    assert_int_equal(s.by[AC_FIND_FAIL], 0);
+    assert_int_equal(s.overlap[0].prompts_words + s.overlap[0].pairs_words + s.overlap[0].near, 0);
+    ac_survey_release(&s);
+
+    s = survey((const char *[]){ "instruct-1100/instruction-data.json" }, NULL, 1);
+    assert_int_equal(s.file[0].n_copies, 0);
+    assert_int_equal(s.file[0].n_asked_again_bytes, 25);
+    assert_int_equal(s.file[0].n_asked_again, 31);
+    assert_int_equal(s.by[AC_FIND_WARN], count(&s, "conflict") + count(&s, "near-duplicate"));
+    assert_int_equal(s.by[AC_FIND_FAIL], 0);
+    ac_survey_release(&s);
+
+    s = survey((const char *[]){ "instruct-1100/instruction-data-with-preference.json" }, NULL, 1);
+    assert_int_equal(s.file[0].format, AC_FORMAT_PREFERENCE);
+    assert_int_equal(s.file[0].n_same_pair, 6);
+    assert_int_equal(s.file[0].n_asked_again_bytes, 25);
+    assert_int_equal(s.by[AC_FIND_FAIL], 6);
+    assert_int_equal(s.by[AC_FIND_WARN], count(&s, "conflict"));
+    ac_survey_release(&s);
+    assert_int_equal(ac_live_bytes(), 0);
+}
+
+/* The formats of other trainers, read as what they are. */
+static void others(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        ac_row_format format;
+        size_t n;
+    } known[] = {
+        { "llamafactory-demo/dpo_en_demo.json", AC_FORMAT_PREFERENCE, 300 },
+        { "llamafactory-demo/kto_en_demo.json", AC_FORMAT_KTO, 300 },
+        { "llamafactory-demo/glaive_toolcall_en_demo.json", AC_FORMAT_SHAREGPT, 300 },
+        { "llamafactory-demo/v1_sft_demo.jsonl", AC_FORMAT_MESSAGES, 500 },
+        { "fastchat-sharegpt/dummy_conversation.json", AC_FORMAT_SHAREGPT, 500 },
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        ac_survey s = survey(&known[i].file, NULL, 1);
+        assert_int_equal(s.file[0].format, known[i].format);
+        assert_int_equal(s.file[0].n_rows, known[i].n);
+        assert_int_equal(s.file[0].n_bad, 0);
+        assert_int_equal(count(&s, "role-order"), 0);
+        ac_survey_release(&s);
+    }
+}
+
 /* Each of 100 training prompts, taken as a case, is found; none of the 100 wikisql questions is. */
 static void planted_cases(void **state)
 {
@@ -212,6 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats), cmocka_unit_test(duplicates), cmocka_unit_test(repeated_inputs),
         cmocka_unit_test(validation_in_training), cmocka_unit_test(planted_cases), cmocka_unit_test(word_problems),
+        cmocka_unit_test(known_defects), cmocka_unit_test(others),
     };
     if (!(shared = df_shared())) {
         (void)printf("not run: no ../shared/data\n");

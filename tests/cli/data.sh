@@ -1,0 +1,109 @@
+# data check and data split, on rows of our own.
+. "$(dirname "$0")/lib.sh"
+cd "$work" || exit 70
+chmod o-rwx "$work"
+
+cat >train.jsonl <<'EOF'
+{"messages":[{"role":"user","content":"Where is the box?"},{"role":"assistant","content":"In the hall."}]}
+{"messages":[{"role":"user","content":"Where is the cat?"},{"role":"assistant","content":"In the box.","weight":0},{"role":"user","content":"Sure?"},{"role":"assistant","content":"Yes."}]}
+{"messages":[{"role":"user","content":"Where is the box?"},{"role":"assistant","content":"In the hall."}]}
+{"messages":[{"role":"user","content":"where is the BOX"},{"role":"assistant","content":"In the loft."}]}
+EOF
+echo '{"messages":[{"role":"user","content":"Where is the cat?"},{"role":"assistant","content":"Out."}]}' >other.jsonl
+chmod 600 ./*.jsonl
+
+# ---- warnings only: 0
+run 0 data check train.jsonl
+out_has 'train.jsonl: 4 rows (messages, train)'
+out_has '1 rows are copies of earlier ones: 3 distinct rows'
+out_has 'train.jsonl:1, 3'
+out_has '2 rows ask what an earlier row asks (1 of them byte for byte), 1 with another answer'
+run 0 data check train.jsonl --json
+out_has '"duplicate_rows": 1'
+out_has '"supervised_units": 10'
+out_has '"histogram": ['
+out_has '"kind": "no-valid"'
+cp out first.out
+run 0 data check train.jsonl --json --threads 3
+cmp -s out first.out || bad "threads change what is found"
+
+# ---- masks: marks in a pipe, whatever NO_COLOR says; a number is taken, a file is not
+run 0 data check --show-mask train.jsonl
+out_has 'assistant: [[In the hall.]]'
+out_has 'assistant: In the box.'
+out_has 'assistant: [[Yes.]]'
+run 0 data check --show-mask 1 train.jsonl
+out_has 'line 1'
+if grep -q 'line 2$' out; then bad "--show-mask 1 showed two rows"; fi
+run 0 data check --mask last --show-mask=4 train.jsonl
+if grep -q "$(printf '\033')" out; then bad "colour in a pipe"; fi
+run 64 data check --show-mask=x train.jsonl
+if command -v script >/dev/null 2>&1 && script -qec true /dev/null >/dev/null 2>&1; then
+    TERM=xterm script -qec "'$accord' data check --show-mask 1 train.jsonl" /dev/null >tty.out 2>/dev/null </dev/null
+    grep -q "$(printf '\033\\[7m')" tty.out || bad "no colour on a terminal"
+    NO_COLOR=1 TERM=xterm script -qec "'$accord' data check --show-mask 1 train.jsonl" /dev/null >tty.out 2>/dev/null </dev/null
+    if grep -q "$(printf '\033\\[7m')" tty.out; then bad "NO_COLOR is not respected"; fi
+    grep -qF '[[In the hall.]]' tty.out || bad "no marks under NO_COLOR"
+fi
+
+# ---- what fails: 1; bad data: 65, and the report is there all the same
+run 1 data check train.jsonl --max-len 5
+out_has 'over-long'
+run 0 data check train.jsonl --max-len 5 --on-long drop
+echo '{"prompt":"a","chosen":"b","rejected":"b"}' >pairs.jsonl
+run 1 data check pairs.jsonl
+out_has '(preference)'
+out_has '1 rows with chosen equal to rejected'
+out_has 'does not learn from pairs'
+echo 'not json' >>train.jsonl
+run 65 data check train.jsonl
+out_has 'train.jsonl: 4 rows'
+out_has 'bad-row'
+err_has 'train.jsonl:5:1: '
+run 65 data check train.jsonl --json
+out_has '"bad_data": "train.jsonl:5:1: '
+[ "$(grep -c '^{' out)" -eq 1 ] || bad "more than one JSON document"
+run 66 data check absent.jsonl
+run 64 data check train.jsonl --chat-format chatml
+sed -i.bak '$d' train.jsonl
+
+# ---- a folder, and rows on both sides
+mkdir d && cp train.jsonl d/train.jsonl && cp other.jsonl d/valid.jsonl
+run 0 data check d
+out_has 'd/valid.jsonl: 1 rows (messages, valid)'
+out_has 'small-valid'
+head -n 1 train.jsonl >d/valid.jsonl
+run 1 data check d
+out_has 'train-valid'
+out_has 'd/valid.jsonl:1, d/train.jsonl:1'
+
+# ---- split
+i=0
+while [ $i -lt 40 ]; do
+    echo "{\"prompt\":\"Question $((i % 20)) of all\",\"completion\":\"Answer $i.\",\"who\":\"p$((i % 4))\"}"
+    i=$((i + 1))
+done >rows.jsonl
+run 0 data split rows.jsonl --out s --valid 0.1 --test 0.1 --seed 5
+out_has '40 rows (prompt/completion) in 20 groups'
+[ "$(cat s/train.jsonl s/valid.jsonl s/test.jsonl | sort)" = "$(sort rows.jsonl)" ] || bad "rows were lost or changed"
+run 0 data check s --no-scan
+if grep -q 'train-valid' out; then bad "a group crossed"; fi
+run 73 data split rows.jsonl --out s --valid 0.1
+err_has 'is there already'
+cp -r s kept && rm -r s
+run 0 data split rows.jsonl --out s --valid 0.1 --test 0.1 --seed 5
+diff -r s kept >/dev/null || bad "the same split gave other bytes"
+grep -q "\"sha256\": \"$(sha256sum rows.jsonl | cut -d' ' -f1)\"" s/split.json || bad "split.json lacks the input's hash"
+grep -q "\"sha256\": \"$(sha256sum s/valid.jsonl | cut -d' ' -f1)\"" s/split.json || bad "split.json lacks a part's hash"
+[ ! -e .accord ] || bad "an audit log where there is no project"
+run 0 data split rows.jsonl --out by --by who --valid 0.25 --json
+out_has '"groups": 4'
+run 65 data split rows.jsonl --out no --by nothing
+run 64 data split rows.jsonl --out no --valid 0.6 --test 0.4
+run 64 data split rows.jsonl
+[ ! -e no ] || bad "a refused split made a folder"
+: >accord.yaml
+run 0 data split rows.jsonl --out logged --valid 0.1
+grep -q '"act":"split"' .accord/audit.jsonl || bad "the split is not in the audit log"
+run 0 audit
+finish
