@@ -201,6 +201,7 @@ static ac_status count_openings(ac_ab *ab, ac_err *err)
     ac_status st = ac_audit_count(".", "opening", NULL, &ab->openings, err);
     if (!st) st = ac_audit_count(".", "freeze", NULL, &ab->locks, err);
     if (!st && ab->locks < ab->project.lock.number) ab->locks = ab->project.lock.number;
+    if (!st) st = ac_audit_verify(".", &ab->audit, err);
     return st;
 }
 

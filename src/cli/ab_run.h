@@ -6,6 +6,7 @@
 #include "cli/project.h"
 #include "eval/endpoint.h"
 #include "eval/verdict.h"
+#include "ledger/ledger.h"
 
 #define AC_AB_ENDPOINTS ((size_t)4)
 
@@ -37,6 +38,7 @@ typedef struct {
     ac_arm_result result[AC_ARM_COUNT + AC_AB_ENDPOINTS];
     size_t n_results;
     uint64_t openings, locks;
+    ac_audit_head audit;                    /* the chain's, with this opening */
     ac_verdict verdict;
 } ac_ab;
 

@@ -6,13 +6,16 @@
 
 static void verdict_json(ac_jw *w, const ac_ab *ab)
 {
-    char now[32];
+    char now[32], hex[AC_SHA256_HEX];
     ac_utc_iso(now, ac_utc_ns());
     ac_jw_object(w, NULL);
     ac_jw_cstr(w, "lock", ab->project.lock_hex);
     ac_jw_cstr(w, "run", ab->id);
     ac_jw_cstr(w, "adapter_sha256", ab->adapter_hex);
     ac_jw_cstr(w, "utc", now);
+    ac_jw_u64(w, "audit_count", ab->audit.count);        /* right behind the opening that this verdict is of */
+    ac_sha256_hex(hex, &ab->audit.head);
+    ac_jw_cstr(w, "audit_head", hex);
     ac_verdict_write(w, &ab->verdict, &ab->cases, ab->result, ab->n_results);
     ac_jw_end_object(w);
 }

@@ -77,6 +77,20 @@ static void identity(ac_jw *w, const ac_run_record *rec, const char *state)
     ac_jw_u64(w, "resumed", rec->resumed);
 }
 
+/* The chain as it stands, so that a cut or rewritten one can be told from it later (ledger.h, A4); null where it cannot be
+ * read, for the state must be written all the same. */
+static void audit_head(ac_jw *w)
+{
+    ac_audit_head h = { .count = 0 };
+    if (ac_audit_verify(".", &h, NULL)) {
+        ac_jw_null(w, "audit_count");
+        ac_jw_null(w, "audit_head");
+        return;
+    }
+    ac_jw_u64(w, "audit_count", h.count);
+    hash_member(w, "audit_head", &h.head);
+}
+
 ac_status ac_run_write_state(const ac_run_record *rec, const char *state, const ac_train_result *r, const char *error,
                              ac_err *err)
 {
@@ -93,6 +107,7 @@ ac_status ac_run_write_state(const ac_run_record *rec, const char *state, const 
     ac_jw_f64(&w, "cpu_seconds", ac_cpu_seconds());
     hash_member(&w, "adapter_sha256", r ? &r->adapter_hash : NULL);
     hash_member(&w, "trace_sha256", r ? &r->trace_hash : NULL);
+    audit_head(&w);
     ac_jw_cstr(&w, "cpu", ac_cpu_model());
     ac_jw_cstr(&w, "tier", rec->tier);
     ac_jw_u64(&w, "threads", rec->threads);
@@ -157,6 +172,13 @@ static void readme(ac_str *s, const ac_run_record *rec)
     ac_str_appendf(s, "\n\naccord %s, numerics %s, computed by %s; `env.json` has the rest. Neither instruction "
                    "set nor threads change a bit.\n\n", ACCORD_VERSION,
                    strcmp(rec->v->numerics, "bf16") == 0 ? AC_NUMERICS_BF16 : AC_NUMERICS_FP32, rec->tier);
+    ac_audit_head h = { .count = 0 };
+    if (!ac_audit_verify(".", &h, NULL) && h.count) {
+        char head[AC_AUDIT_HEAD_TEXT];
+        ac_audit_head_text(head, &h);
+        ac_str_appendf(s, "When it began, the audit log stood at `%s`; `accord audit verify --head` and\n`--run` tell whether it was "
+                       "cut off or written anew since.\n\n", head);
+    }
     ac_str_appendf(s, "To rebuild it anywhere, from this folder and the files that the lock names:\n\n    accord verify %s\n\n"
                    "Or by hand: put the files where accord.yaml says, make sure that `sha256sum accord.lock` gives the hash\n"
                    "above, and run `accord train`. The new run's `adapter_sha256` and `trace_sha256` in `run.json` must equal\n"

@@ -253,7 +253,8 @@ static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
 {
     const bool full = w->opts.lora.tune == AC_TUNE_FULL;
     ac_str s = { 0 };
-    char hex[AC_SHA256_HEX], took[32], tokens[32], rss[32], planned[32];
+    ac_audit_head head = { .count = 0 };
+    char hex[AC_SHA256_HEX], took[32], tokens[32], rss[32], planned[32], at[AC_AUDIT_HEAD_TEXT];
     ac_sha256_hex(hex, &r->adapter_hash);
     if (w->cli->json) {
         ac_jw j;
@@ -294,6 +295,10 @@ static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
         ac_human_bytes(planned, w->rec.memory.peak);
         ac_str_appendf(&s, "memory     %s at most, %s planned\n%-10s %s/%s\nsha-256    %s\n", rss, planned,
                        full ? "model" : "adapter", w->dir, full ? "model" : "adapter", hex);
+        if (!ac_audit_verify(".", &head, NULL)) {
+            ac_audit_head_text(at, &head);
+            ac_str_appendf(&s, "audit      %s\n", at);
+        }
         ac_str_append_c(&s, "next       accord ab\n");
     }
     const ac_status st = ac_cli_result(w->cli, &s, err);

@@ -309,3 +309,80 @@ ac_status ac_audit_count(const char *project, const char *act, const char *lock_
     ac_arena_release(&a);
     return st;
 }
+
+typedef struct {
+    ac_audit_fn *fn;
+    void *ctx;
+    uint64_t seq;
+} seen;
+
+static ac_status see_record(void *ctx, const ac_json *record, ac_err *err)
+{
+    seen *s = ctx;
+    return s->fn(s->ctx, record, ++s->seq, ac_json_get(record, "hash")->text.ptr, err);
+}
+
+ac_status ac_audit_each(const char *project, ac_audit_fn *fn, void *ctx, ac_err *err)
+{
+    ac_arena a = { 0 };
+    chain c = { 0 };
+    seen s = { fn, ctx, 0 };
+    const char *path = chain_path(&a, project, "audit.jsonl");
+    ac_status st = path ? chain_read(&c, path, see_record, &s, err) : ac_fail_nomem(err, 64);
+    if (!st && c.bad_line) st = ac_fail(err, AC_ENO, "%s:%llu: %s", path, (unsigned long long)c.bad_line, c.why);
+    chain_release(&c);
+    ac_arena_release(&a);
+    return st;
+}
+
+/* ---- heads (A4) ---- */
+
+typedef struct {
+    uint64_t wanted, count;
+    ac_sha256 found;
+} looked_for;
+
+static ac_status look(void *ctx, const ac_json *record, uint64_t seq, const char *hash, ac_err *err)
+{
+    looked_for *f = ctx;
+    (void)record;
+    f->count = seq;
+    if (seq == f->wanted && ac_sha256_parse(&f->found, ac_view_of(hash)) != 0)
+        return ac_fail(err, AC_ESTATE, "record %llu has no hash", (unsigned long long)seq);
+    return AC_OK;
+}
+
+ac_status ac_audit_check_head(const char *project, const ac_audit_head *head, const char *from, ac_err *err)
+{
+    looked_for f = { .wanted = head->count };
+    const ac_status st = ac_audit_each(project, look, &f, err);
+    if (st || head->count == 0) return st;
+    if (f.count < head->count)
+        return ac_fail(err, AC_ENO, "the chain has %llu records, and %s saw %llu: its end was cut off, or it is another chain",
+                       (unsigned long long)f.count, from, (unsigned long long)head->count);
+    if (memcmp(f.found.byte, head->head.byte, sizeof f.found.byte) == 0) return AC_OK;
+    char is[AC_SHA256_HEX], was[AC_SHA256_HEX];
+    ac_sha256_hex(is, &f.found);
+    ac_sha256_hex(was, &head->head);
+    return ac_fail(err, AC_ENO, "record %llu has the hash %.16s..., and %s saw %.16s...: the chain was written anew, or it is "
+                   "another one", (unsigned long long)head->count, is, from, was);
+}
+
+ac_status ac_audit_head_parse(ac_audit_head *out, const char *text, ac_err *err)
+{
+    const ac_view v = ac_view_of(text);
+    const size_t colon = ac_view_find(v, AC_VIEW(":"), 0);
+    ac_audit_head h;
+    if (colon == SIZE_MAX || !ac_parse_u64(ac_view_slice(v, 0, colon), &h.count)
+        || ac_sha256_parse(&h.head, ac_view_slice(v, colon + 1, v.len)) != 0)
+        return ac_fail(err, AC_EARG, "head \"%.100s\": expected COUNT:HASH, as accord audit verify prints it", text);
+    *out = h;
+    return AC_OK;
+}
+
+void ac_audit_head_text(char out[AC_AUDIT_HEAD_TEXT], const ac_audit_head *head)
+{
+    char hex[AC_SHA256_HEX];
+    ac_sha256_hex(hex, &head->head);
+    (void)snprintf(out, AC_AUDIT_HEAD_TEXT, "%llu:%s", (unsigned long long)head->count, hex);
+}

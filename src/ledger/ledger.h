@@ -4,6 +4,8 @@
  *     hash = SHA-256 over the line without "hash", and prev is the hash before it (64 zeros first).
  * A2  seq is dense from 1. An act is recorded before its outcome is shown. A torn last line is cut off and a
  *     "recovered" act says so; any other damage is AC_ESTATE and stops every command that would append.
+ * A4  A chain alone cannot show that its end was cut off or that it was written anew whole; a head (count and hash) noted
+ *     elsewhere can. Every checkpoint, run.json, verdict and README of a run carries one; a lock is named by its freeze record.
  * A3  A run folder is .accord/runs/<utc>-<8 hex>/ and is complete by itself. */
 #ifndef AC_LEDGER_LEDGER_H
 #define AC_LEDGER_LEDGER_H
@@ -23,6 +25,18 @@ typedef struct { uint64_t count; ac_sha256 head; } ac_audit_head;
 ac_status ac_audit_verify(const char *project, ac_audit_head *out, ac_err *err);
 /* How many acts of this kind there are, and how many have "lock" equal to lock_hex (NULL: any). */
 ac_status ac_audit_count(const char *project, const char *act, const char *lock_hex, uint64_t *out, ac_err *err);
+
+/* Every record of the chain in order, up to its end: fn sees it parsed, its count (seq) and its hash. Damage is AC_ENO and
+ * names the first bad line, after the good ones were seen; a torn last line is left out. */
+typedef ac_status ac_audit_fn(void *ctx, const ac_json *record, uint64_t seq, const char *hash, ac_err *err);
+ac_status ac_audit_each(const char *project, ac_audit_fn *fn, void *ctx, ac_err *err);
+/* Was this once the chain's head? AC_ENO says whether the chain was cut off before it or written anew, and where the head came
+ * from (`from`, "run X, verdict.json"). The chain itself must hold. A count of 0 is every chain's. */
+ac_status ac_audit_check_head(const char *project, const ac_audit_head *head, const char *from, ac_err *err);
+/* "COUNT:HASH", as it is shown; AC_EARG. */
+ac_status ac_audit_head_parse(ac_audit_head *out, const char *text, ac_err *err);
+#define AC_AUDIT_HEAD_TEXT (AC_SHA256_HEX + 21)
+void      ac_audit_head_text(char out[AC_AUDIT_HEAD_TEXT], const ac_audit_head *head);
 
 /* Makes a fresh run folder and gives its path. */
 ac_status ac_run_create(char **path, ac_arena *a, const char *project, ac_err *err);
