@@ -157,17 +157,23 @@ ac_status ac_scan_tally_document(ac_scan_tally *t, ac_view text, ac_err *err)
     return st;
 }
 
+static ac_status turns(ac_scan_tally *t, size_t line, uint64_t hash, const ac_message *m, size_t n, ac_err *err)
+{
+    ac_status st = AC_OK;
+    for (size_t i = 0; i < n && !st; i++) {
+        st = ac_scan_tally_text(t, line, hash, m[i].content, err);
+        if (!st && m[i].tool_calls.len) st = ac_scan_tally_text(t, line, hash, m[i].tool_calls, err);
+    }
+    return st;
+}
+
 ac_status ac_scan_tally_row(ac_scan_tally *t, const ac_row *r, ac_err *err)
 {
     uint64_t h = r->n_messages;
-    ac_status st = AC_OK;
     for (size_t i = 0; i < r->n_messages; i++)
         h = ac_hash_bytes(ac_hash_bytes(h, r->message[i].content), r->message[i].tool_calls);
-    for (size_t i = 0; i < r->n_messages && !st; i++) {
-        st = ac_scan_tally_text(t, r->line, h, r->message[i].content, err);
-        if (!st && r->message[i].tool_calls.len) st = ac_scan_tally_text(t, r->line, h, r->message[i].tool_calls, err);
-    }
-    return st;
+    const ac_status st = turns(t, r->line, h, r->message, r->n_messages, err);
+    return st ? st : turns(t, r->line, h, r->rejected, r->n_rejected, err);
 }
 
 ac_status ac_scan_tally_merge(ac_scan_tally *into, const ac_scan_tally *from, ac_err *err)

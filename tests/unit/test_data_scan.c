@@ -261,6 +261,20 @@ static void tally(void **state)
     ac_rows_release(&f);
 }
 
+/* The answer to be avoided is read and given away like the others. */
+static void rejected_answers(void **state)
+{
+    (void)state;
+    ac_message good = { .role = AC_ROLE_ASSISTANT, .content = AC_VIEW("nothing") };
+    ac_message bad = { .role = AC_ROLE_ASSISTANT, .content = AC_VIEW("ask ann@shop.example") };
+    const ac_row r = { .line = 3, .n_messages = 1, .message = &good, .n_rejected = 1, .rejected = &bad };
+    ac_scan_tally *t = NULL;
+    assert_int_equal(ac_scan_tally_open(&t, own, "r", NULL), AC_OK);
+    assert_int_equal(ac_scan_tally_row(t, &r, NULL), AC_OK);
+    assert_int_equal(ac_scan_tally_count(t, "EMAIL_ADDRESS"), 1);
+    ac_scan_tally_close(&t);
+}
+
 static void characters(void **state)
 {
     (void)state;
@@ -351,7 +365,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mail_and_web), cmocka_unit_test(machines), cmocka_unit_test(money), cmocka_unit_test(offices),
         cmocka_unit_test(phones), cmocka_unit_test(secrets), cmocka_unit_test(rule_file), cmocka_unit_test(bad_rules),
-        cmocka_unit_test(go_patterns), cmocka_unit_test(gives_up), cmocka_unit_test(tally), cmocka_unit_test(characters),
+        cmocka_unit_test(go_patterns), cmocka_unit_test(gives_up), cmocka_unit_test(tally), cmocka_unit_test(rejected_answers),
+        cmocka_unit_test(characters),
         cmocka_unit_test(places),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
