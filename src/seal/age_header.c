@@ -32,7 +32,7 @@ static void mac_of(uint8_t out[32], const uint8_t file_key[FILE_KEY], const char
 {
     uint8_t key[32];
     crypto_auth_hmacsha256_state s;
-    ac_seal_hkdf(key, file_key, FILE_KEY, NULL, 0, "header");
+    ac_seal_hkdf(key, file_key, FILE_KEY, "", 0, "header");
     crypto_auth_hmacsha256_init(&s, key, sizeof key);
     crypto_auth_hmacsha256_update(&s, (const uint8_t *)text, len);
     crypto_auth_hmacsha256_final(&s, out);

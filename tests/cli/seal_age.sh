@@ -34,10 +34,18 @@ if command -v script >/dev/null 2>&1; then
     rm -f f.age
     ACCORD_PASSPHRASE_FILE=pass run 0 seal-data f --passphrase --work-factor 12
     checks=$((checks + 1))
-    (sleep 1; echo 'correct horse') | script -qec "age -d -o opened f.age" /dev/null >/dev/null 2>&1
+    for wait in 1 3 6; do
+        rm -f opened
+        (sleep $wait; echo 'correct horse'; sleep 2) | timeout 30 script -qec "age -d -o opened f.age" /dev/null >/dev/null 2>&1
+        cmp -s opened f && break
+    done
     cmp -s opened f || bad "age does not open our file with its passphrase"
     rm -f f.age
-    (sleep 1; echo 'correct horse'; sleep 1; echo 'correct horse') | script -qec "age -p -o f.age f" /dev/null >/dev/null 2>&1
+    for wait in 1 3 6; do
+        (sleep $wait; echo 'correct horse'; sleep $wait; echo 'correct horse'; sleep 3) |
+            timeout 40 script -qec "age -p -o f.age f" /dev/null >/dev/null 2>&1
+        [ -s f.age ] && break
+    done
     mv f kept
     ACCORD_PASSPHRASE_FILE=pass run 0 unseal-data f.age
     cmp -s f kept || bad "we do not open what age sealed with a passphrase"
