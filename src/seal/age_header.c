@@ -45,12 +45,23 @@ static void b64(char *out, size_t room, const uint8_t *data, size_t len)
     (void)sodium_bin2base64(out, room, data, len, sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
 }
 
-/* Strict: no blanks, no padding, no stray bits. */
-static bool unb64(uint8_t *out, size_t room, size_t *len, ac_view text)
+bool ac_seal_unb64(uint8_t *out, size_t room, size_t *len, ac_view text, bool padded)
 {
     *len = 0;
-    if (text.len == 0) return true;
-    return sodium_base642bin(out, room, text.ptr, text.len, NULL, len, NULL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0;
+    for (size_t i = 0; i < text.len; i++) {
+        const char c = text.ptr[i];
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/'
+              || (padded && c == '=')))
+            return false;
+    }
+    return text.len == 0 || sodium_base642bin(out, room, text.ptr, text.len, NULL, len, NULL, padded
+        ? sodium_base64_VARIANT_ORIGINAL : sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0;
+}
+
+/* As headers have it: no padding, no stray bits. */
+static bool unb64(uint8_t *out, size_t room, size_t *len, ac_view text)
+{
+    return ac_seal_unb64(out, room, len, text, false);
 }
 
 /* ---- wrapping keys -------------------------------------------------------------------------------------------- */
@@ -398,8 +409,7 @@ ac_status ac_age_dearmor(uint8_t **out, size_t *len, ac_view text, const char *n
         ended = ac_view_eq_str(line, "-----END AGE ENCRYPTED FILE-----");
         if (ended) break;
         ok = !last && line.len > 0 && line.len <= LINE
-             && sodium_base642bin(p + n, text.len - n, line.ptr, line.len, NULL, &got, NULL,
-                                  sodium_base64_VARIANT_ORIGINAL) == 0;
+             && ac_seal_unb64(p + n, text.len - n, &got, line, true);
         last = got < LINE / 4 * 3;
         n += got;
     }

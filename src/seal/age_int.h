@@ -12,6 +12,10 @@
 /* HKDF-SHA-256 (RFC 5869) with an output of 32 bytes. */
 void ac_seal_hkdf(uint8_t out[32], const void *ikm, size_t ikm_len, const void *salt, size_t salt_len, const char *info);
 
+/* base64 in the standard alphabet, without white space; false on anything else. libsodium's reader takes some bytes over
+ * 127 for letters, so the alphabet is checked here. */
+bool ac_seal_unb64(uint8_t *out, size_t room, size_t *len, ac_view text, bool padded);
+
 /* Bech32 (BIP 173) without its length limit. hrp in lower case; out holds hrp + 60 bytes. */
 void ac_bech32_encode32(char *out, const char *hrp, const uint8_t data[32], bool upper);
 bool ac_bech32_decode32(uint8_t out[32], const char *hrp, ac_view text, bool upper);

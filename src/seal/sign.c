@@ -6,6 +6,7 @@
 
 #include "base/secret.h"
 #include "formats/json.h"
+#include "seal/age_int.h"
 
 #define PEM_MAX ((size_t)4096)
 #define SECRET_HEAD "-----BEGIN PRIVATE KEY-----\n"
@@ -61,8 +62,7 @@ static bool unpem(uint8_t key[32], ac_view text, const char *head, const uint8_t
     bool ok = ac_view_starts(text, h) && ac_view_ends(text, t) && text.len > h.len + t.len;
     if (ok) {
         const ac_view inner = ac_view_trim(ac_view_slice(text, h.len, text.len - t.len));
-        ok = sodium_base642bin(der, sizeof der, inner.ptr, inner.len, NULL, &len, NULL, sodium_base64_VARIANT_ORIGINAL) == 0
-             && len == n + 32 && memcmp(der, lead, n) == 0;
+        ok = ac_seal_unb64(der, sizeof der, &len, inner, true) && len == n + 32 && memcmp(der, lead, n) == 0;
     }
     if (ok) memcpy(key, der + n, 32);
     ac_wipe(der, sizeof der);
@@ -164,8 +164,7 @@ ac_status ac_dsse_sign(ac_str *out, ac_view payload, const char *type, const ac_
 
 static bool unb64(void *out, size_t room, size_t *len, const ac_json *v)
 {
-    return v && v->type == AC_JSON_STRING
-           && sodium_base642bin(out, room, v->text.ptr, v->text.len, NULL, len, NULL, sodium_base64_VARIANT_ORIGINAL) == 0;
+    return v && v->type == AC_JSON_STRING && ac_seal_unb64(out, room, len, v->text, true);
 }
 
 ac_status ac_dsse_verify(ac_view *payload, ac_arena *a, ac_view envelope, const char *type, const ac_sign_public *pub,

@@ -341,6 +341,20 @@ static void test_strict_headers(void **state)
     assert_int_equal(payload, strlen(good));
 }
 
+/* Some readers of base64 take bytes over 127 for letters. */
+static void test_alphabet(void **state)
+{
+    (void)state;
+    uint8_t out[8];
+    size_t n = 0;
+    for (int c = 0; c < 256; c++) {
+        const char text[4] = { 'A', (char)c, 'A', 'A' };
+        const bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+        assert_int_equal(ac_seal_unb64(out, sizeof out, &n, (ac_view){ text, 4 }, false), letter);
+        assert_int_equal(ac_seal_unb64(out, sizeof out, &n, (ac_view){ text, 4 }, true), letter);
+    }
+}
+
 static void test_secret_memory(void **state)
 {
     (void)state;
@@ -445,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_wrong_key),    cmocka_unit_test(test_passphrase), cmocka_unit_test(test_other_tool),
         cmocka_unit_test(test_keys),         cmocka_unit_test(test_key_files),  cmocka_unit_test(test_strict_headers),
         cmocka_unit_test(test_secret_memory), cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_alphabet),
     };
     return cmocka_run_group_tests(tests, make_keys, NULL);
 }
