@@ -69,6 +69,7 @@ void ac_cli_note(ac_cli *cli, const char *text);
 /* ---- help ---- */
 void ac_help_list(ac_str *out, size_t width);                      /* accord --help */
 void ac_help_command(ac_str *out, const ac_cmd *cmd, size_t width);
+void ac_help_json(ac_str *out, const ac_cmd *cmd);                 /* cmd NULL: all of them */
 void ac_help_man(ac_str *out);                                     /* roff */
 void ac_help_man_command(ac_str *out, const ac_cmd *cmd);          /* accord-<name>(1) */
 

@@ -38,6 +38,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
         st = ac_fail(err, AC_EARG, "unknown command \"%s\"%s%s%s accord --help", ac_str_c(&name),
                      near ? "; did you mean \"" : "", near ? near : "", near ? "\"? See" : "; see");
     } else if (contract) st = ac_contract_docs(&s, err);
+    else if (cli->json && !man) ac_help_json(&s, cmd);
     else if (man && cmd) ac_help_man_command(&s, cmd);
     else if (man) ac_help_man(&s);
     else if (cmd) ac_help_command(&s, cmd, cli->width);

@@ -3,6 +3,7 @@
 
 #include "base/exit.h"
 #include "cli/cli.h"
+#include "formats/json.h"
 #include "cli/table.h"
 
 #define INDENT 26
@@ -122,6 +123,62 @@ void ac_help_list(ac_str *out, size_t width)
     ac_str_append_c(out, "\nOther\n");
     entry(out, AC_VIEW("-h, --help"), AC_VIEW("this list; after a command, its options"), INDENT, width);
     entry(out, AC_VIEW("-V, --version"), AC_VIEW("version"), INDENT, width);
+}
+
+/* ---- JSON: what a program that starts this one may want to know ---- */
+
+static void option_json(ac_jw *w, const ac_opt *o)
+{
+    static const char *const types[] = { "", "", "path", "text", "integer", "integer", "number", "flag", "choice", "list", "argument",
+                                         "arguments" };
+    ac_str s = { 0 };
+    char letter[2] = { o->letter, '\0' };
+    ac_jw_object(w, NULL);
+    ac_jw_cstr(w, "name", o->name);
+    ac_jw_cstr(w, "type", types[o->type]);
+    ac_jw_cstr(w, "letter", o->letter ? letter : NULL);
+    ac_jw_cstr(w, "value", o->value);
+    ac_jw_bool(w, "required", o->required || (o->type == AC_OPT_TYPE_ARG && o->min > 0));
+    ac_jw_cstr(w, "help", o->help);
+    if (ac_opt_is_option(o)) {
+        ac_opt_default(&s, o);
+        ac_jw_str(w, "default", ac_str_view(&s));
+    }
+    if (o->choices) {
+        ac_jw_array(w, "choices");
+        for (size_t i = 0; o->choices[i]; i++) ac_jw_cstr(w, NULL, o->choices[i]);
+        ac_jw_end_array(w);
+    }
+    ac_jw_end_object(w);
+    if (!ac_str_ok(&s)) w->out->failed = true;
+    ac_str_release(&s);
+}
+
+static void command_json(ac_jw *w, const ac_cmd *cmd)
+{
+    ac_jw_object(w, NULL);
+    ac_jw_cstr(w, "name", cmd->name);
+    ac_jw_cstr(w, "group", cmd->group);
+    ac_jw_cstr(w, "summary", cmd->summary);
+    ac_jw_cstr(w, "text", cmd->text);
+    ac_jw_array(w, "options");
+    for (const ac_opt *o = cmd->options; o->type != AC_OPT_TYPE_END; o++)
+        if (o->type != AC_OPT_TYPE_GROUP) option_json(w, o);
+    ac_jw_end_array(w);
+    ac_jw_end_object(w);
+}
+
+void ac_help_json(ac_str *out, const ac_cmd *cmd)
+{
+    ac_jw w;
+    ac_jw_init(&w, out, false);
+    if (cmd) {
+        command_json(&w, cmd);
+        return;
+    }
+    ac_jw_array(&w, NULL);
+    for (size_t i = 0; ac_cmds[i]; i++) command_json(&w, ac_cmds[i]);
+    ac_jw_end_array(&w);
 }
 
 /* ---- man page ---- */

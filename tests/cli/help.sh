@@ -28,6 +28,11 @@ while read -r cmd; do
 done <"$work/commands"
 golden commands.txt "$work/all"
 
+run 0 help --json
+out_has '"name":"freeze"'
+run 0 help --json freeze
+out_has '"name":"reason","type":"text"'
+
 run 0 --version
 out_has "accord "
 run 0 help --man
