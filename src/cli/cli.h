@@ -66,6 +66,9 @@ void ac_cli_stage_at(ac_cli *cli, uint64_t done);
 void ac_cli_stage_end(ac_cli *cli);
 void ac_cli_note(ac_cli *cli, const char *text);
 
+/* Why this tier is computed with, for the fingerprint. */
+const char *ac_tier_why(const ac_cli *cli);
+
 /* ---- help ---- */
 void ac_help_list(ac_str *out, size_t width);                      /* accord --help */
 void ac_help_command(ac_str *out, const ac_cmd *cmd, size_t width);

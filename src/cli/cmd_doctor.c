@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/human.h"
 #include "formats/json.h"
+#include "ledger/ledger.h"
 
 static const ac_opt options[] = { AC_OPT_END };
 
@@ -126,6 +127,11 @@ static void bf16_says(ac_str *s, const ac_bf16_route *r)
                         r->used ? "by vdpbf16ps" : "through the fp32 tiles", r->times_faster);
 }
 
+const char *ac_tier_why(const ac_cli *cli)
+{
+    return cli->cpu == AC_CPU_AUTO ? "the widest that CPU and system offer and that passes its self-test" : "asked for with --cpu";
+}
+
 static ac_status gather(facts *f, const ac_cli *cli, ac_arena *arena, ac_err *err)
 {
     ac_kernels k;
@@ -143,7 +149,16 @@ static ac_status gather(facts *f, const ac_cli *cli, ac_arena *arena, ac_err *er
     return self_tests(f, err);
 }
 
-static void as_json(ac_str *s, const facts *f)
+/* env.json as a run that began now would have it, as the last member. */
+static ac_status fingerprint(ac_str *s, const facts *f, const ac_cli *cli, ac_err *err)
+{
+    const ac_env_facts e = { .argc = cli->argc, .argv = cli->argv, .tier = ac_cpu_name(f->tier), .threads = f->threads,
+                             .tier_why = ac_tier_why(cli), .numerics = AC_NUMERICS_FP32, .project = "." };
+    ac_str_append_c(s, ",\n  \"fingerprint\": ");
+    return ac_env_json(s, &e, err);
+}
+
+static ac_status as_json(ac_str *s, const facts *f, const ac_cli *cli, ac_err *err)
 {
     ac_jw w;
     ac_jw_init(&w, s, true);
@@ -191,7 +206,9 @@ static void as_json(ac_str *s, const facts *f)
     ac_jw_bool(&w, "exists", f->cache_exists);
     ac_jw_u64(&w, "free_bytes", f->cache_free);
     ac_jw_end_object(&w);
+    const ac_status st = fingerprint(s, f, cli, err);
     ac_jw_end_object(&w);
+    return st;
 }
 
 static void as_text(ac_str *s, const facts *f)
@@ -233,7 +250,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     ac_str s = { 0 };
     facts f = { .cpu_model = "" };
     ac_status st = gather(&f, cli, &arena, err);
-    if (!st && cli->json) as_json(&s, &f);
+    if (!st && cli->json) st = as_json(&s, &f, cli, err);
     if (!st && !cli->json) as_text(&s, &f);
     if (!st) st = ac_cli_result(cli, &s, err);
     if (!st && !f.same_bits)

@@ -195,8 +195,14 @@ static ac_status write_text(const ac_run_record *rec, ac_arena *a, const char *n
 ac_status ac_run_write_start(const ac_run_record *rec, ac_project *p, ac_err *err)
 {
     ac_arena arena = { 0 };
-    ac_str env = { 0 }, text = { 0 };
-    ac_status st = ac_env_json(&env, rec->cli->argc, rec->cli->argv, rec->tier, rec->threads, ".", err);
+    ac_str env = { 0 }, text = { 0 }, diff = { 0 };
+    const ac_env_facts facts = {
+        .argc = rec->cli->argc, .argv = rec->cli->argv, .tier = rec->tier, .threads = rec->threads, .project = ".",
+        .tier_why = ac_tier_why(rec->cli), .lock = rec->lock_hex, .diff = &diff,
+        .numerics = strcmp(rec->v->numerics, "bf16") == 0 ? AC_NUMERICS_BF16 : AC_NUMERICS_FP32,
+    };
+    ac_status st = ac_env_json(&env, &facts, err);
+    if (!st && diff.len) st = write_text(rec, &arena, "changes.diff", &diff, err);
     if (!st) st = write_text(rec, &arena, "env.json", &env, err);
     if (!st) st = write_text(rec, &arena, "lock.json", &p->lock.text, err);
     readme(&text, rec);
@@ -205,6 +211,7 @@ ac_status ac_run_write_start(const ac_run_record *rec, ac_project *p, ac_err *er
     if (!st) st = ac_run_write_state(rec, "training", NULL, NULL, err);
     ac_str_release(&env);
     ac_str_release(&text);
+    ac_str_release(&diff);
     ac_arena_release(&arena);
     return st;
 }

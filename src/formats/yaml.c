@@ -348,3 +348,8 @@ ac_status ac_yaml_parse(const ac_json **out, ac_view text, ac_arena *a, const ch
     if (!st) *out = root;
     return st;
 }
+
+const char *ac_yaml_library(void)
+{
+    return yaml_get_version_string();
+}

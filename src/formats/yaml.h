@@ -8,5 +8,7 @@
 
 /* node->offset points into text, so that ac_json_place gives line and column. */
 ac_status ac_yaml_parse(const ac_json **out, ac_view text, ac_arena *a, const char *name, ac_err *err);
+/* Of the libyaml that runs. */
+const char *ac_yaml_library(void);
 
 #endif

@@ -92,8 +92,18 @@ ac_status ac_run_inventory(ac_str *out, const char *run, uint64_t *bytes, ac_err
  * verdict.json. May be repeated after a stop. */
 ac_status ac_run_forget(const char *run, ac_err *err);
 
-/* env.json of this machine and build: version, compiler, CPU, tier, threads, OS, libraries, argv, git. */
-ac_status ac_env_json(ac_str *out, int argc, char *const *argv, const char *tier, size_t threads,
-                      const char *project, ac_err *err);
+/* env.json, the fingerprint of this machine and build: program and its SHA-256, compiler and flags, CPU, tier, threads, OS,
+ * libc, GPU, libraries, locale, timezone, ACCORD_ variables, argv, git. What only the caller knows is in the facts. */
+typedef struct {
+    int argc;
+    char *const *argv;
+    const char *tier, *tier_why;     /* tier_why, numerics, lock may be NULL */
+    const char *numerics, *lock;
+    size_t threads;
+    const char *project;             /* whose git commit is noted */
+    ac_str *diff;                    /* gets what git diff says there, at most AC_ENV_DIFF_MAX bytes of it; may be NULL */
+} ac_env_facts;
+#define AC_ENV_DIFF_MAX ((size_t)1 << 20)
+ac_status ac_env_json(ac_str *out, const ac_env_facts *facts, ac_err *err);
 
 #endif

@@ -335,3 +335,8 @@ ac_status ac_store_query(ac_store *s, ac_view sql, const ac_query_limits *lim, a
     if (!st) *out = rows;
     return st;
 }
+
+const char *ac_store_version(void)
+{
+    return sqlite3_libversion();
+}

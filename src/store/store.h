@@ -46,5 +46,7 @@ typedef struct { size_t max_rows, max_bytes; int64_t max_ms; uint64_t max_steps;
  * AC_EREFUSED: a limit was hit (message says which) or the statement would write. */
 ac_status ac_store_query(ac_store *s, ac_view sql, const ac_query_limits *lim, ac_arena *a, ac_rows *out,
                          ac_err *err);
+/* Of the SQLite that runs. */
+const char *ac_store_version(void);
 
 #endif

@@ -64,7 +64,7 @@ static ac_status promotions(ac_err *err)
 static ac_status env(ac_err *err)
 {
     ac_str s = { 0 };
-    const ac_status st = ac_env_json(&s, 0, NULL, "ref", 1, dir, err);
+    const ac_status st = ac_env_json(&s, &(ac_env_facts){ .tier = "ref", .threads = 1, .project = dir }, err);
     ac_str_release(&s);
     return st;
 }

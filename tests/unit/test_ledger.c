@@ -252,12 +252,15 @@ static void env_is_json_with_the_facts(void **state)
     const ac_json *env;
     char arg0[] = "accord", arg1[] = "tr\"ain\n";
     char *argv[] = { arg0, arg1 };
-    assert_int_equal(ac_env_json(&s, 2, argv, "avx2", 2, p->dir, &err), AC_OK);
+    assert_int_equal(ac_env_json(&s, &(ac_env_facts){ .argc = 2, .argv = argv, .tier = "avx2", .threads = 2, .project = p->dir }, &err), AC_OK);
     assert_int_equal(ac_json_parse(&env, ac_str_view(&s), &a, "env", 1, NULL, &err), AC_OK);
     assert_true(ac_view_eq_str(ac_json_get(env, "argv")->child->next->text, "tr\"ain\n"));
     assert_true(ac_view_eq_str(ac_json_get(ac_json_get(env, "machine"), "tier")->text, "avx2"));
     assert_int_equal(ac_json_get(env, "git")->type, AC_JSON_NULL);      /* a fresh folder is no repository */
     assert_true(ac_json_get(ac_json_get(env, "machine"), "memory_bytes")->number > 1e6);
+    assert_int_equal(ac_json_get(ac_json_get(env, "build"), "program_sha256")->text.len, 64);
+    assert_non_null(ac_json_get(ac_json_get(ac_json_get(env, "machine"), "gpu"), "method"));
+    assert_int_equal(ac_json_get(env, "lock")->type, AC_JSON_NULL);
     ac_arena_release(&a);
     ac_str_release(&s);
     assert_int_equal(ac_live_bytes(), 0);
@@ -277,12 +280,16 @@ static void env_names_the_commit(void **state)
         char f[128];
         (void)snprintf(f, sizeof f, "%s/f", p->dir);
         if (dirty) assert_int_equal(ac_file_write_atomic(f, "b\n", 2, NULL), AC_OK);
+        ac_str changes = { 0 };
         ac_str_reset(&s);
-        assert_int_equal(ac_env_json(&s, 0, NULL, "ref", 1, p->dir, NULL), AC_OK);
+        assert_int_equal(ac_env_json(&s, &(ac_env_facts){ .tier = "ref", .threads = 1, .project = p->dir, .diff = &changes }, NULL), AC_OK);
         assert_int_equal(ac_json_parse(&env, ac_str_view(&s), &a, "env", 1, NULL, NULL), AC_OK);
         const ac_json *g = ac_json_get(env, "git");
         assert_int_equal(ac_json_get(g, "commit")->text.len, 40);
         assert_int_equal(ac_json_get(g, "dirty")->boolean, dirty);
+        assert_int_equal(changes.len, ac_json_get(g, "diff_bytes")->number);
+        assert_int_equal(strstr(ac_str_c(&changes), "+b") != NULL, dirty);
+        ac_str_release(&changes);
         assert_int_equal(ac_json_get(g, "diff_sha256")->type, dirty ? AC_JSON_STRING : AC_JSON_NULL);
     }
     ac_arena_release(&a);
