@@ -461,12 +461,14 @@ static ac_status whole_file(reading *x, ac_survey *s, ac_err *err)
     if (!st) st = guess(x, err);
     for (bool done = false; !st && !done;) {
         ac_survey part = { .n_files = 0 };
+        /* Until the end of this round alone; cppcheck-suppress autoVariables */
         x->s = &part;
         st = stream_as(x, err);
         const ac_row_format decided = decide(x->n_could, x->n_read);
         done = decided == x->format || x->again;
         if (!st && done) st = merge(s, &part, x->job->o->keep ? x->job->o->keep : KEEP_DEFAULT, err);
         ac_survey_release(&part);
+        x->s = NULL;
         x->format = decided;
         x->again = true;
     }

@@ -241,7 +241,7 @@ static void move(means *m, const float *rows, size_t n, size_t *of)
 
 static void shares(ac_drift_topics *t, const means *m, const float *logs, size_t n_logs, const float *rows, size_t n_rows)
 {
-    double log_n[AC_DRIFT_TOPICS] = { 0 }, row_n[AC_DRIFT_TOPICS] = { 0 }, best[AC_DRIFT_TOPICS];
+    double log_n[AC_DRIFT_TOPICS] = { 0 }, row_n[AC_DRIFT_TOPICS] = { 0 }, best[AC_DRIFT_TOPICS] = { 0 };
     for (size_t r = 0; r < n_rows; r++) {
         double d;
         const size_t c = closest(m, rows + r * m->hidden, &d);
