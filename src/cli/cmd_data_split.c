@@ -167,6 +167,10 @@ static ac_status run(ac_cli *cli, ac_err *err)
     else if (strcmp(a.by, "none") == 0) o.by = AC_SPLIT_BY_NONE;
     if (a.valid + a.test <= 0 || a.valid + a.test >= 1)
         return ac_fail(err, AC_EARG, "--valid and --test together must be more than 0 and less than 1");
+    for (size_t i = 0; i < a.files.n; i++)
+        if (ac_file_is_sealed(a.files.item[i]))
+            return ac_fail(err, AC_EARG, "%s: is sealed, and its parts would lie open; unseal it, split it, and seal the parts: "
+                           "accord unseal-data, seal-data", a.files.item[i]);
     ac_status st = is_new(&arena, err);
     if (!st) st = ac_pool_open(&pool, (size_t)cli->threads, err);
     o.pool = pool;

@@ -27,6 +27,10 @@ mv docs/toys.md.age docs/toys.md                     # the name's ending says wh
 for f in data/train data/valid evals/cases; do mv $f.jsonl.age $f.jsonl; done
 chmod 644 data/*.jsonl evals/*.jsonl
 run 0 data check
+run 64 data split data/train.jsonl --out parts
+err_has 'would lie open'
+[ ! -e parts ] || bad "sealed rows were split into open files"
+run 0 data check
 grep -q 'every user' "$work/out" && bad "encrypted files are warned of"
 run 0 freeze
 run 0 train
