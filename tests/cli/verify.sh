@@ -119,17 +119,6 @@ for what in trace.jsonl lock.json adapter/adapter_model.safetensors; do
     cp "$work/kept" "$work/else/$id/$what"
 done
 
-# ---- the emulated ARM build, where there is one
-arm=${ACCORD_ARM:-$source_dir/build/aarch64/accord}
-qemu=$(command -v qemu-aarch64 || command -v qemu-aarch64-static)
-if [ -x "$arm" ] && [ -n "$qemu" ]; then
-    run 0 verify "../$id" --against "$p" --steps 1 --program "$qemu $arm"
-    out_has 'PREFIX_IDENTICAL: the first 1 of 6 steps'
-    out_has 'machine.architecture: x86_64, now aarch64'
-else
-    echo "not run: the aarch64 build (ACCORD_ARM=program; cmake --build --preset aarch64, and qemu-aarch64)"
-fi
-
 # ---- killed, and never finished: what there is of it
 cd "$p" || exit 70
 cp -r ".accord/runs/$id" "$work/else/half"
@@ -155,6 +144,17 @@ run 0 train --json
 id=$(sed -n 's/.*"run": "\([^"]*\)".*/\1/p' "$work/out")
 run 0 verify "$id"
 out_has 'BIT_IDENTICAL: all 2 steps and every byte of the weights'
+# ---- the emulated ARM build, where there is one
+arm=${ACCORD_ARM:-$source_dir/build/aarch64/accord}
+qemu=$(command -v qemu-aarch64 || command -v qemu-aarch64-static)
+if [ -x "$arm" ] && [ -n "$qemu" ]; then
+    run 0 verify "$id" --program "$qemu $arm"
+    out_has 'BIT_IDENTICAL: all 2 steps and every byte of the weights'
+    out_has 'machine.architecture: x86_64, now aarch64'
+else
+    echo "not run: the aarch64 build (ACCORD_ARM=program; cmake --build --preset aarch64, and qemu-aarch64)"
+fi
+
 mv "$work/abs" "$work/moved"
 run 66 verify "$id"
 run 0 verify "$id" --base "$work/moved/tiny-base/model" --data "$work/moved/shop-sql/data"
