@@ -1,0 +1,233 @@
+/* The guard's signals from trees of files made here: present, missing, malformed, control groups, rates over a turned clock. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "guard/signals.h"
+
+static char root[64];
+static ac_signals sig;
+static ac_signals_from from;
+static ac_guard_sample in;
+
+static void put(const char *path, const char *text)
+{
+    char full[300], dir[300];
+    (void)snprintf(full, sizeof full, "%s%s", root, path);
+    (void)snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(full, '/') - full), full);
+    assert_int_equal(ac_mkdir_p(dir, NULL), AC_OK);
+    assert_int_equal(ac_file_write_atomic(full, text, strlen(text), NULL), AC_OK);
+}
+
+static int fresh(void **state)
+{
+    (void)state;
+    strcpy(root, "/tmp/accord_guard.XXXXXX");
+    sig = (ac_signals){ 0 };
+    from = (ac_signals_from){ .root = root, .pid = 77, .budget_bytes = 1000 * 1024 };
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int drop(void **state)
+{
+    (void)state;
+    return ac_remove_tree(root, NULL) ? -1 : 0;
+}
+
+static void look(int64_t now)
+{
+    assert_int_equal(ac_signals_read(&sig, &from, now, &in, NULL), AC_OK);
+}
+
+static void is(ac_signal s, double want)
+{
+    if (!in.read[s].measured) fail_msg("%s: not measured: %s", ac_signal_about(s)->name, in.read[s].why);
+    assert_true(in.read[s].value > want - 1e-6 && in.read[s].value < want + 1e-6);
+}
+
+static void is_not(ac_signal s)
+{
+    assert_false(in.read[s].measured);
+    assert_true(in.read[s].why && in.read[s].why[0]);
+}
+
+/* Nothing there: no value anywhere, and a reason for each. */
+static void empty(void **state)
+{
+    (void)state;
+    look(1000);
+    for (size_t i = 0; i < AC_SIG_N_READ; i++) is_not((ac_signal)i);
+}
+
+static void all_there(void **state)
+{
+    (void)state;
+    put("/proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 400 kB\nSwapTotal: 500 kB\nSwapFree: 500 kB\n");
+    put("/proc/77/smaps_rollup", "55d0-7ffe ---p 00000000 00:00 0 [rollup]\nRss: 900 kB\nPss: 860 kB\n");
+    put("/proc/77/comm", "ffmpeg\n");                                   /* our own: it is no competitor */
+    put("/proc/90/comm", "llama-server\n");
+    put("/proc/91/comm", "bash\n");
+    put("/proc/pressure/memory", "some avg10=12.50 avg60=0.00 avg300=0.00 total=1\nfull avg10=1.25 avg60=0 avg300=0 total=1\n");
+    put("/proc/vmstat", "nr_free_pages 1\npswpin 5\npswpout 1000\n");
+    put("/sys/class/thermal/thermal_zone0/temp", "91000\n");
+    put("/sys/class/thermal/thermal_zone0/trip_point_0_temp", "95000\n");
+    put("/sys/class/thermal/thermal_zone0/trip_point_0_type", "passive\n");
+    put("/sys/class/thermal/thermal_zone0/trip_point_1_temp", "105000\n");
+    put("/sys/class/thermal/thermal_zone0/trip_point_1_type", "critical\n");
+    put("/sys/class/power_supply/AC/type", "Mains\n");
+    put("/sys/class/power_supply/AC/online", "0\n");
+    put("/sys/class/power_supply/BAT0/type", "Battery\n");
+    put("/sys/class/power_supply/BAT0/capacity", "64\n");
+    put("/proc/acpi/button/lid/LID0/state", "state:      closed\n");
+    put("/sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count", "10\n");
+    put("/sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count", "20\n");
+    from.step_ratio = 1.25;
+    from.checkpoint_dir = root;
+    from.checkpoint_bytes = 4096;
+    look(1000);
+    is(AC_SIG_AVAILABLE, 40);
+    is(AC_SIG_FOOTPRINT, 86);
+    is(AC_SIG_PSI_SOME, 12.5);
+    is(AC_SIG_PSI_FULL, 1.25);
+    is(AC_SIG_TRIP_MARGIN, 4);
+    is(AC_SIG_HOT_MARGIN, 14);
+    is(AC_SIG_ON_BATTERY, 1);
+    is(AC_SIG_BATTERY, 64);
+    is(AC_SIG_LID, 1);
+    is(AC_SIG_BESIDE, 1);
+    assert_string_equal(in.beside, "llama-server");
+    is(AC_SIG_STEP_TIME, 1.25);
+    is(AC_SIG_SWAP_SHARE, 0);
+    is(AC_SIG_SWAP_GROWN, 0);
+    is_not(AC_SIG_SWAP_RATE);                                           /* needs two */
+    is_not(AC_SIG_THROTTLE);
+    assert_true(in.read[AC_SIG_DISK].measured);
+    put("/proc/vmstat", "pswpin 5\npswpout 3000\n");
+    put("/proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 400 kB\nSwapTotal: 500 kB\nSwapFree: 400 kB\n");
+    put("/sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count", "23\n");
+    look(3000);
+    const double mib = 2000.0 * (double)sysconf(_SC_PAGESIZE) / 1048576.0;
+    is(AC_SIG_SWAP_RATE, mib / 2);
+    is(AC_SIG_SWAP_GROWN, mib);
+    is(AC_SIG_SWAP_SHARE, 10);
+    is(AC_SIG_THROTTLE, 90);
+    look(3000);                                                         /* a clock that stands gives no rate */
+    is_not(AC_SIG_SWAP_RATE);
+    for (int64_t at = 4000; at < 900000; at += 30000) look(at);
+    is(AC_SIG_SWAP_GROWN, 0);                                           /* longer ago than ten minutes */
+    put("/proc/vmstat", "pswpout 7\n");                                 /* a counter that began anew */
+    look(901000);
+    is_not(AC_SIG_SWAP_RATE);
+    is(AC_SIG_SWAP_GROWN, 0);
+}
+
+static void groups(void **state)
+{
+    (void)state;
+    put("/proc/meminfo", "MemTotal: 1024 kB\nMemAvailable: 1000 kB\n");
+    put("/proc/self/cgroup", "0::/a/b\n");
+    put("/sys/fs/cgroup/a/b/memory.max", "max\n");
+    put("/sys/fs/cgroup/a/memory.max", "524288\n");                     /* the level above limits it */
+    put("/sys/fs/cgroup/a/memory.current", "262144\n");
+    look(1);
+    is(AC_SIG_AVAILABLE, 25);
+    put("/proc/self/cgroup", "7:memory:/job\n");
+    put("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "524288\n");
+    put("/sys/fs/cgroup/memory/job/memory.usage_in_bytes", "419430\n");
+    look(2);
+    assert_true(in.read[AC_SIG_AVAILABLE].value > 9.9 && in.read[AC_SIG_AVAILABLE].value < 10.1);
+}
+
+static void malformed(void **state)
+{
+    (void)state;
+    static const char *const bad[] = { "", "\n", "x\n", "-1\n", "99999999999999999999\n", "1.5e9\n", "0x10\n", "\x01\x02\xff\n" };
+    for (size_t i = 0; i < AC_COUNTOF(bad); i++) {
+        char text[128];
+        (void)snprintf(text, sizeof text, "MemTotal: %sMemAvailable: %s", bad[i], bad[i]);
+        put("/proc/meminfo", text);
+        (void)snprintf(text, sizeof text, "some avg10=%sfull avg10=%s", bad[i], bad[i]);
+        put("/proc/pressure/memory", text);
+        (void)snprintf(text, sizeof text, "pswpout %s", bad[i]);
+        put("/proc/vmstat", text);
+        (void)snprintf(text, sizeof text, "Pss: %s", bad[i]);
+        put("/proc/77/smaps_rollup", text);
+        put("/sys/class/thermal/thermal_zone0/trip_point_0_temp", bad[i]);
+        put("/sys/class/thermal/thermal_zone0/trip_point_0_type", "passive\n");
+        put("/sys/class/thermal/thermal_zone0/temp", "50000\n");
+        put("/sys/class/power_supply/BAT0/type", "Battery\n");
+        put("/sys/class/power_supply/BAT0/capacity", bad[i]);
+        put("/sys/class/power_supply/AC/type", "Mains\n");
+        put("/sys/class/power_supply/AC/online", bad[i]);
+        put("/proc/acpi/button/lid/LID/state", bad[i]);
+        look(1000 * (int64_t)(i + 1));
+        is_not(AC_SIG_AVAILABLE);
+        is_not(AC_SIG_FOOTPRINT);
+        is_not(AC_SIG_PSI_SOME);
+        is_not(AC_SIG_PSI_FULL);
+        is_not(AC_SIG_SWAP_RATE);
+        is_not(AC_SIG_TRIP_MARGIN);
+        is_not(AC_SIG_ON_BATTERY);
+        is_not(AC_SIG_BATTERY);
+        is_not(AC_SIG_LID);
+    }
+}
+
+static void competitors(void **state)
+{
+    (void)state;
+    assert_true(ac_guard_competes(AC_VIEW("ollama")));
+    assert_true(ac_guard_competes(AC_VIEW("HandBrakeCLI")));
+    assert_true(ac_guard_competes(AC_VIEW("text-generation")));         /* cut at 15 by the kernel */
+    assert_false(ac_guard_competes(AC_VIEW("ollam")));
+    assert_false(ac_guard_competes(AC_VIEW("")));
+    assert_false(ac_guard_competes(AC_VIEW("ffmpeg-doc")));
+}
+
+/* Whatever fails, the reading ends with reasons or with one message, and nothing is kept. */
+static void faults(void **state)
+{
+    (void)state;
+    put("/proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 400 kB\n");
+    put("/proc/90/comm", "vllm\n");
+    put("/sys/class/power_supply/AC/type", "Mains\n");
+    const int64_t live = ac_live_bytes();
+    for (int kind = 0; kind < 2; kind++)
+        for (long nth = 1;; nth++) {
+            ac_err err = { 0 };
+            ac_guard_sample got = { 0 };
+            ac_signals s = { 0 };
+            ac_fault_arm(kind ? AC_FAULT_IO : AC_FAULT_ALLOC, nth);
+            const ac_status st = ac_signals_read(&s, &from, 1000, &got, &err);
+            const bool fired = ac_fault_fired();
+            ac_fault_disarm();
+            assert_int_equal(ac_live_bytes(), live);
+            assert_true(st == AC_OK || (st == AC_ENOMEM && err.text[0]));
+            for (size_t i = 0; i < AC_SIG_N_READ; i++) assert_true(got.read[i].measured || got.read[i].why);
+            if (!fired) {
+                assert_int_equal(st, AC_OK);
+                assert_true(got.read[AC_SIG_AVAILABLE].measured);
+                break;
+            }
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(empty, fresh, drop), cmocka_unit_test_setup_teardown(all_there, fresh, drop),
+        cmocka_unit_test_setup_teardown(groups, fresh, drop), cmocka_unit_test_setup_teardown(malformed, fresh, drop),
+        cmocka_unit_test(competitors), cmocka_unit_test_setup_teardown(faults, fresh, drop),
+    };
+    return cmocka_run_group_tests_name("guard signals", tests, NULL, NULL);
+}
