@@ -22,9 +22,10 @@ typedef struct {
 
 #define AC_SIGNALS_SWAP_MINUTES 10
 typedef struct {
-    bool had_swap, had_throttle, had_swap_used;
+    bool had_swap, had_throttle, had_swap_used, had_cpu;
     int64_t last_ms;
     int64_t swap_pages, throttles;           /* counters at the last reading */
+    int64_t cpu_all, cpu_busy, cpu_own;      /* ticks */
     int64_t swap_used_first;                 /* bytes */
     int64_t minute_at[AC_SIGNALS_SWAP_MINUTES], minute_pages[AC_SIGNALS_SWAP_MINUTES];
     size_t n_minutes;

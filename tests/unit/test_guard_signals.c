@@ -183,6 +183,29 @@ static void malformed(void **state)
     }
 }
 
+static void foreign_cpu(void **state)
+{
+    (void)state;
+    put("/proc/stat", "cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 100 0 100 800 0 0 0 0 0 0\n");
+    put("/proc/77/stat", "77 (a) b (c) S 1 77 77 0 -1 4194304 1 0 0 0 50 10 0 0 20 0 1 0 5 6 7\n");
+    look(1000);
+    is_not(AC_SIG_FOREIGN_CPU);
+    put("/proc/stat", "cpu  160 0 140 900 0 0 0 0 0 0\n");
+    put("/proc/77/stat", "77 (a) b (c) S 1 77 77 0 -1 4194304 1 0 0 0 90 20 0 0 20 0 1 0 5 6 7\n");
+    look(2000);
+    is(AC_SIG_FOREIGN_CPU, 25);                                         /* 100 of 200 ticks, 50 of them ours */
+    static const char *const bad[] = { "", "cpu\n", "cpu  1 2 3\n", "cpu  a b c d e f g h\n", "cpu  -1 0 0 0 0 0 0 0\n" };
+    for (size_t i = 0; i < AC_COUNTOF(bad); i++) {
+        put("/proc/stat", bad[i]);
+        look(3000 + (int64_t)i);
+        is_not(AC_SIG_FOREIGN_CPU);
+    }
+    put("/proc/stat", "cpu  170 0 150 990 0 0 0 0 0 0\n");
+    put("/proc/77/stat", "77 (a\n");
+    look(4000);
+    is_not(AC_SIG_FOREIGN_CPU);
+}
+
 static void competitors(void **state)
 {
     (void)state;
@@ -227,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(empty, fresh, drop), cmocka_unit_test_setup_teardown(all_there, fresh, drop),
         cmocka_unit_test_setup_teardown(groups, fresh, drop), cmocka_unit_test_setup_teardown(malformed, fresh, drop),
+        cmocka_unit_test_setup_teardown(foreign_cpu, fresh, drop),
         cmocka_unit_test(competitors), cmocka_unit_test_setup_teardown(faults, fresh, drop),
     };
     return cmocka_run_group_tests_name("guard signals", tests, NULL, NULL);

@@ -222,6 +222,56 @@ static ac_status power(ac_guard_sample *in, const ac_signals_from *f, ac_arena *
     return st;
 }
 
+/* Word `nth` of a text (from 0) as a whole number. */
+static bool word_of(int64_t *out, const char *text, int nth)
+{
+    for (; nth > 0; nth--) {
+        text += strcspn(text, " ");
+        text += strspn(text, " ");
+    }
+    return ac_parse_i64((ac_view){ text, strcspn(text, " ") }, out) && *out >= 0 && *out <= HUGE_VALUE;
+}
+
+/* Ticks of all processors (user nice system idle iowait irq softirq steal), and of our own process. */
+static bool ticks(int64_t *all, int64_t *busy, int64_t *own, const ac_signals_from *f)
+{
+    char text[512], path[64];
+    int64_t v, user, system;
+    *all = *busy = *own = 0;
+    if (!line_of(text, sizeof text, f->root, "/proc/stat", "cpu ")) return false;
+    for (int i = 0; i < 8; i++) {
+        if (!word_of(&v, text, i)) return false;
+        *all += v;
+        if (i != 3 && i != 4) *busy += v;
+    }
+    if (f->pid <= 0) return true;
+    (void)snprintf(path, sizeof path, "/proc/%lld/stat", (long long)f->pid);
+    if (!line_of(text, sizeof text, f->root, path, "")) return false;
+    const char *after = strrchr(text, ')');                /* a program's name may hold blanks and brackets */
+    if (!after || after[1] != ' ' || !word_of(&user, after + 2, 11) || !word_of(&system, after + 2, 12)) return false;
+    *own = user + system;
+    return true;
+}
+
+static void foreign(ac_signals *s, ac_guard_sample *in, const ac_signals_from *f)
+{
+    int64_t all, busy, own;
+    const bool known = ticks(&all, &busy, &own, f);
+    if (!known)
+        in->read[AC_SIG_FOREIGN_CPU] = no("/proc/stat, or that of the training process, cannot be read");
+    else if (!s->had_cpu || all <= s->cpu_all || busy < s->cpu_busy || own < s->cpu_own)
+        in->read[AC_SIG_FOREIGN_CPU] = no("a rate needs two readings");
+    else {
+        const int64_t others = busy - s->cpu_busy - (own - s->cpu_own);      /* below 0 by rounding of ticks */
+        in->read[AC_SIG_FOREIGN_CPU] = value(others > 0 ? 100.0 * (double)others / (double)(all - s->cpu_all) : 0);
+    }
+    s->had_cpu = known;
+    if (!known) return;
+    s->cpu_all = all;
+    s->cpu_busy = busy;
+    s->cpu_own = own;
+}
+
 /* Comm is cut at 15 bytes by the kernel, so that names are compared up to there. */
 bool ac_guard_competes(ac_view name)
 {
@@ -274,6 +324,7 @@ ac_status ac_signals_read(ac_signals *s, const ac_signals_from *f, int64_t now, 
     in->read[AC_SIG_PSI_FULL] = pressure(f->root, "full ");
     swap(s, in, f, now);
     throttle(s, in, f, now);
+    foreign(s, in, f);
     ac_status st = heat(in, f, &a, err);
     if (!st) st = power(in, f, &a, err);
     if (!st) st = beside(in, f, &a, err);
