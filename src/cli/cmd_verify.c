@@ -9,7 +9,7 @@
 #include "cli/verify.h"
 #include "ledger/ledger.h"
 
-static ac_verify_opts a;
+static ac_verify_opts a = { .ab = true };
 
 static const ac_opt options[] = {
     AC_OPT_ARG("RUN", &a.run, "a run folder anywhere, or a run of this project: its id, the beginning of its id, \"latest\""),
@@ -20,7 +20,7 @@ static const ac_opt options[] = {
     AC_OPT_GROUP("How far"),
     AC_OPT_U64(0, "steps", &a.steps, "n", "verify the first steps only; 0: the whole run"),
     AC_OPT_BOOL(0, "full", &a.full, "go on behind the first difference, to the verdict"),
-    AC_OPT_BOOL(0, "no-ab", &a.no_ab, "leave the answers and the verdict alone"),
+    AC_OPT_BOOL(0, "ab", &a.ab, "answer the cases again, too, where the run has a verdict"),
     AC_OPT_BOOL(0, "anyway", &a.anyway, "train on inputs that are not the sealed ones, to see where the bits part"),
     AC_OPT_GROUP("How"),
     AC_OPT_STR(0, "program", &a.program, "words", "what trains again: another build of accord, with an emulator in front if need be"),
@@ -42,7 +42,7 @@ static ac_status rebuild(ac_verify *v, ac_err *err)
 {
     ac_status st = ac_verify_train(v, err);
     if (!st && !v->prefix && !v->stopped_early) st = ac_verify_weights(v, err);
-    if (!st && !v->prefix && !v->stopped_early && v->verdict && !a.no_ab) st = ac_verify_ab(v, err);
+    if (!st && !v->prefix && !v->stopped_early && v->verdict && a.ab) st = ac_verify_ab(v, err);
     return st ? st : ac_compare_runs(&v->compare, &v->arena, v->run, v->again, "tuned", err);
 }
 

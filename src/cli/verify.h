@@ -13,7 +13,7 @@
 
 typedef struct {
     const char *run, *against, *base, *data, *keep, *report, *program;
-    bool anyway, full, no_ab;
+    bool anyway, full, ab;
     uint64_t steps;
 } ac_verify_opts;
 

@@ -172,15 +172,15 @@ struct ac_kernels {
     bool packs;                /* matmul makes use of ac_matmul_args.packed */
     size_t panel_cols;         /* columns of a panel of ac_matmul_args.panels; 0: matmul makes no use of them */
 
-    /* Products. One call computes C for rows [0,m) and columns [0,n) of args on one thread; worker picks
-     * its part of the workspace. ac_matmul splits over threads. */
-    void (*matmul)(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker);
-
     /* A of several products NT or NN that have it in common, laid out once as the tiles read it: ac_laid_floats(t, m, k)
      * floats, 64-byte aligned; the call fills the tiles [from, to) of ac_laid_tiles(t, m). laid_rows 0, and lay_a NULL: the
      * tier has no such form, and matmul passes `laid` over. */
     size_t laid_rows;
     void (*lay_a)(float *dst, const float *a, size_t lda, size_t m, size_t k, size_t from, size_t to);
+
+    /* Products. One call computes C for rows [0,m) and columns [0,n) of args on one thread; worker picks
+     * its part of the workspace. ac_matmul splits over threads. */
+    void (*matmul)(const ac_matmul_args *args, ac_mm_workspace *ws, size_t worker);
 
     /* dst[i] = element i of a stored row; n elements, a multiple of the type's block (B5). */
     void (*expand_row)(float *dst, const void *src, ac_dtype type, size_t n);
