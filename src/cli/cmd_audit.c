@@ -349,7 +349,7 @@ const ac_cmd ac_cmd_audit_verify = {
 
 static const ac_opt list_options[] = {
     AC_OPT_GROUP("Which"),
-    AC_OPT_STR(0, "act", &f.act, "name", "only these acts: freeze, train, opening, refusal, promote, verify, ..."),
+    AC_OPT_STR(0, "act", &f.act, "name", "only these acts, as freeze, train, opening, refusal, promote or verify"),
     AC_OPT_STR('r', "run", &f.run, "run", "only of the runs whose id begins so"),
     AC_OPT_STR(0, "lock", &f.lock, "hash", "only under the locks whose hash begins so"),
     AC_OPT_U64('n', "last", &f.last, "n", "only the last of them; 0: all"),
