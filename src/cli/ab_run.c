@@ -277,6 +277,7 @@ ac_status ac_ab_command(ac_cli *cli, const ac_ab_cli *o, ac_err *err)
     ac_ab ab = { .cli = cli, .o = o };
     ac_status st = ac_project_open(&ab.project, "ab", err);
     if (!st) st = choose_arms(&ab, err);
+    if (!st && o->ci && o->untuned) st = ac_fail(err, AC_EARG, "--ci needs a verdict; --untuned gives none");
     if (!st) st = choose_endpoints(&ab, err);
     if (!st && !o->untuned) st = ac_project_refused("ab", check_run(&ab, err), err);
     if (!st) st = open_all(&ab, err);

@@ -15,7 +15,7 @@ typedef struct {
     const char *arms;       /* comma list; NULL: all that the contract gives */
     const ac_opt_list *endpoints;   /* NAME=URL,MODEL */
     int64_t endpoint_seconds;
-    bool dry_run, untuned;
+    bool dry_run, untuned, ci;      /* ci: one line */
 } ac_ab_cli;
 
 typedef struct {

@@ -130,6 +130,21 @@ static ac_status comparisons_table(const ac_ab *ab, ac_str *s, ac_err *err)
     return st;
 }
 
+/* "WIN: tuned +87.5 against base (p < 0.0001), +87.5 against rag (p < 0.0001); run .., lock .., opening 1" */
+static void one_line(ac_str *s, const ac_ab *ab)
+{
+    ac_str_appendf(s, "%s: ", ac_outcome_name(ab->verdict.outcome));
+    for (size_t i = 0; i < ab->verdict.n_comparisons; i++) {
+        const ac_comparison *c = &ab->verdict.comparison[i];
+        if (i) ac_str_append_c(s, ", ");
+        else ac_str_appendf(s, "%s ", ac_arm_name(c->a));
+        ac_str_appendf(s, "%+.1f points against %s ", c->net_points, ac_arm_name(c->b));
+        if (c->holm_p < 0.0001) ac_str_append_c(s, "(p < 0.0001)");
+        else ac_str_appendf(s, "(p %.4f)", c->holm_p);
+    }
+    ac_str_appendf(s, "; run %s, lock %.16s..., opening %llu", ab->id, ab->project.lock_hex, (unsigned long long)ab->openings);
+}
+
 ac_status ac_ab_show(const ac_ab *ab, ac_err *err)
 {
     ac_str s = { 0 };
@@ -138,6 +153,8 @@ ac_status ac_ab_show(const ac_ab *ab, ac_err *err)
     if (ab->cli->json) {
         ac_jw_init(&w, &s, true);
         verdict_json(&w, ab);
+    } else if (ab->o->ci) {
+        one_line(&s, ab);
     } else {
         st = arms_table(ab, &s, err);
         if (!st) st = comparisons_table(ab, &s, err);

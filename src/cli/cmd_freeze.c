@@ -1,6 +1,9 @@
 #include <string.h>
 
+#include "base/file.h"
+#include "base/time.h"
 #include "cli/commands.h"
+#include "cli/prml.h"
 #include "cli/project.h"
 #include "eval/grade.h"
 #include "ledger/ledger.h"
@@ -117,10 +120,28 @@ static ac_status check_references(void *ctx, const char *database, const char *r
     return st;
 }
 
+/* The record names the lock before and what differs; the pre-registration lies beside the new lock. */
+static ac_status record(const ac_lock *l, const ac_lock *before, const ac_contract *c, ac_str *inside, ac_err *err)
+{
+    ac_str text = { 0 };
+    char hex[AC_SHA256_HEX];
+    ac_status st = AC_OK;
+    if (before->tree) {
+        ac_sha256_hex(hex, &before->hash);
+        ac_str_appendf(inside, ",\"previous\":\"%s\",\"changed\":", hex);
+        st = ac_lock_changes(inside, before->tree, l->tree, err);
+    }
+    if (!st) st = ac_prml_text(&text, l, c, ac_utc_ns(), err);
+    if (!st) st = ac_file_write_atomic("accord.prml.yaml", text.ptr, text.len, err);
+    if (!st) st = ac_str_ok(inside) ? ac_audit_append(".", "freeze", ac_str_c(inside), err) : ac_fail_nomem(err, inside->len);
+    ac_str_release(&text);
+    return st;
+}
+
 static ac_status run(ac_cli *cli, ac_err *err)
 {
     ac_contract c = { .dir = NULL };
-    ac_lock l = { .n_cases = 0 };
+    ac_lock l = { .n_cases = 0 }, before = { .n_cases = 0 };
     ac_str report = { 0 }, inside = { 0 };
     char hex[AC_SHA256_HEX];
     const char *ids[2 * AC_OPT_LIST_MAX];
@@ -132,6 +153,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     ac_status st = check(err);
     if (!st) st = ac_contract_read(&c, ".", err);
     if (!st) {
+        (void)ac_lock_read(&before, &c, NULL);            /* none, or one that freeze itself will judge */
         st = ac_freeze(&l, &c, &o, &report, err);
         /* What was found is worth reading when it was refused, too. */
         if (st && report.len && ac_str_ok(&report) && !cli->json) {
@@ -146,12 +168,12 @@ static ac_status run(ac_cli *cli, ac_err *err)
         ac_sha256_hex(hex, &l.hash);
         fields(&inside, &l, hex);
         if (l.unchanged) ac_str_append_c(&report, "the lock that is there seals exactly this already; it stays\n");
-        else st = ac_str_ok(&inside) ? ac_audit_append(".", "freeze", ac_str_c(&inside), err)
-                                     : ac_fail_nomem(err, inside.len);
+        else st = record(&l, &before, &c, &inside, err);
     }
     if (!st) st = show(cli, &l, hex, &report, &inside, err);
     ac_str_release(&inside);
     ac_str_release(&report);
+    ac_lock_release(&before);
     ac_lock_release(&l);
     ac_contract_release(&c);
     return st;

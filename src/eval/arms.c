@@ -76,16 +76,29 @@ static ac_status add_passages(const arm_job *j, const ac_case *c, ac_answer *ans
     return st;
 }
 
+/* Tools stand where rows of data have them: behind the line "# Tools" at the end of the system turn. NULL: no memory. */
+static const char *with_tools(ac_arena *a, ac_view *system, ac_view tools)
+{
+    const char *gap = system->len ? "\n\n" : "";
+    char *text = ac_arena_printf(a, AC_VIEW_FMT "%s# Tools\n" AC_VIEW_FMT, AC_VIEW_ARG(*system), gap, AC_VIEW_ARG(tools));
+    system->len = text ? strlen(text) : 0;
+    return text;
+}
+
 /* The case's turns with the system turn and the passages where they belong. */
 static ac_status conversation(const arm_job *j, const ac_case *c, ac_answer *ans, ac_message **out, size_t *n)
 {
     ac_message *m = ac_arena_alloc_array(j->a, c->n_turns + 1, sizeof *m);
     size_t count = 0;
     if (!m) return ac_fail_nomem(j->err, (c->n_turns + 1) * sizeof *m);
-    if (j->env->system && c->turn[0].role != AC_ROLE_SYSTEM)
-        m[count++] = (ac_message){ .role = AC_ROLE_SYSTEM, .content = ac_view_of(j->env->system), .train = -1 };
+    if ((j->env->system || c->tools.len) && c->turn[0].role != AC_ROLE_SYSTEM) {
+        const ac_view system = j->env->system ? ac_view_of(j->env->system) : AC_VIEW("");
+        m[count++] = (ac_message){ .role = AC_ROLE_SYSTEM, .content = system, .train = -1 };
+    }
     memcpy(m + count, c->turn, c->n_turns * sizeof *m);
     count += c->n_turns;
+    if (c->tools.len && !(m[0].content.ptr = with_tools(j->a, &m[0].content, c->tools)))
+        return ac_fail_nomem(j->err, c->tools.len);
     *out = m;
     *n = count;
     return j->rag ? add_passages(j, c, ans, &m[count - 1]) : AC_OK;

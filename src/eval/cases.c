@@ -14,7 +14,8 @@
 static const char *const class_names[AC_CLASS_COUNT] = { "success", "refusal", "edge" };
 static const char *const grader_names[AC_GRADE_COUNT] = {
     "equals", "contains", "icontains", "contains-any", "contains-all", "starts-with", "regex", "numeric",
-    "is-json", "sql-equal", "is-refusal", "f1", "contains-json", "citation",
+    "is-json", "sql-equal", "is-refusal", "f1", "contains-json", "citation", "levenshtein", "rouge-l", "rouge-n",
+    "tool-call",
 };
 
 const char *ac_class_name(ac_class c)
@@ -47,17 +48,33 @@ static ac_status bad_name(const reader *r, const char *what, ac_view name, const
 
 /* ---- turns ------------------------------------------------------------------------------------------- */
 
+/* The value as compact JSON, in the cases' arena. */
+static ac_status json_text(const reader *r, const ac_json *v, ac_view *out)
+{
+    ac_str s = { 0 };
+    ac_json_write(&s, v);
+    const char *copy = ac_str_ok(&s) ? ac_arena_strndup(&r->out->arena, ac_str_c(&s), s.len) : NULL;
+    *out = (ac_view){ copy, s.len };
+    ac_str_release(&s);
+    return copy ? AC_OK : ac_fail_nomem(r->err, out->len);
+}
+
 static ac_status read_turn(const reader *r, const ac_json *v, ac_message *m)
 {
     const ac_json *role = ac_json_get(v, "role"), *content = ac_json_get(v, "content");
-    if (v->type != AC_JSON_OBJECT || !role || role->type != AC_JSON_STRING || !content ||
-        content->type != AC_JSON_STRING)
+    const ac_json *calls = ac_json_get(v, "tool_calls");
+    const bool silent = calls && (!content || content->type == AC_JSON_NULL);      /* a turn that only calls */
+    if (v->type != AC_JSON_OBJECT || !role || role->type != AC_JSON_STRING ||
+        (!silent && (!content || content->type != AC_JSON_STRING)))
         return bad(r, "a turn must be an object with \"role\" and \"content\" strings", "fix the case");
     if (!ac_role_parse(role->text, &m->role))
         return bad_name(r, "unknown role", role->text, "roles are system, user, assistant, tool");
-    m->content = content->text;
+    if (!silent) m->content = content->text;
     m->train = -1;
-    return AC_OK;
+    if (!calls) return AC_OK;
+    if (m->role != AC_ROLE_ASSISTANT || calls->type != AC_JSON_ARRAY || calls->n == 0)
+        return bad(r, "\"tool_calls\" must be a list of calls in an assistant's turn", "fix the case");
+    return json_text(r, calls, &m->tool_calls);
 }
 
 static ac_status read_turns(const reader *r, const ac_json *list, ac_case *c)
@@ -142,6 +159,17 @@ static ac_status read_values(const reader *r, const ac_json *v, ac_assert *a)
     return AC_OK;
 }
 
+static ac_status read_n_gram(const reader *r, const ac_json *o, ac_assert *a)
+{
+    const ac_json *n = ac_json_get(o, "n");
+    int64_t value = 1;
+    if (n && a->type != AC_GRADE_ROUGE_N) return bad(r, "\"n\" has no effect on this type of assertion", "remove it");
+    if (n && (!ac_json_as_i64(n, &value) || value < 1 || value > 8))
+        return bad(r, "\"n\" of rouge-n must be 1 to 8 words", "correct it");
+    a->n_gram = (unsigned)value;
+    return AC_OK;
+}
+
 static ac_status read_limits(const reader *r, const ac_json *o, ac_assert *a)
 {
     const ac_json *weight = ac_json_get(o, "weight"), *threshold = ac_json_get(o, "threshold");
@@ -149,12 +177,47 @@ static ac_status read_limits(const reader *r, const ac_json *o, ac_assert *a)
         return bad(r, "\"weight\" other than 1 is not supported (0 would always pass)", "remove it");
     if (threshold && (threshold->type != AC_JSON_NUMBER || !(threshold->number > 0)))
         return bad(r, "\"threshold\" must be above 0 (0 would always pass)", "raise it");
-    if (threshold && a->type != AC_GRADE_F1 && a->type != AC_GRADE_NUMERIC)
+    const bool rouge = a->type == AC_GRADE_ROUGE_L || a->type == AC_GRADE_ROUGE_N;
+    const bool edits = a->type == AC_GRADE_LEVENSHTEIN;
+    if (threshold && a->type != AC_GRADE_F1 && a->type != AC_GRADE_NUMERIC && !rouge && !edits)
         return bad(r, "\"threshold\" has no effect on this type of assertion", "remove it");
+    if (rouge) a->threshold = 0.75;                     /* promptfoo's, as are the 5 edits */
+    if (edits) a->threshold = 5;
     if (threshold) a->threshold = threshold->number;
     if (a->type == AC_GRADE_F1 && (!threshold || a->threshold > 1))
         return bad(r, "f1 needs a \"threshold\" above 0 and at most 1", "add one");
+    if (rouge && a->threshold > 1) return bad(r, "the \"threshold\" of rouge is at most 1", "lower it");
+    if (edits && (a->threshold > 1000 || a->threshold < 1))
+        return bad(r, "the \"threshold\" of levenshtein is 1 to 1000 edits", "correct it");
+    return read_n_gram(r, o, a);
+}
+
+/* As many edits as the value is long would let an empty answer pass, and any other of that length. */
+static ac_status check_edits(const reader *r, const ac_assert *a)
+{
+    for (size_t i = 0; i < a->n_values; i++) {
+        const ac_view v = ac_view_trim(a->value[i]);
+        size_t n = 0;
+        for (size_t k = 0; k < v.len; k++) n += ((unsigned char)v.ptr[k] & 0xc0) != 0x80;
+        if (a->threshold >= (double)n)
+            return bad(r, "levenshtein allows as many edits as its value is long, so any short answer would pass",
+                       "give a lower \"threshold\" (default 5)");
+    }
     return AC_OK;
+}
+
+static ac_status read_calls(const reader *r, const ac_json *value, ac_assert *a)
+{
+    const ac_json *list = value->type == AC_JSON_ARRAY ? value->child : value;
+    bool ok = value->type == AC_JSON_OBJECT || (value->type == AC_JSON_ARRAY && value->n > 0);
+    for (const ac_json *c = list; ok && c; c = value->type == AC_JSON_ARRAY ? c->next : NULL) {
+        const ac_json *name = ac_json_get(c, "name"), *arguments = ac_json_get(c, "arguments");
+        ok = c->type == AC_JSON_OBJECT && name && name->type == AC_JSON_STRING && name->text.len
+             && c->n == 1 + (arguments != NULL) && (!arguments || arguments->type == AC_JSON_OBJECT);
+    }
+    a->calls = value;
+    return ok ? AC_OK : bad(r, "the value of tool-call must be {\"name\": ..., \"arguments\": {...}}, or a list of such calls",
+                            "fix the assertion");
 }
 
 static ac_status read_assert(const reader *r, const ac_json *o, ac_assert *a)
@@ -170,11 +233,11 @@ static ac_status read_assert(const reader *r, const ac_json *o, ac_assert *a)
     if (!grader_parse(name, &a->type))
         return bad_name(r, "unknown assertion type", type->text,
                         "types are equals contains icontains contains-any contains-all starts-with regex numeric "
-                        "is-json contains-json sql-equal is-refusal citation f1");
+                        "is-json contains-json sql-equal is-refusal citation f1 levenshtein rouge-l rouge-n tool-call");
     for (const ac_json *k = o->child; k; k = k->next)
         if (!ac_view_eq_str(k->key, "type") && !ac_view_eq_str(k->key, "value") &&
-            !ac_view_eq_str(k->key, "threshold") && !ac_view_eq_str(k->key, "weight"))
-            return bad_name(r, "unknown key in an assertion", k->key, "keys are type, value, threshold");
+            !ac_view_eq_str(k->key, "threshold") && !ac_view_eq_str(k->key, "weight") && !ac_view_eq_str(k->key, "n"))
+            return bad_name(r, "unknown key in an assertion", k->key, "keys are type, value, threshold, and n of rouge-n");
     ac_status st = read_limits(r, o, a);
     if (st) return st;
     const bool optional = a->type == AC_GRADE_IS_JSON || a->type == AC_GRADE_CONTAINS_JSON ||
@@ -186,7 +249,9 @@ static ac_status read_assert(const reader *r, const ac_json *o, ac_assert *a)
         a->schema = value;
         return AC_OK;
     }
-    return read_values(r, value, a);
+    if (a->type == AC_GRADE_TOOL_CALL) return read_calls(r, value, a);
+    st = read_values(r, value, a);
+    return !st && a->type == AC_GRADE_LEVENSHTEIN ? check_edits(r, a) : st;
 }
 
 static ac_status read_asserts(const reader *r, const ac_json *list, ac_case *c)
@@ -252,13 +317,13 @@ static ac_status read_class(const reader *r, const ac_json *o, ac_case *c)
 static ac_status check_keys(const reader *r, const ac_json *o)
 {
     static const char *const known[] = { "id", "class", "turns", "input", "ideal", "target", "assert", "cluster",
-                                         "tags", "metadata" };
+                                         "tags", "metadata", "tools" };
     for (const ac_json *k = o->child; k; k = k->next) {
         size_t i = 0;
         while (i < AC_COUNTOF(known) && !ac_view_eq_str(k->key, known[i])) i++;
         if (i == AC_COUNTOF(known))
             return bad_name(r, "unknown key", k->key,
-                            "keys are id, class, turns or input, ideal or target, assert, cluster, tags, metadata");
+                            "keys are id, class, turns or input, ideal or target, assert, cluster, tags, metadata, tools");
     }
     return AC_OK;
 }
@@ -280,6 +345,10 @@ static ac_status read_case(const reader *r, const ac_json *o, ac_case *c)
             return bad(r, "\"ideal\" must be a string or a list of strings", "fix the case");
     }
     if (cluster && !value_text(cluster, &c->cluster)) return bad(r, "\"cluster\" must be a string", "fix the case");
+    const ac_json *tools = ac_json_get(o, "tools");
+    if (tools && (tools->type != AC_JSON_ARRAY || tools->n == 0))
+        return bad(r, "\"tools\" must be a list of tool descriptions", "fix the case, or remove it");
+    if (tools && (st = json_text(r, tools, &c->tools))) return st;
     return list ? read_asserts(r, list, c) : default_assert(r, ideal, c);
 }
 

@@ -24,7 +24,8 @@ const char *ac_class_name(ac_class c);
 typedef enum {
     AC_GRADE_EQUALS, AC_GRADE_CONTAINS, AC_GRADE_ICONTAINS, AC_GRADE_CONTAINS_ANY, AC_GRADE_CONTAINS_ALL,
     AC_GRADE_STARTS_WITH, AC_GRADE_REGEX, AC_GRADE_NUMERIC, AC_GRADE_IS_JSON, AC_GRADE_SQL_EQUAL,
-    AC_GRADE_IS_REFUSAL, AC_GRADE_F1, AC_GRADE_CONTAINS_JSON, AC_GRADE_CITATION, AC_GRADE_COUNT
+    AC_GRADE_IS_REFUSAL, AC_GRADE_F1, AC_GRADE_CONTAINS_JSON, AC_GRADE_CITATION, AC_GRADE_LEVENSHTEIN,
+    AC_GRADE_ROUGE_L, AC_GRADE_ROUGE_N, AC_GRADE_TOOL_CALL, AC_GRADE_COUNT
 } ac_grader;
 const char *ac_grader_name(ac_grader g);
 
@@ -34,7 +35,9 @@ typedef struct {
     size_t n_values;
     ac_view *value;
     const ac_json *schema;     /* is-json, contains-json: the value when it is an object; or NULL */
-    double threshold;          /* numeric: tolerance (0 unless given); f1: least score (> 0) */
+    const ac_json *calls;      /* tool-call: an object with a name, or a list of them */
+    double threshold;          /* numeric: tolerance (0 unless given); f1, rouge: least score; levenshtein: most edits */
+    unsigned n_gram;           /* rouge-n */
 } ac_assert;
 
 typedef struct {
@@ -45,6 +48,7 @@ typedef struct {
     ac_message *turn;          /* ends with the user's turn that is to be answered */
     size_t n_asserts;
     ac_assert *assert_;        /* all must hold */
+    ac_view tools;             /* compact JSON of the tools that may be called; none where there are none */
     ac_view ideal;             /* first reference answer; none where there is none */
     ac_view cluster;           /* {NULL,0}: its own */
 } ac_case;

@@ -45,7 +45,7 @@ void ac_grade_close(ac_grade_ctx **g)
 /* ---- text ------------------------------------------------------------------------------------------------ */
 
 /* Unicode case folding; invalid UTF-8 is kept byte by byte, so that a broken answer is still compared. */
-static ac_status fold(ac_view *out, ac_view v, ac_arena *a, ac_err *err)
+ac_status ac_grade_fold(ac_view *out, ac_view v, ac_arena *a, ac_err *err)
 {
     char *to = ac_arena_alloc(a, v.len * 4 + 1);
     size_t n = 0;
@@ -91,9 +91,9 @@ static bool all_of(const ac_assert *as, ac_view answer, compare_fn *holds)
 static ac_status icontains(const ac_assert *as, ac_view answer, ac_arena *a, bool *hold, ac_err *err)
 {
     ac_view low, value;
-    ac_status st = fold(&low, answer, a, err);
+    ac_status st = ac_grade_fold(&low, answer, a, err);
     for (size_t i = 0; !st && !*hold && i < as->n_values; i++) {
-        st = fold(&value, as->value[i], a, err);
+        st = ac_grade_fold(&value, as->value[i], a, err);
         if (!st) *hold = contains(low, value);
     }
     return st;
@@ -111,7 +111,7 @@ static ac_status is_refusal(const ac_grade_ctx *g, const ac_assert *as, ac_view 
         *hold = ac_view_starts(answer, ac_view_of(g->refusal));
         return AC_OK;
     }
-    const ac_status st = fold(&low, answer, a, err);
+    const ac_status st = ac_grade_fold(&low, answer, a, err);
     for (size_t i = 0; !st && !*hold && i < AC_COUNTOF(refusal_openings); i++)
         *hold = ac_view_starts(low, ac_view_of(refusal_openings[i]));
     return st;
@@ -234,7 +234,7 @@ static int view_order(const void *x, const void *y)
 static ac_status words(ac_view **out, size_t *n, ac_view v, ac_arena *a, ac_err *err)
 {
     ac_view low;
-    const ac_status st = fold(&low, v, a, err);
+    const ac_status st = ac_grade_fold(&low, v, a, err);
     if (st) return st;
     ac_view *list = ac_arena_alloc_array(a, low.len / 2 + 1, sizeof *list);
     char *kept = ac_arena_alloc(a, low.len + 1);
@@ -321,6 +321,9 @@ static ac_status judge(ac_grade_ctx *g, const ac_case *c, const ac_assert *as, a
     if (as->type == AC_GRADE_SQL_EQUAL) st = ac_grade_sql(g, c, as, answer, a, out, err);
     else if (as->type == AC_GRADE_IS_JSON || as->type == AC_GRADE_CONTAINS_JSON)
         st = ac_grade_json(as, answer, a, out, err);
+    else if (as->type == AC_GRADE_TOOL_CALL) st = ac_grade_tool_call(as, answer, a, out, err);
+    else if (as->type == AC_GRADE_LEVENSHTEIN || as->type == AC_GRADE_ROUGE_L || as->type == AC_GRADE_ROUGE_N)
+        st = ac_grade_distance(as, answer, a, out, err);
     else st = simple(g, as, answer, n_passages, a, out, err);
     if (st) return st;
     if (!out->why) return ac_fail_nomem(err, 0);

@@ -1,6 +1,6 @@
 /* is-json and contains-json, with a subset of JSON Schema: type, enum, const, required, properties,
- * additionalProperties (false), items, minimum, maximum, minLength, maxLength, minItems, maxItems. Another
- * keyword is refused: a schema that is only half checked would fool its author. */
+ * additionalProperties, items, minimum, maximum, minLength, maxLength, minItems, maxItems. Another keyword, or one of
+ * another form, is refused wherever it stands: a schema that is only half checked would fool its author. */
 #include "eval/grade_int.h"
 
 #include <string.h>
@@ -9,12 +9,11 @@ typedef struct {
     ac_arena *a;
     const char *why;      /* set when the value does not fit */
     ac_err *err;
-    unsigned depth;
 } checker;
 
 static ac_status check(checker *k, const ac_json *schema, const ac_json *v);
 
-static bool same_json(const ac_json *x, const ac_json *y)
+bool ac_grade_same_json(const ac_json *x, const ac_json *y)
 {
     ac_str a = { 0 }, b = { 0 };
     ac_json_canonical(&a, x);
@@ -23,6 +22,17 @@ static bool same_json(const ac_json *x, const ac_json *y)
     ac_str_release(&a);
     ac_str_release(&b);
     return same;
+}
+
+/* word is one of "a|b|c". */
+static bool word_in(const char *choices, ac_view word)
+{
+    ac_view rest = ac_view_of(choices);
+    for (size_t bar = 0; bar != SIZE_MAX; rest = ac_view_slice(rest, bar == SIZE_MAX ? rest.len : bar + 1, rest.len)) {
+        bar = ac_view_find(rest, AC_VIEW("|"), 0);
+        if (ac_view_eq(ac_view_slice(rest, 0, bar), word)) return true;
+    }
+    return false;
 }
 
 static bool type_is(const ac_json *v, ac_view name)
@@ -52,18 +62,20 @@ static ac_status check_type(checker *k, const ac_json *rule, const ac_json *v)
     return misfit(k, "wrong type for", v->key);
 }
 
-static ac_status check_properties(checker *k, const ac_json *schema, const ac_json *v)
+/* required, properties and additionalProperties, which belong together. */
+static ac_status check_members(checker *k, const ac_json *schema, const ac_json *v)
 {
     const ac_json *required = ac_json_get(schema, "required"), *props = ac_json_get(schema, "properties");
     const ac_json *more = ac_json_get(schema, "additionalProperties");
     if (v->type != AC_JSON_OBJECT) return AC_OK;
     for (const ac_json *r = required ? required->child : NULL; r; r = r->next)
-        if (r->type == AC_JSON_STRING && !ac_json_get(v, r->text.ptr)) return misfit(k, "missing key", r->text);
+        if (!ac_json_get(v, r->text.ptr)) return misfit(k, "missing key", r->text);
     for (const ac_json *m = v->child; m && !k->why; m = m->next) {
         const ac_json *rule = NULL;
         for (const ac_json *p = props ? props->child : NULL; p && !rule; p = p->next)
             if (ac_view_eq(p->key, m->key)) rule = p;
         if (!rule && more && more->type == AC_JSON_BOOL && !more->boolean) return misfit(k, "extra key", m->key);
+        if (!rule && more && more->type == AC_JSON_OBJECT) rule = more;
         const ac_status st = rule ? check(k, rule, m) : AC_OK;
         if (st) return st;
     }
@@ -78,6 +90,13 @@ static ac_status check_items(checker *k, const ac_json *rule, const ac_json *v)
     return st;
 }
 
+static double n_points(ac_view v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < v.len; i++) n += ((unsigned char)v.ptr[i] & 0xc0) != 0x80;
+    return (double)n;
+}
+
 /* Bounds that apply to one type of value; a value of another type is not bounded by them. */
 static bool within(const ac_json *rule, const ac_json *v)
 {
@@ -85,8 +104,8 @@ static bool within(const ac_json *rule, const ac_json *v)
     const ac_view name = rule->key;
     if (ac_view_eq_str(name, "minimum")) return v->type != AC_JSON_NUMBER || v->number >= limit;
     if (ac_view_eq_str(name, "maximum")) return v->type != AC_JSON_NUMBER || v->number <= limit;
-    if (ac_view_eq_str(name, "minLength")) return v->type != AC_JSON_STRING || (double)v->text.len >= limit;
-    if (ac_view_eq_str(name, "maxLength")) return v->type != AC_JSON_STRING || (double)v->text.len <= limit;
+    if (ac_view_eq_str(name, "minLength")) return v->type != AC_JSON_STRING || n_points(v->text) >= limit;
+    if (ac_view_eq_str(name, "maxLength")) return v->type != AC_JSON_STRING || n_points(v->text) <= limit;
     if (ac_view_eq_str(name, "minItems")) return v->type != AC_JSON_ARRAY || v->n >= limit;
     return v->type != AC_JSON_ARRAY || v->n <= limit;
 }
@@ -99,62 +118,111 @@ static bool is_bound(ac_view name)
     return false;
 }
 
-static ac_status check_rule(checker *k, const ac_json *schema, const ac_json *rule, const ac_json *v)
+static ac_status check_rule(checker *k, const ac_json *rule, const ac_json *v)
 {
     const ac_view name = rule->key;
     if (ac_view_eq_str(name, "type")) return check_type(k, rule, v);
-    if (ac_view_eq_str(name, "properties")) return check_properties(k, schema, v);
-    if (ac_view_eq_str(name, "required"))
-        return ac_json_get(schema, "properties") ? AC_OK : check_properties(k, schema, v);
     if (ac_view_eq_str(name, "items")) return check_items(k, rule, v);
-    if (ac_view_eq_str(name, "const")) return same_json(rule, v) ? AC_OK : misfit(k, "not the constant of", v->key);
+    if (ac_view_eq_str(name, "const")) return ac_grade_same_json(rule, v) ? AC_OK : misfit(k, "not the constant of", v->key);
     if (ac_view_eq_str(name, "enum")) {
         for (const ac_json *e = rule->child; e; e = e->next)
-            if (same_json(e, v)) return AC_OK;
+            if (ac_grade_same_json(e, v)) return AC_OK;
         return misfit(k, "not one of the enum's values:", v->key);
     }
-    if (is_bound(name) && rule->type == AC_JSON_NUMBER)
-        return within(rule, v) ? AC_OK : misfit(k, "out of bounds:", name);
-    if (ac_view_eq_str(name, "additionalProperties") || ac_view_eq_str(name, "description") ||
-        ac_view_eq_str(name, "title"))
-        return AC_OK;
-    return ac_fail(k->err, AC_ECONTRACT, "JSON schema keyword \"" AC_VIEW_FMT "\" is not supported; see docs/verdicts.md",
-                   AC_VIEW_ARG(name));
+    return is_bound(name) && !within(rule, v) ? misfit(k, "out of bounds:", name) : AC_OK;
 }
 
 static ac_status check(checker *k, const ac_json *schema, const ac_json *v)
 {
-    ac_status st = AC_OK;
-    if (schema->type != AC_JSON_OBJECT) return ac_fail(k->err, AC_ECONTRACT, "a JSON schema must be an object");
-    if (++k->depth > 64) return ac_fail(k->err, AC_ECONTRACT, "the JSON schema is nested deeper than 64");
-    for (const ac_json *rule = schema->child; rule && !st && !k->why; rule = rule->next)
-        st = check_rule(k, schema, rule, v);
-    k->depth--;
+    ac_status st = check_members(k, schema, v);
+    for (const ac_json *rule = schema->child; rule && !st && !k->why; rule = rule->next) st = check_rule(k, rule, v);
     return st;
 }
 
-/* The first balanced {...} or [...] in the text that parses. */
-static const ac_json *find_json(ac_view text, ac_arena *a)
+/* ---- the schema itself: every keyword in it is known and of its form ---- */
+
+static bool all_strings(const ac_json *list)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] != '{' && text.ptr[i] != '[') continue;
-        int depth = 0;
-        bool quoted = false;
-        for (size_t j = i; j < text.len; j++) {
-            const char c = text.ptr[j];
-            if (quoted) {
-                if (c == '\\') j++;
-                else if (c == '"') quoted = false;
-            } else if (c == '"') {
-                quoted = true;
-            } else if (c == '{' || c == '[') {
-                depth++;
-            } else if ((c == '}' || c == ']') && --depth == 0) {
-                const ac_json *v = NULL;
-                if (!ac_json_parse(&v, ac_view_slice(text, i, j + 1), a, "answer", 1, NULL, NULL)) return v;
-                break;
-            }
+    for (const ac_json *v = list->child; v; v = v->next)
+        if (v->type != AC_JSON_STRING) return false;
+    return list->type == AC_JSON_ARRAY && list->n;
+}
+
+static bool known_type(const ac_json *v)
+{
+    return v->type == AC_JSON_STRING && word_in("integer|number|string|boolean|object|array|null", v->text);
+}
+
+static bool types_ok(const ac_json *rule)
+{
+    if (rule->type != AC_JSON_ARRAY) return known_type(rule);
+    for (const ac_json *v = rule->child; v; v = v->next)
+        if (!known_type(v)) return false;
+    return rule->n > 0;
+}
+
+static bool form_ok(const ac_json *rule)
+{
+    const ac_view name = rule->key;
+    if (ac_view_eq_str(name, "type")) return types_ok(rule);
+    if (ac_view_eq_str(name, "required")) return all_strings(rule);
+    if (ac_view_eq_str(name, "enum")) return rule->type == AC_JSON_ARRAY && rule->n;
+    if (ac_view_eq_str(name, "properties") || ac_view_eq_str(name, "items")) return rule->type == AC_JSON_OBJECT;
+    if (ac_view_eq_str(name, "additionalProperties")) return rule->type == AC_JSON_OBJECT || rule->type == AC_JSON_BOOL;
+    if (is_bound(name)) return rule->type == AC_JSON_NUMBER;
+    return word_in("const|description|title", name);
+}
+
+static ac_status schema_ok(const ac_json *schema, unsigned depth, ac_err *err)
+{
+    ac_status st = AC_OK;
+    if (schema->type != AC_JSON_OBJECT) return ac_fail(err, AC_ECONTRACT, "a JSON schema must be an object");
+    if (depth > 64) return ac_fail(err, AC_ECONTRACT, "the JSON schema is nested deeper than 64");
+    for (const ac_json *rule = schema->child; rule && !st; rule = rule->next) {
+        if (!form_ok(rule))
+            return ac_fail(err, AC_ECONTRACT, "JSON schema keyword \"" AC_VIEW_FMT "\" is not supported, or not in this form; "
+                           "see docs/verdicts.md", AC_VIEW_ARG(rule->key));
+        const bool inner = word_in("items|additionalProperties", rule->key) && rule->type == AC_JSON_OBJECT;
+        if (inner) st = schema_ok(rule, depth + 1, err);
+        for (const ac_json *p = ac_view_eq_str(rule->key, "properties") ? rule->child : NULL; p && !st; p = p->next)
+            st = schema_ok(p, depth + 1, err);
+    }
+    return st;
+}
+
+#define MOST_STEPS ((size_t)1 << 26)      /* a text of open brackets alone would take its length squared */
+
+/* Behind the bracket that closes the one at i; SIZE_MAX: none does. */
+static size_t closing(ac_view text, size_t i, size_t *steps)
+{
+    int depth = 0;
+    bool quoted = false;
+    for (size_t j = i; j < text.len && ++*steps < MOST_STEPS; j++) {
+        const char c = text.ptr[j];
+        if (quoted) {
+            if (c == '\\') j++;
+            else if (c == '"') quoted = false;
+        } else if (c == '"') {
+            quoted = true;
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if ((c == '}' || c == ']') && --depth == 0) {
+            return j + 1;
         }
+    }
+    return SIZE_MAX;
+}
+
+const ac_json *ac_grade_find_json(ac_view text, size_t *at, ac_arena *a)
+{
+    size_t steps = 0;
+    for (size_t i = *at; i < text.len; i++) {
+        if (text.ptr[i] != '{' && text.ptr[i] != '[') continue;
+        const size_t end = closing(text, i, &steps);
+        const ac_json *v = NULL;
+        if (end == SIZE_MAX || ac_json_parse(&v, ac_view_slice(text, i, end), a, "answer", 1, NULL, NULL)) continue;
+        *at = end;
+        return v;
     }
     return NULL;
 }
@@ -163,11 +231,11 @@ ac_status ac_grade_json(const ac_assert *as, ac_view answer, ac_arena *a, ac_ver
 {
     const ac_json *v = NULL;
     checker k = { .a = a, .err = err };
-    if (as->type == AC_GRADE_CONTAINS_JSON) v = find_json(answer, a);
+    size_t at = 0;
+    if (as->type == AC_GRADE_CONTAINS_JSON) v = ac_grade_find_json(answer, &at, a);
     else if (ac_json_parse(&v, answer, a, "answer", 1, NULL, NULL)) v = NULL;
-    /* A bad schema must show even when the answer is no JSON. */
-    static const ac_json nothing = { .type = AC_JSON_NULL };
-    const ac_status st = as->schema ? check(&k, as->schema, v ? v : &nothing) : AC_OK;
+    ac_status st = as->schema ? schema_ok(as->schema, 0, err) : AC_OK;      /* also when the answer is no JSON */
+    if (!st && as->schema && v) st = check(&k, as->schema, v);
     if (st) return st;
     out->hold = v && !k.why;
     out->why = !v ? "json: the answer is not JSON" : k.why ? k.why : "json: valid";

@@ -77,6 +77,7 @@ void ac_jw_u64(ac_jw *w, const char *key, uint64_t v);
 void ac_jw_f64(ac_jw *w, const char *key, double v);       /* shortest; not finite becomes null */
 void ac_jw_bool(ac_jw *w, const char *key, bool v);
 void ac_jw_null(ac_jw *w, const char *key);
+void ac_jw_json(ac_jw *w, const char *key, ac_view json);  /* as it is: the caller's word that it is one JSON value */
 /* Appends a JSON string literal with quotes. */
 void ac_json_quote(ac_str *out, ac_view v);
 /* Canonical form of a tree (RFC 8785): keys sorted by UTF-16 units, shortest numbers, no spaces. One

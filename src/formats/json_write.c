@@ -127,6 +127,12 @@ void ac_jw_null(ac_jw *w, const char *key)
     ac_str_append_c(w->out, "null");
 }
 
+void ac_jw_json(ac_jw *w, const char *key, ac_view json)
+{
+    before(w, key);
+    ac_str_append(w->out, json);
+}
+
 /* ---- canonical numbers ---- */
 
 /* Digits and decimal exponent of a shortest form: value = 0.d1d2.. x 10^point. */

@@ -18,7 +18,11 @@ value() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p" "$work/out" | head -1; }
 one=$(value run)
 run 77 promote
 err_has 'no verdict yet'
-run 1 ab --arms base,tuned
+run 64 ab --ci --untuned
+err_has 'needs a verdict'
+run 1 ab --arms base,tuned --ci
+out_has 'NO CLEAR LIFT: tuned '
+[ "$(wc -l <"$work/out")" -eq 1 ] || bad "--ci prints more than a line"
 run 77 promote "$one"
 err_has 'only a WIN is promoted'
 run 64 promote --without-win
@@ -73,8 +77,11 @@ out_has '"act":"rollback"'
 out_has '"act":"promote"'
 
 # ---- another contract shows in the comparison; its runs are not promoted under this lock
+grep -q "comparator: '>='" accord.prml.yaml || bad "no pre-registration beside the lock"
 sed -e 's/rank: 16/rank: 8/' accord.yaml >t && mv t accord.yaml
 run 0 freeze
+grep '"act":"freeze"' .accord/audit.jsonl | tail -1 | grep -q '"changed":\["method.rank"\]' || bad "the record does not say what changed"
+grep '"act":"freeze"' .accord/audit.jsonl | tail -1 | grep -q '"previous":"' || bad "the record does not name the lock before"
 sleep 1
 run 0 train --json
 three=$(value run)

@@ -80,6 +80,17 @@ static void test_refused(void **state)
         { "{\"turns\":[{\"role\":\"boss\",\"content\":\"q\"}],\"ideal\":\"y\"}", "unknown role" },
         { "{\"turns\":[{\"role\":\"user\"}],\"ideal\":\"y\"}", "\"role\" and \"content\"" },
         { "{\"turns\":[],\"ideal\":\"y\"}", "1 to 256 turns" },
+        { "{\"input\":\"x\",\"assert\":[{\"type\":\"levenshtein\",\"value\":\"yes\"}]}", "any short answer would pass" },
+        { "{\"input\":\"x\",\"assert\":[{\"type\":\"levenshtein\",\"value\":\"yes it is\",\"threshold\":0}]}", "always pass" },
+        { "{\"input\":\"x\",\"assert\":[{\"type\":\"levenshtein\",\"value\":\"yes it is\",\"threshold\":5000}]}", "1 to 1000" },
+        { "{\"input\":\"x\",\"assert\":[{\"type\":\"rouge-l\",\"value\":\"y\",\"threshold\":1.5}]}", "at most 1" },
+        { "{\"input\":\"x\",\"assert\":[{\"type\":\"rouge-n\",\"value\":\"y\",\"n\":9}]}", "1 to 8" },
+        { "{\"input\":\"x\",\"assert\":[{\"type\":\"rouge-l\",\"value\":\"y\",\"n\":2}]}", "\"n\" has no effect" },
+        { "{\"input\":\"x\",\"assert\":[{\"type\":\"tool-call\",\"value\":\"f\"}]}", "value of tool-call" },
+        { "{\"input\":\"x\",\"assert\":[{\"type\":\"tool-call\",\"value\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}", "value of tool-call" },
+        { "{\"input\":\"x\",\"assert\":[{\"type\":\"tool-call\",\"value\":[]}]}", "value of tool-call" },
+        { "{\"input\":\"x\",\"ideal\":\"y\",\"tools\":{}}", "list of tool descriptions" },
+        { "{\"turns\":[{\"role\":\"user\",\"content\":\"q\",\"tool_calls\":[1]}],\"ideal\":\"y\"}", "in an assistant's turn" },
         { "{\"canary\":\"short\"}", "at least 8 bytes" },
         { "{\"input\":\"x\",\"turns\":[],\"ideal\":\"y\"}", "keep one" },
         { "{\"input\":\"x\",\"ideal\":\"y\"", ":1" },
@@ -95,6 +106,26 @@ static void test_refused(void **state)
     assert_int_equal(ac_live_bytes(), 0);
 }
 
+static void test_tools(void **state)
+{
+    (void)state;
+    ac_err err = { 0 };
+    ac_cases c = { 0 };
+    const char *text =
+        "{\"id\":\"t\",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}],\"turns\":[{\"role\":\"user\",\"content\":\"q\"},"
+        "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"name\":\"f\",\"arguments\":{}}]},"
+        "{\"role\":\"tool\",\"content\":\"7\"}],\"assert\":[{\"type\":\"tool-call\",\"value\":{\"name\":\"f\"}},"
+        "{\"type\":\"rouge-n\",\"value\":\"y\",\"n\":2},{\"type\":\"levenshtein\",\"value\":\"seven days\"}]}";
+    if (read_text(&c, text, &err)) fail_msg("%s", err.text);
+    assert_true(ac_view_eq_str(c.item[0].tools, "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"));
+    assert_true(ac_view_eq_str(c.item[0].turn[1].tool_calls, "[{\"name\":\"f\",\"arguments\":{}}]"));
+    assert_int_equal(c.item[0].turn[1].content.len, 0);
+    assert_non_null(c.item[0].assert_[0].calls);
+    assert_int_equal(c.item[0].assert_[1].n_gram, 2);
+    assert_true(c.item[0].assert_[1].threshold == 0.75 && c.item[0].assert_[2].threshold == 5);
+    ac_cases_release(&c);
+}
+
 static void test_missing(void **state)
 {
     (void)state;
@@ -108,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms), cmocka_unit_test(test_refused), cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_tools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

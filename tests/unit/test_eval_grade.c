@@ -177,6 +177,100 @@ static void test_schema(void **state)
     ac_arena_release(&arena);
 }
 
+static void test_schema_forms(void **state)
+{
+    (void)state;
+    /* Each bad wherever it stands, and whether or not the answer comes to it. */
+    const char *const bad[] = {
+        "{\"type\":\"object\",\"properties\":{\"a\":{\"pattern\":\"x\"}}}", "{\"items\":{\"oneOf\":[]}}", "{\"type\":\"int\"}",
+        "{\"required\":\"a\"}", "{\"required\":[1]}", "{\"minimum\":\"1\"}", "{\"additionalProperties\":{\"anyOf\":[]}}",
+        "{\"items\":[{}]}", "{\"enum\":1}",
+    };
+    const struct { const char *schema, *answer; bool pass; } rows[] = {
+        { "{\"additionalProperties\":false}", "{\"a\":1}", false }, { "{\"additionalProperties\":false}", "{}", true },
+        { "{\"additionalProperties\":{\"type\":\"integer\"}}", "{\"a\":1}", true },
+        { "{\"additionalProperties\":{\"type\":\"integer\"}}", "{\"a\":\"x\"}", false },
+        { "{\"required\":[\"a\"]}", "{\"b\":1}", false }, { "{\"type\":[\"string\",\"null\"]}", "null", true },
+        { "{\"maxLength\":2}", "\"\xc3\xa4\xc3\xb6\"", true }, { "{\"maxLength\":2}", "\"abc\"", false },
+    };
+    ac_arena arena = { 0 };
+    ac_assert as = { .type = AC_GRADE_IS_JSON };
+    bool pass;
+    for (size_t i = 0; i < AC_COUNTOF(bad); i++) {
+        ac_err err = { 0 };
+        assert_int_equal(ac_json_parse(&as.schema, ac_view_of(bad[i]), &arena, "s", 1, NULL, &err), AC_OK);
+        if (grade(&as, "{}", NULL, 0, &pass, &err) != AC_ECONTRACT) fail_msg("%s was taken", bad[i]);
+    }
+    for (size_t i = 0; i < AC_COUNTOF(rows); i++) {
+        ac_err err = { 0 };
+        assert_int_equal(ac_json_parse(&as.schema, ac_view_of(rows[i].schema), &arena, "s", 1, NULL, &err), AC_OK);
+        if (grade(&as, rows[i].answer, NULL, 0, &pass, &err)) fail_msg("%s", err.text);
+        if (pass != rows[i].pass) fail_msg("%s gave %d by %s", rows[i].answer, pass, rows[i].schema);
+    }
+    ac_arena_release(&arena);
+}
+
+static void test_distances(void **state)
+{
+    (void)state;
+    const row rows[] = {
+        { AC_GRADE_LEVENSHTEIN, "forty two", 2, "fourty  two", true }, { AC_GRADE_LEVENSHTEIN, "forty two", 2, "fourty twoo!", false },
+        { AC_GRADE_LEVENSHTEIN, "stra\xc3\x9f" "e", 1, "strase", true }, { AC_GRADE_LEVENSHTEIN, "abcdefgh", 3, "", false },
+        { AC_GRADE_ROUGE_L, "the cat sat on the mat", 0.8, "The cat sat on a mat.", true },
+        { AC_GRADE_ROUGE_L, "the cat sat on the mat", 0.9, "The cat sat on a mat.", false },
+        { AC_GRADE_ROUGE_L, "the cat", 0.1, "", false },
+    };
+    run_rows(rows, AC_COUNTOF(rows));
+    ac_err err = { 0 };
+    bool pass;
+    ac_view value = AC_VIEW("the cat sat");
+    ac_assert as = { .type = AC_GRADE_ROUGE_N, .n_values = 1, .value = &value, .threshold = 0.9, .n_gram = 2 };
+    assert_int_equal(grade(&as, "sat the cat", NULL, 0, &pass, &err), AC_OK);
+    assert_false(pass);
+    as.n_gram = 1;
+    assert_int_equal(grade(&as, "sat the cat", NULL, 0, &pass, &err), AC_OK);
+    assert_true(pass);
+}
+
+static void test_tool_calls(void **state)
+{
+    (void)state;
+    static const char weather[] = "{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\",\"days\":2}}";
+    static const char two[] = "[{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\"}},{\"name\":\"time\"}]";
+    const struct { const char *want, *answer; bool pass; } rows[] = {
+        { weather, weather, true },
+        { weather, "{\"arguments\":{\"days\":2.0,\"city\":\"Oslo\"},\"name\":\"weather\"}", true },
+        { weather, "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Oslo\", \"days\": 2}}\n</tool_call>", true },
+        { weather, "Let me look.\n<tool_call>{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\",\"days\":2}}", true },
+        { weather, "{\"name\":\"weather\",\"parameters\":{\"city\":\"Oslo\",\"days\":2}}", true },
+        { weather, "[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":\"weather\",\"arguments\":"
+                   "\"{\\\"city\\\":\\\"Oslo\\\",\\\"days\\\":2}\"}}]", true },
+        { weather, "```json\n{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\",\"days\":2}}\n```", true },
+        { weather, "{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\",\"days\":3}}", false },
+        { weather, "{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\",\"days\":2,\"x\":1}}", false },
+        { weather, "{\"name\":\"time\"}", false }, { weather, "It rains in Oslo.", false }, { weather, "", false },
+        { weather, "{\"name\":\"weather\",\"arguments\":\"{city\"}", false },
+        { weather, "<tool_call>{\"name\":\"weather\",</tool_call>", false }, { weather, "{{{{[[[[\"", false },
+        { two, "<tool_call>{\"name\":\"time\",\"arguments\":{}}</tool_call>\n"
+               "<tool_call>{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\"}}</tool_call>", true },
+        { two, "[{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\"}}]", false },
+        { two, "[{\"name\":\"time\"},{\"name\":\"time\"},{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\"}}]", false },
+    };
+    ac_arena arena = { 0 };
+    for (size_t i = 0; i < AC_COUNTOF(rows); i++) {
+        ac_err err = { 0 };
+        bool pass = !rows[i].pass;
+        ac_assert as = { .type = AC_GRADE_TOOL_CALL };
+        assert_int_equal(ac_json_parse(&as.calls, ac_view_of(rows[i].want), &arena, "s", 1, NULL, &err), AC_OK);
+        if (grade(&as, rows[i].answer, NULL, 0, &pass, &err)) fail_msg("%s", err.text);
+        if (pass != rows[i].pass) fail_msg("row %zu: %s gave %d", i, rows[i].answer, pass);
+        as.negate = true;
+        assert_int_equal(grade(&as, rows[i].answer, NULL, 0, &pass, &err), AC_OK);
+        assert_true(pass != rows[i].pass);
+    }
+    ac_arena_release(&arena);
+}
+
 static void test_fixed_refusal(void **state)
 {
     (void)state;
@@ -194,7 +288,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text), cmocka_unit_test(test_sql), cmocka_unit_test(test_bad_cases),
-        cmocka_unit_test(test_schema), cmocka_unit_test(test_fixed_refusal),
+        cmocka_unit_test(test_schema), cmocka_unit_test(test_schema_forms), cmocka_unit_test(test_distances),
+        cmocka_unit_test(test_tool_calls), cmocka_unit_test(test_fixed_refusal),
     };
     return cmocka_run_group_tests(tests, make_db, drop_db);
 }
