@@ -103,8 +103,8 @@ static void compute(results *r, size_t threads, size_t slice)
     memcpy(r->dx + 2 * ROWS * IN, old_dx, sizeof old_dx);
     assert_int_equal(ac_device_open_cpu(&dev, AC_CPU_AUTO, threads, NULL), AC_OK);
     const placed p = place(r);
-    for (size_t at = 0; at < ROWS; at += SLICE)
-        units[n_units++] = (ac_unit_rows){ at, ROWS - at < SLICE ? ROWS - at : SLICE, n_units };
+    for (size_t at = 0; at < ROWS; at += SLICE, n_units++)
+        units[n_units] = (ac_unit_rows){ at, ROWS - at < SLICE ? ROWS - at : SLICE, n_units };
     for (size_t at = 0; at < ROWS; at += slice) {
         const size_t n = ROWS - at < slice ? ROWS - at : slice;
         const ac_unit_rows one = { 0, n, at / slice };
