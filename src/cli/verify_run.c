@@ -132,15 +132,18 @@ static ac_view next_line(ac_view *rest)
     return line;
 }
 
-/* Compares as many steps as both have; over: the new run has ended, so what it lacks is a difference. */
-static ac_status compare_traces(ac_verify *v, bool over, ac_err *err)
+/* Compares as many steps as both have; over: the new run has ended, so what it lacks is a difference. growing: it is being
+ * written, and a line may come while it is read; then the next look will do. */
+static ac_status compare_traces(ac_verify *v, bool over, bool growing, ac_err *err)
 {
     char *path = NULL;
     ac_err own = { "" };
     if (!v->again) return AC_OK;
     ac_status st = ac_run_path(&path, &v->arena, v->again, "trace.jsonl", err);
     if (!st && !ac_path_exists(path)) return over ? ac_fail(err, AC_EIO, "%s: the rebuilt run has no trace", path) : AC_OK;
-    if (!st && (st = ac_file_read(&v->trace_again, path, TRACE_MAX_BYTES, &own))) return ac_fail(err, st, "%s", own.text);
+    if (!st) st = ac_file_read(&v->trace_again, path, TRACE_MAX_BYTES, &own);
+    if (st == AC_EIO && growing) return AC_OK;
+    if (st) return own.text[0] ? ac_fail(err, st, "%s", own.text) : st;
     ac_view a = ac_str_view(&v->trace), b = ac_str_view(&v->trace_again);
     v->compared = v->first_difference = 0;
     for (uint64_t step = 1; step <= v->steps; step++) {
@@ -183,7 +186,7 @@ static ac_status watch(ac_verify *v, ac_child *child, bool *ended, int *code, ac
         if (v->o->full) continue;
         const int64_t begun = ac_mono_ns();
         st = find_again(v, err);
-        if (!st) st = compare_traces(v, false, err);
+        if (!st) st = compare_traces(v, false, true, err);
         if (st || v->first_difference) break;
         pause_ms = 100 + (ac_mono_ns() - begun) / 50000;  /* looking takes at most a twentieth of the time */
     }
@@ -214,7 +217,7 @@ ac_status ac_verify_train(ac_verify *v, ac_err *err)
     /* A run that was not finite ends in the same way when it is rebuilt. */
     const bool as_before = code == AC_EXIT_DONE || (v->prefix && (code == AC_EXIT_RESUME || code == AC_EXIT_DIVERGED));
     if (!st && ended && (!as_before || !v->again)) st = ended_badly(v, "train", code, err);
-    return st ? st : compare_traces(v, ended, err);
+    return st ? st : compare_traces(v, ended, false, err);
 }
 
 /* ---- weights ---- */
