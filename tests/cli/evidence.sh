@@ -26,7 +26,7 @@ grep -rq Xanthippe ../e && bad "words of cases are in the bundle"
 run 0 evidence "$one" --words --out ../words
 grep -q Xanthippe ../words/verdict.json || bad "--words left them out"
 run 0 key show
-sed -n '/BEGIN/,/END/p' "$work/out" >../team.pem
+sed -n '/^-----BEGIN/,/^-----END/p' "$work/out" >../team.pem
 
 # ---- elsewhere, without the project and its keys
 cd "$work" || exit 70
@@ -47,7 +47,7 @@ run 1 evidence verify e --adapter other
 out_has 'another file than the one that was scored'
 run 1 evidence verify e --adapter evals
 ACCORD_KEY="$work/stranger" run 0 key new
-sed -n '/BEGIN/,/END/p' out >stranger.pem
+sed -n '/^-----BEGIN/,/^-----END/p' out >stranger.pem
 run 1 evidence verify e.tar --key stranger.pem
 out_has 'another key'
 run 66 evidence verify absent
