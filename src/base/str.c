@@ -260,6 +260,22 @@ bool ac_parse_i64(ac_view v, int64_t *out)
     return true;
 }
 
+bool ac_parse_size(ac_view v, uint64_t *out)
+{
+    static const char units[] = "KMGT";
+    uint64_t n = 0;
+    unsigned shift = 0;
+    const char last = v.len ? v.ptr[v.len - 1] : '0';
+    const char *unit = last ? strchr(units, last >= 'a' && last <= 'z' ? last - 'a' + 'A' : last) : NULL;
+    if (unit) {
+        shift = 10 * (unsigned)(unit - units + 1);
+        v.len--;
+    }
+    if (!ac_parse_u64(v, &n) || n == 0 || n > UINT64_MAX >> shift) return false;
+    *out = n << shift;
+    return true;
+}
+
 /* A double is decided by its first 767 significant digits and by whether anything follows them,
  * so that numbers of any length are read in a fixed buffer. */
 #define KEPT_DIGITS 800

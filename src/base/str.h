@@ -57,6 +57,7 @@ const char *ac_str_c(const ac_str *s);   /* "" when empty */
 /* The whole view must be a number; no white space, no locale. */
 bool ac_parse_i64(ac_view v, int64_t *out);
 bool ac_parse_u64(ac_view v, uint64_t *out);
+bool ac_parse_size(ac_view v, uint64_t *out);  /* "123456", "900M", "4g": K, M, G, T are powers of 1024; above 0 */
 bool ac_parse_f64(ac_view v, double *out);     /* correctly rounded; inf, nan, overflow: false */
 /* Shortest decimal that reads back to the same double; out holds at least 32 bytes. */
 void ac_format_f64(char *out, double v);

@@ -6,27 +6,6 @@
 #include "cli/human.h"
 #include "cli/train_run.h"
 
-/* "900M", "4G", "123456": K, M, G and T are powers of 1024. */
-static ac_status parse_size(uint64_t *out, const char *text, ac_err *err)
-{
-    static const char units[] = "KMGT";
-    ac_view number = ac_view_of(text);
-    uint64_t v = 0;
-    unsigned shift = 0;
-    if (number.len) {
-        const char last = number.ptr[number.len - 1];
-        const char *unit = last ? strchr(units, last >= 'a' && last <= 'z' ? last - 'a' + 'A' : last) : NULL;
-        if (unit) {
-            shift = 10 * (unsigned)(unit - units + 1);
-            number.len--;
-        }
-    }
-    if (!ac_parse_u64(number, &v) || v == 0 || v > UINT64_MAX >> shift)
-        return ac_fail(err, AC_EARG, "--memory-limit: expected a size like 900M or 4G, found \"%.40s\"", text);
-    *out = v << shift;
-    return AC_OK;
-}
-
 /* What the process may hold in all. A sixteenth of what is free stays free: others need some, and a plan is no
  * measurement. */
 static uint64_t system_limit(uint64_t held, uint64_t weights)
@@ -49,8 +28,9 @@ ac_status ac_train_plan_memory(ac_memory_plan *out, ac_train_opts *o, const ac_t
     if (cli->recompute) ask.recompute = (ac_recompute)(cli->recompute - 1);
     if (cli->micro_batch) o->micro_batch = (size_t)cli->micro_batch;
     ac_status st = AC_OK;
-    if (cli->memory_limit) st = parse_size(&ask.limit, cli->memory_limit, err);
-    else ask.limit = system_limit(ask.held, ac_model_get_config(l->model)->weight_bytes);
+    if (cli->memory_limit && !ac_parse_size(ac_view_of(cli->memory_limit), &ask.limit))
+        st = ac_fail(err, AC_EARG, "--memory-limit: expected a size like 900M or 4G, found \"%.40s\"", cli->memory_limit);
+    else if (!cli->memory_limit) ask.limit = system_limit(ask.held, ac_model_get_config(l->model)->weight_bytes);
     return st ? st : ac_memory_plan_make(out, o, &ask, l->model, train, valid, err);
 }
 

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "contract/schema_int.h"
 #include "formats/yaml.h"
+#include "guard/policy.h"
 
 #define MAX_YAML ((size_t)1 << 20)
 
@@ -167,7 +168,7 @@ static ac_status read_section(reader *r, const ac_json *section)
         char text[200];
         char near[80];
         const char *other = ac_key_near((ac_view){ NULL, 0 }, section->key, near, sizeof near);
-        snprintf(text, sizeof text, "unknown section \"" AC_VIEW_FMT "\"; sections are base, data, eval, method%s%s%s",
+        snprintf(text, sizeof text, "unknown section \"" AC_VIEW_FMT "\"; docs/contract.md lists them%s%s%s",
                  AC_VIEW_ARG(ac_view_slice(section->key, 0, 60)), other ? " (the key " : "", other ? other : "",
                  other ? "?)" : "");
         return at(r, section, text);
@@ -234,6 +235,23 @@ static ac_status check_together(const reader *r)
     return AC_OK;
 }
 
+/* Texts with a form of their own. */
+static ac_status check_texts(const reader *r)
+{
+    const ac_contract_values *v = &r->c->v;
+    const char *size[] = { v->memory_budget, v->memory_reserve }, *size_key[] = { "budget", "reserve" };
+    int32_t from, to;
+    uint64_t bytes;
+    ac_err why = { "" };
+    for (size_t i = 0; i < AC_COUNTOF(size); i++)
+        if (size[i] && !ac_parse_size(ac_view_of(size[i]), &bytes))
+            return at_key(r, given(r, "memory", size_key[i]), &ac_keys[ac_key_find(AC_VIEW("memory"), ac_view_of(size_key[i]))],
+                          "must be a size like 900M or 4G");
+    if (v->guard_window && ac_guard_window_parse(&from, &to, ac_view_of(v->guard_window), &why))
+        return at(r, given(r, "guard", "window"), why.text);
+    return AC_OK;
+}
+
 static ac_status read_tree(reader *r, const ac_json *root)
 {
     if (root->type != AC_JSON_OBJECT)
@@ -260,6 +278,7 @@ static ac_status read_tree(reader *r, const ac_json *root)
     if (!given(r, "method", "beta2") && !strcmp(v->optimizer, "lion")) v->beta2 = 0.99;
     ac_status st = ac_contract_check_ignored(r->c, r->text, r->given, r->err);
     if (!st) st = check_triage(r);
+    if (!st) st = check_texts(r);
     return st ? st : check_together(r);
 }
 

@@ -59,6 +59,14 @@ typedef struct {
     int64_t triage_churn_days, triage_few_rows, triage_local_rows, triage_many_rows, triage_trials, triage_many_trials,
         triage_sweeps_a_week;
     const char *triage_reason;     /* why a threshold differs from its default */
+    /* the machine */
+    const char *memory_budget, *memory_reserve;    /* "8G"; NULL: docs/contract.md */
+    const char *guard_window;      /* "22:00-07:00"; NULL: any hour */
+    bool guard_battery, guard_lid, guard_polite, guard_beside;
+    /* money, in cost_currency */
+    const char *cost_currency, *cost_project, *cost_tags;
+    double cost_machine_hour, cost_machine_price, cost_machine_years, cost_machine_hours_a_year, cost_kwh, cost_watts,
+        cost_node_hour, cost_node_speed;
     /* after the run */
     const char *integration_command;   /* run by sh -c before a promotion; NULL: none */
     int64_t integration_minutes;

@@ -35,6 +35,10 @@ const ac_ignored ac_ignored_keys[] = {
     { "eval.rag_chunk_tokens", { { "eval.docs", "none" } } },
     { "eval.rag_overlap_tokens", { { "eval.docs", "none" } } },
     { "eval.rag_dense", { { "eval.docs", "none" } } },
+    { "memory.reserve", { { "memory.budget", "set" } } },
+    { "cost.machine_years", { { "cost.machine_price", "0" } } },
+    { "cost.machine_hours_a_year", { { "cost.machine_price", "0" } } },
+    { "cost.node_speed", { { "cost.node_hour", "0" } } },
     { "integration.minutes", { { "integration.command", "none" } } },
 };
 const size_t ac_n_ignored_keys = AC_COUNTOF(ac_ignored_keys);

@@ -26,6 +26,9 @@ const ac_section ac_sections[] = {
     { "eval", "how it is judged; sealed before training" },
     { "method", "how it is trained" },
     { "triage", "when tuning is worth it; thresholds of accord triage, each with its default for a reason" },
+    { "memory", "what a run may take of the machine; changes no bit" },
+    { "guard", "when a run makes room for others: see docs/guard.md; changes no bit" },
+    { "cost", "what computing costs here: see docs/cost.md" },
     { "integration", "what must pass before a run is promoted" },
 };
 const size_t ac_n_sections = AC_COUNTOF(ac_sections);
@@ -116,6 +119,28 @@ const ac_key ac_keys[] = {
     F64("triage", "local_hours", triage_local_hours, "6", 0, 1e6, "so many hours at full load: at night, or on a node"),
     INT("triage", "sweeps_a_week", triage_sweeps_a_week, "3", 0, 1e6, "more sweeps than this: on nodes"),
     STR("triage", "reason", triage_reason, NULL, "why a threshold differs from its default; needed then"),
+
+    STR("memory", "budget", memory_budget, NULL, "the most that a run may take, like 8G; else what is free less the reserve"),
+    STR("memory", "reserve", memory_reserve, NULL,
+        "what stays free for the system and its user, like 4G; else 12G, or a quarter of the memory on machines under 32 GiB"),
+
+    STR("guard", "window", guard_window, NULL, "hours in which a run computes, like 22:00-07:00; else all"),
+    BOOL("guard", "battery", guard_battery, "false", "go on while the machine runs on its battery, down to 30 %"),
+    BOOL("guard", "lid", guard_lid, "false", "go on while the lid is closed"),
+    BOOL("guard", "polite", guard_polite, "true", "compute less while other programs need the processors and somebody is there"),
+    BOOL("guard", "beside", guard_beside, "false", "keep the full size beside an inference server or a video export"),
+
+    STR("cost", "currency", cost_currency, "USD", "in which the rates below are"),
+    F64("cost", "machine_hour", cost_machine_hour, "0", 0, 1e9, "rent of this machine for an hour"),
+    F64("cost", "machine_price", cost_machine_price, "0", 0, 1e12, "what this machine cost, where it is owned"),
+    F64("cost", "machine_years", cost_machine_years, "3", 0.1, 100, "years over which that price is spread"),
+    F64("cost", "machine_hours_a_year", cost_machine_hours_a_year, "2000", 1, 8784, "hours of use a year over which it is spread"),
+    F64("cost", "kwh", cost_kwh, "0", 0, 1e6, "price of a kilowatt-hour"),
+    F64("cost", "watts", cost_watts, "0", 0, 1e6, "what this machine draws at full load, where nothing measures it"),
+    F64("cost", "node_hour", cost_node_hour, "0", 0, 1e9, "rent of a node for an hour"),
+    F64("cost", "node_speed", cost_node_speed, "0", 0, 1e6, "how many times as fast as this machine the node trains"),
+    STR("cost", "project", cost_project, NULL, "what runs are booked on; else the name of this folder"),
+    STR("cost", "tags", cost_tags, NULL, "words that the bookings carry, with commas between"),
 
     STR("integration", "command", integration_command, NULL,
         "run by sh with ACCORD_ADAPTER and ACCORD_RUN set; exit code 0 passes"),

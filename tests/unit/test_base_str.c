@@ -92,6 +92,19 @@ static void strings_have_a_maximum(void **state)
     assert_int_equal(s.max_bytes, 10);
 }
 
+static void sizes(void **state)
+{
+    (void)state;
+    uint64_t u;
+    assert_true(ac_parse_size(AC_VIEW("900M"), &u) && u == 900u << 20);
+    assert_true(ac_parse_size(AC_VIEW("4g"), &u) && u == 4ull << 30);
+    assert_true(ac_parse_size(AC_VIEW("16777215T"), &u) && u == 16777215ull << 40);
+    assert_true(ac_parse_size(AC_VIEW("1"), &u) && u == 1);
+    static const char *const bad_size[] = { "", "G", "0", "0K", "16777216T", "4X", "4GB", "-1K", "4 G" };
+    for (size_t k = 0; k < AC_COUNTOF(bad_size); k++) assert_false(ac_parse_size(ac_view_of(bad_size[k]), &u));
+    assert_false(ac_parse_size((ac_view){ "1\0", 2 }, &u));
+}
+
 static void integers(void **state)
 {
     (void)state;
@@ -253,7 +266,7 @@ int main(void)
         cmocka_unit_test(hashes_spread),
         cmocka_unit_test(strings_grow),
         cmocka_unit_test(strings_have_a_maximum),
-        cmocka_unit_test(integers),
+        cmocka_unit_test(sizes), cmocka_unit_test(integers),
         cmocka_unit_test(doubles_are_read_correctly_rounded),
         cmocka_unit_test(doubles_are_written_shortest),
         cmocka_unit_test(the_locale_changes_nothing),

@@ -125,6 +125,7 @@ static void flip_text(const ac_key *k, const ac_sha256 *base)
     static const struct { const char *key, *value; } other[] = {
         { "model", "model2" }, { "chat_format", "zephyr" }, { "train", "train2.jsonl" }, { "valid", "valid2.jsonl" },
         { "cases", "cases2.jsonl" }, { "docs", "docs2" }, { "database", "other.db" },
+        { "budget", "8G" }, { "reserve", "900M" }, { "window", "22:00-07:00" },
     };
     const char *value = "some other words";
     for (size_t i = 0; i < AC_COUNTOF(other); i++)

@@ -99,7 +99,7 @@ static void unknown_keys_name_the_nearest(void **state)
     refused(NEEDED "method:\n  max_seq_length: 1\n", "8:", "did you mean data.max_len?");
     refused(NEEDED "  rank: 1\n", "7:", "did you mean method.rank?");
     refused(NEEDED "method:\n  zzzzzzzz: 1\n", "8:", "docs/contract.md lists the keys");
-    refused("model: m\n", "1:", "sections are base, data, eval, method (the key base.model?)");
+    refused("model: m\n", "1:", "docs/contract.md lists them (the key base.model?)");
     refused("trainer: {}\n", "1:", "unknown section \"trainer\"");
     refused("base:\n  model: m\n  model: n\n", "3:", "model");
 }
@@ -122,6 +122,10 @@ static void bad_values_are_placed(void **state)
     refused(NEEDED "method:\n  targets: [q, x]\n", "8:", "must name some of q_proj");
     refused(NEEDED "method:\n  targets: []\n", "8:", "must name some of q_proj");
     refused(NEEDED "  margin: 101\n", "7:", "from 0 to 100");
+    refused(NEEDED "memory:\n  budget: 8X\n", "8:", "memory.budget must be a size like 900M or 4G");
+    refused(NEEDED "memory:\n  budget: 8G\n  reserve: 2G\n", "9:", "memory.reserve");
+    refused(NEEDED "guard:\n  window: 22-7\n", "8:", "window \"22-7\" must be two times of day");
+    refused(NEEDED "guard:\n  window: 07:00-07:00\n", "8:", "begins when it ends");
     refused(NEEDED "  refusal: \"\"\n", "7:", "must not be empty");
     refused(NEEDED "method: 3\n", "7:", "key: value");
     refused("base:\n  model: ~\n", "2:", "base.model must be a string, found null");
