@@ -8,8 +8,12 @@
  *     the order of roundings is the numerics' (docs/numerics.md).
  * D3  Operations may be queued. A failure sticks to the device: later operations do nothing, and sync returns
  *     it once and clears it. So a caller checks at its own safe points only.
- * D4  supports() says, before anything runs, whether an operation takes weights of a type.
- * Matrices are row-major; an ac_ref counts 4-byte elements, and a ref with buf NULL means "none".
+ * D4  supports() says, before anything runs, whether an operation takes weights of a type, and lacks() what else of
+ *     a call the device cannot do. A run is refused by name, never computed some slow other way.
+ * D5  Activations are kept as the device likes (store_bytes): the caller only says what a place is for (ac_store).
+ * D6  Host arrays that outlive many calls may be kept on the device (keep): to borrow one is then to use that copy,
+ *     and host memory is what it was until pull.
+ * Matrices are row-major; an ac_ref counts elements of its buffer, and a ref with buf NULL means "none".
  * Threads: a device belongs to one thread at a time; the CPU device uses its pool inside. */
 #ifndef AC_BACKEND_BACKEND_H
 #define AC_BACKEND_BACKEND_H
@@ -33,8 +37,17 @@ const char *ac_device_name(const ac_device *d);      /* "cpu avx512, 2 threads" 
 
 typedef struct {
     ac_buf *buf;
-    size_t at;                 /* in 4-byte elements */
+    size_t at;                 /* in the buffer's elements; a borrowed buffer's have 4 bytes */
 } ac_ref;
+
+typedef struct {               /* n elements from a place on */
+    ac_ref at;
+    size_t n;
+} ac_span;
+
+/* What a buffer is for, and so what its elements are: numbers of 4 bytes, floats or integers; the residual stream; any
+ * other activation, or its gradient. Those two are floats of the width that the device computes with. */
+typedef enum { AC_STORE_F32, AC_STORE_STREAM, AC_STORE_ACT, AC_STORE_COUNT } ac_store;
 
 typedef struct {               /* weights as stored: rows of cols elements */
     ac_buf *buf;
@@ -278,8 +291,9 @@ typedef struct {
 /* What a caller is about to do, for scratch_floats: the largest of each over all calls. */
 typedef struct {
     size_t rows, longest_doc, output_rows;
-    size_t hidden, widest_in, vocab, n_heads, n_kv_heads, head_dim, rank;
+    size_t hidden, ffn, widest_in, vocab, n_heads, n_kv_heads, head_dim, rank;
     bool grad, dropout, dora, weights;   /* weights: their gradients are wanted too */
+    bool decode;
 } ac_shape;
 
 enum { AC_LINEARS_MAX = 4 };
@@ -287,15 +301,26 @@ enum { AC_LINEARS_MAX = 4 };
 typedef struct {
     /* Memory. borrow gives a buffer over host memory: a CPU works in place; another device copies in at once
      * (READ) and out at close (WRITE). The host memory must outlive the buffer. close accepts NULL. */
-    ac_status (*buf_open)(ac_device *d, ac_buf **out, size_t bytes, ac_err *err);
+    ac_status (*buf_open)(ac_device *d, ac_buf **out, size_t n, ac_store store, ac_err *err);
+    size_t (*store_bytes)(const ac_device *d, ac_store store);            /* of an element */
     ac_status (*buf_borrow)(ac_device *d, ac_buf **out, void *host, size_t bytes, ac_borrow mode, ac_err *err);
     void (*buf_close)(ac_device *d, ac_buf **b);
-    void (*write)(ac_device *d, ac_ref to, const void *from, size_t n);   /* n elements */
+    /* D6. keep copies in; let_go forgets, accepts what is not kept, and must come before the memory is freed. On a
+     * CPU all four do nothing. */
+    ac_status (*keep)(ac_device *d, void *host, size_t bytes, ac_err *err);
+    void (*pull)(ac_device *d, void *host);                               /* complete on return */
+    void (*push)(ac_device *d, void *host);
+    void (*let_go)(ac_device *d, void *host);
+    /* n elements, 4 bytes each in host memory: activations are converted. */
+    void (*write)(ac_device *d, ac_ref to, const void *from, size_t n);
     void (*read)(ac_device *d, void *to, ac_ref from, size_t n);          /* complete on return */
-    void (*copy)(ac_device *d, ac_ref to, ac_ref from, size_t n);         /* no overlap */
+    void (*copy)(ac_device *d, ac_ref to, ac_ref from, size_t n);         /* no overlap; same element */
     void (*zero)(ac_device *d, ac_ref to, size_t n);
     ac_status (*sync)(ac_device *d, ac_err *err);                         /* D3 */
     bool (*supports)(const ac_device *d, ac_op op, ac_dtype type);        /* D4 */
+    /* D4: "heads of 10 values", or NULL where a call of this shape can be computed. */
+    const char *(*lacks)(const ac_device *d, const ac_shape *s);
+    bool (*has_rule)(const ac_device *d, ac_rule rule, ac_state_type state);   /* optim's; muon and adafactor go with SGD */
     /* How the products of linear, output and loss, and of their gradients, are computed from here on; false: not
      * on this device. A device starts with AC_NUM_FP32. */
     bool (*set_numerics)(ac_device *d, ac_numerics n);
@@ -328,7 +353,8 @@ typedef struct {
     void (*norm_weight_grad)(ac_device *d, const ac_norm_weight_grad_args *a);
     void (*embed_grad)(ac_device *d, const ac_embed_grad_args *a);
     void (*output_grad)(ac_device *d, const ac_output_grad_args *a);
-    double (*sum_squares)(ac_device *d, ac_ref x, size_t n);              /* gradient norm */
+    /* Gradient norm: out[i] = sum of squares of part[i], in binary64; complete on return. */
+    void (*sum_squares)(ac_device *d, const ac_span *part, size_t n, double *out);
     bool (*all_finite)(ac_device *d, const ac_matrix *w);                 /* of expanded weights */
     void (*optim)(ac_device *d, const ac_optim_args *a);
     void (*muon)(ac_device *d, const ac_muon_args *a);
@@ -340,6 +366,7 @@ typedef struct {
 struct ac_device {             /* a device's own state follows in its file */
     const ac_device_ops *op;
     const char *name;
+    size_t call_tokens;        /* more at once make nothing faster */
 };
 
 static inline size_t ac_muon_scratch(size_t rows, size_t cols)

@@ -45,9 +45,12 @@ static ac_status cpu_buf_new(ac_buf **out, unsigned char *ptr, size_t bytes, boo
     return AC_OK;
 }
 
-static ac_status cpu_buf_open(ac_device *dev, ac_buf **out, size_t bytes, ac_err *err)
+static ac_status cpu_buf_open(ac_device *dev, ac_buf **out, size_t n, ac_store store, ac_err *err)
 {
     AC_UNUSED(dev);
+    AC_UNUSED(store);
+    size_t bytes = 0;
+    if (!ac_size_mul(&bytes, n, sizeof(float))) return ac_fail_nomem(err, SIZE_MAX);
     unsigned char *p = ac_malloc_aligned(bytes ? bytes : 1);
     if (!p) return ac_fail_nomem(err, bytes);
     const ac_status st = cpu_buf_new(out, p, bytes, true, err);
@@ -61,6 +64,29 @@ static ac_status cpu_buf_borrow(ac_device *dev, ac_buf **out, void *host, size_t
     AC_UNUSED(dev);
     AC_UNUSED(mode);
     return cpu_buf_new(out, host, bytes, false, err);
+}
+
+static size_t cpu_store_bytes(const ac_device *dev, ac_store store)
+{
+    AC_UNUSED(dev);
+    AC_UNUSED(store);
+    return sizeof(float);
+}
+
+/* Host memory is where the CPU computes: nothing to keep. */
+static ac_status cpu_keep(ac_device *dev, void *host, size_t bytes, ac_err *err)
+{
+    AC_UNUSED(dev);
+    AC_UNUSED(host);
+    AC_UNUSED(bytes);
+    AC_UNUSED(err);
+    return AC_OK;
+}
+
+static void cpu_kept(ac_device *dev, void *host)
+{
+    AC_UNUSED(dev);
+    AC_UNUSED(host);
 }
 
 static void cpu_buf_close(ac_device *dev, ac_buf **b)
@@ -127,8 +153,24 @@ static bool cpu_supports(const ac_device *dev, ac_op op, ac_dtype type)
     return ac_dtype_is_weight(type);
 }
 
+static const char *cpu_lacks(const ac_device *dev, const ac_shape *s)
+{
+    AC_UNUSED(dev);
+    AC_UNUSED(s);
+    return NULL;
+}
+
+static bool cpu_has_rule(const ac_device *dev, ac_rule rule, ac_state_type state)
+{
+    AC_UNUSED(dev);
+    AC_UNUSED(rule);
+    AC_UNUSED(state);
+    return true;
+}
+
 static bool cpu_set_numerics(ac_device *dev, ac_numerics n)
 {
+    if (n > AC_NUM_BF16) return false;
     cpu_of(dev)->numerics = n;
     return true;
 }
@@ -342,11 +384,13 @@ static void squares_task(void *ctx, size_t from, size_t to, size_t worker)
     j->sum = j->k->sum_squares(j->x, j->n);      /* one sum, one thread: its order is the contract's */
 }
 
-static double cpu_sum_squares(ac_device *dev, ac_ref x, size_t n)
+static void cpu_sum_squares(ac_device *dev, const ac_span *part, size_t n, double *out)
 {
-    squares_job j = { &cpu_of(dev)->k, cpu_f32(x), n, 0.0 };
-    cpu_for(cpu_of(dev), 1, 1, squares_task, &j);
-    return j.sum;
+    for (size_t i = 0; i < n; i++) {
+        squares_job j = { &cpu_of(dev)->k, cpu_f32(part[i].at), part[i].n, 0.0 };
+        cpu_for(cpu_of(dev), 1, 1, squares_task, &j);
+        out[i] = j.sum;
+    }
 }
 
 static size_t cpu_own_bytes(const ac_device *dev)
@@ -370,13 +414,21 @@ static void cpu_close(ac_device **dev)
 static const ac_device_ops cpu_ops = {
     .buf_open = cpu_buf_open,
     .buf_borrow = cpu_buf_borrow,
+    .store_bytes = cpu_store_bytes,
+    .keep = cpu_keep,
+    .pull = cpu_kept,
+    .push = cpu_kept,
+    .let_go = cpu_kept,
     .buf_close = cpu_buf_close,
     .write = cpu_write,
     .read = cpu_read,
     .copy = cpu_copy,
     .zero = cpu_zero,
     .sync = cpu_sync,
-    .supports = cpu_supports, .set_numerics = cpu_set_numerics,
+    .supports = cpu_supports,
+    .lacks = cpu_lacks,
+    .has_rule = cpu_has_rule,
+    .set_numerics = cpu_set_numerics,
     .scratch_floats = cpu_scratch_floats,
     .own_bytes = cpu_own_bytes,
     .prepare = cpu_prepare,
@@ -429,7 +481,7 @@ ac_status ac_device_open_cpu(ac_device **out, ac_cpu tier, size_t threads, ac_er
     }
     snprintf(d->name, sizeof d->name, "cpu %s, %zu thread%s", ac_cpu_name(d->k.tier), d->threads,
              d->threads == 1 ? "" : "s");
-    d->base = (ac_device){ .op = &cpu_ops, .name = d->name };
+    d->base = (ac_device){ .op = &cpu_ops, .name = d->name, .call_tokens = CPU_CALL_TOKENS };
     *out = &d->base;
     return AC_OK;
 }

@@ -22,6 +22,9 @@ typedef struct {
     char name[64];
 } ac_cpu_device;
 
+/* What a call needs for its products to be as fast as they get. */
+enum { CPU_CALL_TOKENS = 512 };
+
 /* 512 rows of 5,632 elements; a wider A is read where it lies. */
 #define CPU_LAID_FLOATS ((size_t)3 << 20)
 

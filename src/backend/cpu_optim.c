@@ -131,7 +131,10 @@ static void descend_all(ac_cpu_device *d, float *p, const float *x, size_t n, fl
 
 static double norm_of(ac_device *dev, ac_ref x, size_t n)
 {
-    return sqrt(dev->op->sum_squares(dev, x, n));
+    const ac_span all = { x, n };
+    double sum;
+    dev->op->sum_squares(dev, &all, 1, &sum);
+    return sqrt(sum);
 }
 
 /* ---- Muon ---------------------------------------------------------------------------------------------- */

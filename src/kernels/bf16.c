@@ -13,7 +13,8 @@ enum { M = 28, N = 64, K = 512, ROUNDS = 5 };
 
 const char *ac_numerics_name(ac_numerics n)
 {
-    return n == AC_NUM_BF16 ? AC_NUMERICS_BF16 : AC_NUMERICS_FP32;
+    static const char *const names[] = { AC_NUMERICS_FP32, AC_NUMERICS_BF16, AC_NUMERICS_CUDA_BF16 };
+    return names[n <= AC_NUM_CUDA_BF16 ? n : AC_NUM_FP32];
 }
 
 float ac_bf16_round(float x)

@@ -27,6 +27,7 @@
 
 #define AC_NUMERICS_FP32 "fp32/1"
 #define AC_NUMERICS_BF16 "bf16/1"
+#define AC_NUMERICS_CUDA_BF16 "cuda-bf16/1"
 #define AC_K_BLOCK       512    /* B3 */
 #define AC_LANES         16     /* B4 */
 #define AC_ATTN_BLOCK    64     /* keys a block, see attn_forward */
@@ -50,12 +51,12 @@ const char *ac_cpu_model(void);                 /* "Intel(R) Xeon(R) ...", "" wh
 
 /* ---- matrix product ---------------------------------------------------------------------------- */
 
-/* The two arithmetics of products. BF16: both factors are rounded to bfloat16 (ac_bf16_round); in a block of k the
+/* The arithmetics of products. CUDA_BF16 is no kernel's here (B10). BF16: both factors are rounded to bfloat16 (ac_bf16_round); in a block of k the
  * chain takes the pairs (0,1), (2,3), ... of its elements, in each the odd one first: chain = fma(a1, b1, chain),
  * then chain = fma(a0, b0, chain); a lone last element is even, and its odd partner is +0 times +0. Everything
  * else is as in FP32. */
-typedef enum { AC_NUM_FP32, AC_NUM_BF16 } ac_numerics;
-const char *ac_numerics_name(ac_numerics n);    /* "fp32/1", "bf16/1" */
+typedef enum { AC_NUM_FP32, AC_NUM_BF16, AC_NUM_CUDA_BF16 } ac_numerics;
+const char *ac_numerics_name(ac_numerics n);    /* "fp32/1", "bf16/1", "cuda-bf16/1" */
 /* Nearest, ties to even; under 2^-55 a zero of x's sign, so that no product of two is a denormal. */
 float       ac_bf16_round(float x);
 

@@ -262,6 +262,6 @@ ac_status ac_model_bind(ac_model *m, ac_err *err)
     m->weight_buf = ac_arena_alloc_array(&m->arena, matrices, sizeof *m->weight_buf);
     if (!b.used || !m->layer || !m->acts || !m->weight_buf)
         return ac_fail_nomem(err, c->n_layers * (sizeof *m->layer + sizeof *m->acts));
-    const ac_status st = m->dev->op->buf_open(m->dev, &m->small, b.small_floats * sizeof(float), err);
+    const ac_status st = m->dev->op->buf_open(m->dev, &m->small, b.small_floats, AC_STORE_F32, err);
     return st ? st : bind_all(&b);
 }

@@ -54,18 +54,17 @@ ac_status ac_kv_open(ac_kv **out, const ac_model *m, size_t n_slots, size_t max_
     if (n_slots == 0 || max_tokens == 0 || max_tokens > c->context)
         return ac_fail(err, AC_EARG, "a cache of %zu slots of %zu tokens is not possible; the model's context is "
                        "1 to %zu", n_slots, max_tokens, c->context);
-    size_t layer = 0, floats = 0, bytes = 0;
+    size_t layer = 0, floats = 0;
     if (!ac_size_mul(&layer, n_slots, max_tokens) ||
-        !ac_size_mul(&layer, layer, c->n_kv_heads * c->head_dim) || !ac_size_mul(&floats, layer, c->n_layers) ||
-        !ac_size_mul(&bytes, floats, sizeof(float)))
+        !ac_size_mul(&layer, layer, c->n_kv_heads * c->head_dim) || !ac_size_mul(&floats, layer, c->n_layers))
         return ac_fail_nomem(err, SIZE_MAX);
     ac_kv *kv = ac_calloc(1, sizeof *kv);
     if (!kv) return ac_fail_nomem(err, sizeof *kv);
     *kv = (ac_kv){ .dev = m->dev, .n_slots = n_slots, .max_tokens = max_tokens, .layer_floats = layer };
     kv->len = ac_calloc(n_slots, sizeof *kv->len);
     ac_status st = kv->len ? AC_OK : ac_fail_nomem(err, n_slots * sizeof *kv->len);
-    if (!st) st = m->dev->op->buf_open(m->dev, &kv->k, bytes, err);
-    if (!st) st = m->dev->op->buf_open(m->dev, &kv->v, bytes, err);
+    if (!st) st = m->dev->op->buf_open(m->dev, &kv->k, floats, AC_STORE_ACT, err);
+    if (!st) st = m->dev->op->buf_open(m->dev, &kv->v, floats, AC_STORE_ACT, err);
     if (st) {
         ac_kv_close(&kv);
         return st;

@@ -74,8 +74,8 @@ ac_status ac_rope_prepare(ac_model *m, size_t rows, ac_err *err)
             ac_sincos((double)p * m->inv_freq[i], &host[(want + p) * half + i], &host[p * half + i]);
     ac_fp_leave(fp);
     ac_buf *c = NULL, *s = NULL;
-    ac_status st = m->dev->op->buf_open(m->dev, &c, bytes, err);
-    if (!st) st = m->dev->op->buf_open(m->dev, &s, bytes, err);
+    ac_status st = m->dev->op->buf_open(m->dev, &c, want * half, AC_STORE_F32, err);
+    if (!st) st = m->dev->op->buf_open(m->dev, &s, want * half, AC_STORE_F32, err);
     if (!st) {
         m->dev->op->write(m->dev, (ac_ref){ c, 0 }, host, want * half);
         m->dev->op->write(m->dev, (ac_ref){ s, 0 }, host + want * half, want * half);
@@ -118,8 +118,10 @@ ac_status ac_model_open(ac_model **out, ac_device *dev, const char *path, ac_err
 
 void ac_model_trim(ac_model *m)
 {
-    m->dev->op->buf_close(m->dev, &m->work);
-    m->work_floats = 0;
+    for (size_t i = 0; i < AC_STORE_COUNT; i++) {
+        m->dev->op->buf_close(m->dev, &m->work[i]);
+        m->work_elems[i] = 0;
+    }
 }
 
 void ac_model_close(ac_model **model)

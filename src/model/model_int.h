@@ -96,8 +96,8 @@ struct ac_model {
     double *inv_freq;             /* head_dim / 2 */
     ac_buf *cos_buf, *sin_buf;
     size_t rope_rows;
-    ac_buf *work;
-    size_t work_floats;
+    ac_buf *work[AC_STORE_COUNT]; /* those of stores with elements of one width are one: the first's */
+    size_t work_elems[AC_STORE_COUNT];
 };
 
 ac_status ac_model_bind(ac_model *m, ac_err *err);

@@ -58,6 +58,7 @@ static ac_status save_state(run *r, const ac_train_state *s, ac_err *err)
     r->ckpt.head.epoch_step = s->step % r->per_epoch;
     const ac_ckpt_data d = { .ad = r->ad, .state = r->opt.array, .best = r->best };
     ac_status st = ac_appender_sync(r->trace, err);
+    if (!st) st = ac_optimizer_pull(&r->opt, true, err);
     if (!st) st = ac_ckpt_write(&r->ckpt, s, &d, err);
     if (!st) {
         r->has_saved = true;
@@ -121,6 +122,8 @@ static ac_status evaluate(run *r, ac_err *err)
     s->eval_seconds += seconds;
     s->last_eval_step = s->step;
     bool best = false;
+    st = ac_optimizer_pull(&r->opt, false, err);
+    if (st) return st;
     if (s->step == 0) {
         s->start_valid_loss = loss;
     } else if (is_finite(loss) && (!s->has_best || loss < s->best_valid_loss)) {
@@ -199,8 +202,8 @@ static ac_status measure(run *r, outcome *x, ac_err *err)
     if (!st) {
         const ac_pass pass = { .inv_n = 1.0 / (double)u.supervised, .seed = r->o->seed, .step = x->step,
                                .dropout = r->o->dropout, .recompute = r->o->recompute };
-        memset(r->opt.grad, 0, r->ad->n_params * sizeof *r->opt.grad);
-        st = run_units(r, &u, &pass, err);
+        st = ac_optimizer_zero_grad(&r->opt, err);
+        if (!st) st = run_units(r, &u, &pass, err);
     }
     if (!st) st = ac_optimizer_norm(&r->opt, &x->norm, err);
     if (!st) {
@@ -404,7 +407,8 @@ static ac_status begin(run *r, ac_err *err)
     r->ckpt.head.numerics = r->o->numerics;
     ac_device *dev = ac_model_device(j->model);
     if (!dev->op->set_numerics(dev, r->o->numerics)) {
-        return ac_fail(err, AC_EARG, "%s does not compute numerics %s; use fp32 there", ac_device_name(dev),
+        return ac_fail(err, AC_EARG, "%s does not compute numerics %s; choose another device, or other numerics in the "
+                       "contract", ac_device_name(dev),
                        ac_numerics_name(r->o->numerics));
     }
     st = ac_train_fingerprint(&r->ckpt.head.fingerprint, r->o, j->train, j->valid, err);
@@ -412,6 +416,7 @@ static ac_status begin(run *r, ac_err *err)
     if (!st) st = make_paths(r, err);
     if (!st) st = ac_ckpt_sweep(&r->ckpt, &has_checkpoints, err);
     if (!st) st = j->resume ? start_again(r, err) : start_fresh(r, has_checkpoints, err);
+    if (!st) st = ac_optimizer_keep(&r->opt, err);
     /* An adapter folder says that the run is finished. */
     if (!st && !finished(r)) st = ac_remove_tree(r->adapter_dir, err);
     if (!st) st = ac_appender_open(&r->trace, r->trace_path, err);
@@ -423,9 +428,11 @@ static ac_status begin(run *r, ac_err *err)
 
 static ac_status export_adapter(run *r, ac_train_result *out, ac_err *err)
 {
+    ac_status st = ac_optimizer_pull(&r->opt, false, err);
+    if (st) return st;
     if (r->s.has_best) memcpy(r->ad->params, r->best, r->ad->n_params * sizeof *r->best);
     ac_adapter_changed(r->ad);
-    ac_status st = ac_adapter_save(r->ad, r->adapter_dir, r->job->base_name, r->o->dropout, err);
+    st = ac_adapter_save(r->ad, r->adapter_dir, r->job->base_name, r->o->dropout, err);
     if (!st && is_full(r)) st = ac_full_complete(r->job->model, r->adapter_dir, err);
     if (!st) st = ac_adapter_hash(r->ad, &out->adapter_hash, err);
     if (st) return st;

@@ -236,7 +236,8 @@ static ac_status parse_tree(ac_manifest *m, const ac_json *root, const char *pat
     }
     ac_view numerics = { 0 };
     if (!r.st) r.st = ac_json_get_str(&numerics, root, "numerics", path, err);
-    m->numerics = ac_view_eq_str(numerics, AC_NUMERICS_BF16) ? AC_NUM_BF16 : AC_NUM_FP32;
+    m->numerics = AC_NUM_FP32;
+    while (m->numerics < AC_NUM_CUDA_BF16 && !ac_view_eq_str(numerics, ac_numerics_name(m->numerics))) m->numerics++;
     if (!r.st && !ac_view_eq_str(numerics, ac_numerics_name(m->numerics))) {
         return ac_fail(err, AC_ECONTRACT, "%s: was computed by numerics \"%.*s\", this program knows %s and %s; resume with "
                        "the version that wrote it", path, (int)numerics.len, numerics.ptr, AC_NUMERICS_FP32,

@@ -3,7 +3,7 @@
  * Every buffer of a run follows from the model, the options and the rows' lengths, so the plan asks those who will
  * open the buffers how large they will be, with the largest call that the epochs' plans can give. Where the sum is
  * over the limit, two things can be made smaller without changing a bit: how many tokens are computed at once, and
- * whether layers keep their activations. The first costs next to nothing down to about AC_MICRO_TOKENS, so it is
+ * whether layers keep their activations. The first costs next to nothing down to about the device's call_tokens, so it is
  * tried first. */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -148,7 +148,7 @@ static ac_status choose(ac_memory_plan *p, const job *j, ac_err *err)
 {
     const ac_recompute asked = j->ask->recompute;
     const size_t micro_batch = j->o->micro_batch;
-    const size_t micro_tokens = micro_batch || j->o->micro_tokens ? j->o->micro_tokens : AC_MICRO_TOKENS;
+    const size_t micro_tokens = micro_batch || j->o->micro_tokens ? j->o->micro_tokens : ac_model_device(j->m)->call_tokens;
     *p = (ac_memory_plan){ .limit = j->ask->limit };
     for (int block = asked == AC_RECOMPUTE_BLOCK; block <= (asked != AC_RECOMPUTE_NONE); block++) {
         p->recompute = block;

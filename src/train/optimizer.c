@@ -5,11 +5,11 @@
 #include "train/train_int.h"
 
 static const ac_optim_family families[] = {                 /* by ac_optim_kind */
-    { "adamw", ac_plan_moments, ac_step_moments },
-    { "sgd", ac_plan_moments, ac_step_moments },
-    { "lion", ac_plan_moments, ac_step_moments },
-    { "adafactor", ac_plan_adafactor, ac_step_adafactor },
-    { "muon", ac_plan_moments, ac_step_muon },
+    { "adamw", AC_RULE_ADAMW, ac_plan_moments, ac_step_moments },
+    { "sgd", AC_RULE_SGD, ac_plan_moments, ac_step_moments },
+    { "lion", AC_RULE_LION, ac_plan_moments, ac_step_moments },
+    { "adafactor", AC_RULE_NESTEROV, ac_plan_adafactor, ac_step_adafactor },
+    { "muon", AC_RULE_NESTEROV, ac_plan_moments, ac_step_muon },
 };
 
 const char *ac_optim_name(ac_optim_kind k)
@@ -54,6 +54,9 @@ ac_status ac_optimizer_open(ac_optimizer *o, ac_device *dev, ac_adapter *ad, con
 {
     ac_optim_need need = { 0 };
     *o = (ac_optimizer){ .dev = dev, .ad = ad };
+    if (!dev->op->has_rule(dev, families[opts->optimizer].rule, opts->optimizer_state))
+        return ac_fail(err, AC_EARG, "the device %s has no optimizer %s with state %s; name another in the contract, or "
+                       "train on the CPU", dev->name, ac_optim_name(opts->optimizer), ac_state_name(opts->optimizer_state));
     families[opts->optimizer].plan(opts, ad, &need, NULL);
     fill_arrays(o->array, opts->optimizer_state, &need);
     o->n_scratch = need.scratch;
@@ -66,6 +69,8 @@ ac_status ac_optimizer_open(ac_optimizer *o, ac_device *dev, ac_adapter *ad, con
         ok = o->array[i].data != NULL;
     }
     if (ok && need.scratch) ok = (o->scratch = ac_calloc(need.scratch, sizeof(float))) != NULL;
+    if (ok) ok = (o->norm_part = ac_calloc(ad->n_tensors, sizeof *o->norm_part)) != NULL;
+    if (ok) ok = (o->norm_square = ac_calloc(ad->n_tensors, sizeof *o->norm_square)) != NULL;
     if (ok && need.parts) ok = (o->part = ac_calloc(need.parts, sizeof *o->part)) != NULL;
     if (!ok) {
         ac_optimizer_close(o);
@@ -77,8 +82,13 @@ ac_status ac_optimizer_open(ac_optimizer *o, ac_device *dev, ac_adapter *ad, con
     return AC_OK;
 }
 
+static void let_go(ac_optimizer *o);
+
 void ac_optimizer_close(ac_optimizer *o)
 {
+    let_go(o);
+    ac_free(o->norm_part);
+    ac_free(o->norm_square);
     ac_free(o->grad);
     for (size_t i = 0; i < AC_STATE_ARRAYS; i++) ac_free(o->array[i].data);
     ac_free(o->scratch);
@@ -94,17 +104,82 @@ ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err)
     ac_buf *g = NULL;
     ac_status st = o->dev->op->buf_borrow(o->dev, &g, o->grad, ad->n_params * sizeof(float), AC_BORROW_READ, err);
     if (st) return st;
-    double sum = 0;
+    size_t n = 0;
     for (size_t i = 0, next; i < ad->n_tensors; i = next) {
         for (next = i + 1; next < ad->n_tensors && !ad->tensor[next].starts_part;) next++;
         const size_t from = ad->tensor[i].at, end = next < ad->n_tensors ? ad->tensor[next].at : ad->n_params;
-        sum += o->dev->op->sum_squares(o->dev, (ac_ref){ g, from }, end - from);
+        o->norm_part[n++] = (ac_span){ { g, from }, end - from };
     }
+    o->dev->op->sum_squares(o->dev, o->norm_part, n, o->norm_square);
     st = o->dev->op->sync(o->dev, err);
     o->dev->op->buf_close(o->dev, &g);
-    if (!st) *norm = sqrt(sum);
+    if (st) return st;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += o->norm_square[i];
+    *norm = sqrt(sum);
+    return AC_OK;
+}
+
+/* ---- arrays whose home is the device (D6) ------------------------------------------------------------------- */
+
+enum { KEPT_MAX = AC_STATE_ARRAYS + 2 };
+
+static size_t kept_arrays(const ac_optimizer *o, void *host[KEPT_MAX], size_t bytes[KEPT_MAX])
+{
+    size_t n = 0;
+    host[n] = o->ad->params;
+    bytes[n++] = o->ad->n_params * sizeof(float);
+    host[n] = o->grad;
+    bytes[n++] = o->ad->n_params * sizeof(float);
+    for (size_t i = 0; i < AC_STATE_ARRAYS; i++) {
+        if (!o->array[i].n) continue;
+        host[n] = o->array[i].data;
+        bytes[n++] = o->array[i].n * ac_dtype_block_bytes(o->array[i].type);
+    }
+    return n;
+}
+
+ac_status ac_optimizer_keep(ac_optimizer *o, ac_err *err)
+{
+    void *host[KEPT_MAX];
+    size_t bytes[KEPT_MAX];
+    const size_t n = kept_arrays(o, host, bytes);
+    ac_status st = AC_OK;
+    for (size_t i = 0; !st && i < n; i++) st = o->dev->op->keep(o->dev, host[i], bytes[i], err);
     return st;
 }
+
+ac_status ac_optimizer_pull(ac_optimizer *o, bool state_too, ac_err *err)
+{
+    void *host[KEPT_MAX];
+    size_t bytes[KEPT_MAX];
+    const size_t n = kept_arrays(o, host, bytes);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || (i > 1 && state_too)) o->dev->op->pull(o->dev, host[i]);
+    return o->dev->op->sync(o->dev, err);
+}
+
+static void let_go(ac_optimizer *o)
+{
+    void *host[KEPT_MAX];
+    size_t bytes[KEPT_MAX];
+    if (!o->dev || !o->ad) return;
+    const size_t n = kept_arrays(o, host, bytes);
+    for (size_t i = 0; i < n; i++) o->dev->op->let_go(o->dev, host[i]);
+}
+
+ac_status ac_optimizer_zero_grad(ac_optimizer *o, ac_err *err)
+{
+    ac_buf *g = NULL;
+    const size_t n = o->ad->n_params;
+    const ac_status st = o->dev->op->buf_borrow(o->dev, &g, o->grad, n * sizeof(float), AC_BORROW_WRITE, err);
+    if (st) return st;
+    o->dev->op->zero(o->dev, (ac_ref){ g, 0 }, n);
+    o->dev->op->buf_close(o->dev, &g);
+    return AC_OK;
+}
+
+/* ---- a step, in full --------------------------------------------------------------------------------------- */
 
 static ac_status borrow(ac_optimizer *o, ac_buf **out, void *host, size_t bytes, ac_err *err)
 {

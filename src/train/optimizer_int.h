@@ -49,6 +49,8 @@ typedef struct {
     size_t n_parts;
     float *scratch;
     size_t n_scratch;
+    ac_span *norm_part;              /* n_tensors, and what each sums to */
+    double *norm_square;
 } ac_optimizer;
 
 typedef struct {
@@ -62,6 +64,7 @@ typedef struct {
 
 typedef struct {
     const char *name;
+    ac_rule rule;                    /* that the device must have for it */
     /* Adds what the tensors need; fills part[] where it is given. */
     void (*plan)(const ac_train_opts *o, const ac_adapter *ad, ac_optim_need *need, ac_optim_part *part);
     void (*step)(ac_optimizer *o, const ac_optim_step *s);
@@ -75,6 +78,11 @@ void ac_step_muon(ac_optimizer *o, const ac_optim_step *s);
 
 ac_status ac_optimizer_open(ac_optimizer *o, ac_device *dev, ac_adapter *ad, const ac_train_opts *opts, ac_err *err);
 void      ac_optimizer_close(ac_optimizer *o);
+/* Parameters, gradient and state live on the device from here on (D6): once their host arrays hold what a run starts
+ * with. pull makes the host's parameters, and with state_too the optimizer's state, what the device has. */
+ac_status ac_optimizer_keep(ac_optimizer *o, ac_err *err);
+ac_status ac_optimizer_pull(ac_optimizer *o, bool state_too, ac_err *err);
+ac_status ac_optimizer_zero_grad(ac_optimizer *o, ac_err *err);
 /* sqrt of the sum over the adapter's parts, in order, of sums of squares in binary64. */
 ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err);
 /* One step; t counts from 1. */

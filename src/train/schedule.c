@@ -32,7 +32,7 @@ ac_status ac_train_opts_check(const ac_train_opts *o, ac_err *err)
         { "eps", "from 1e-30 to 1", within(o->eps, 1e-30, 1) },
         { "weight_decay", "from 0 to 10", within(o->weight_decay, 0, 10) },
         { "optimizer", "adamw, sgd, lion, adafactor or muon", (unsigned)o->optimizer <= AC_OPTIM_MUON },
-        { "numerics", "fp32 or bf16", (unsigned)o->numerics <= AC_NUM_BF16 },
+        { "numerics", "fp32, bf16 or cuda-bf16", (unsigned)o->numerics <= AC_NUM_CUDA_BF16 },
         { "optimizer_state", "fp32, bf16 or int8", (unsigned)o->optimizer_state <= AC_STATE_INT8 },
         { "optimizer_state", "fp32: these optimizer options leave no moment to store otherwise",
           o->optimizer_state == AC_STATE_F32

@@ -39,7 +39,7 @@ typedef struct {
     uint64_t epochs;              /* read when max_steps is 0 */
     uint64_t max_steps;           /* 0: epochs decide; else as many epochs as it takes */
     size_t batch_rows;            /* rows a step, packed or not: packing never changes which rows a step has */
-    size_t micro_batch;           /* units a forward at most; 0: as micro_tokens says. Changes no bit */
+    size_t micro_batch;           /* units a forward at most; 0: as micro_tokens says. Changes no bit on a CPU */
     size_t micro_tokens;          /* tokens a forward at most, but a unit at least; 0: as micro_batch says */
     bool recompute;               /* ac_pass.recompute: less memory, more time; changes no bit */
     bool packing;                 /* several rows of a step in one unit, block-diagonal attention */
@@ -73,9 +73,6 @@ uint64_t ac_train_total_steps(const ac_train_opts *o, size_t n_rows);
 double ac_lr_at(const ac_train_opts *o, uint64_t step, uint64_t total_steps);  /* step from 1 */
 
 /* ---- memory (memory.c) ---- */
-
-/* Tokens a forward where nothing else is asked for: more make nothing faster, and all of them cost memory. */
-#define AC_MICRO_TOKENS 512
 
 typedef enum { AC_RECOMPUTE_AUTO, AC_RECOMPUTE_NONE, AC_RECOMPUTE_BLOCK } ac_recompute;
 

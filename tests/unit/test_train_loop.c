@@ -389,13 +389,12 @@ static ac_device_ops sick_ops;
 static const ac_device_ops *sound_ops;
 static uint64_t now_step, bad_steps[4];
 
-static double sick_sum(ac_device *d, ac_ref x, size_t n)
+static void sick_sum(ac_device *d, const ac_span *part, size_t n, double *out)
 {
-    const double sum = sound_ops->sum_squares(d, x, n);
+    sound_ops->sum_squares(d, part, n, out);
     for (size_t i = 0; i < AC_COUNTOF(bad_steps); i++) {
-        if (bad_steps[i] == now_step) return now_step % 2 ? (double)NAN : (double)INFINITY;
+        if (bad_steps[i] == now_step) out[n - 1] = now_step % 2 ? (double)NAN : (double)INFINITY;
     }
-    return sum;
 }
 
 static ac_status watch_step(void *ctx, const ac_event *e, ac_err *err)

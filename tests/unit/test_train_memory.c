@@ -92,7 +92,7 @@ static void limits_shrink_and_change_no_bit(void **state)
     (void)state;
     ac_train_opts o = wide_opts();
     const ac_memory_plan all = plan(&o, AC_RECOMPUTE_AUTO, 0);
-    assert_true(all.micro_tokens == AC_MICRO_TOKENS && all.tokens == AC_MICRO_TOKENS && !all.recompute && !all.shrunk);
+    assert_true(all.micro_tokens == 512 && all.tokens == 512 && !all.recompute && !all.shrunk);
     const outcome_bits want = run_as(&o);
     ac_memory_plan last = all;
     size_t plans = 0, blocks = 0;
