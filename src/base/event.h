@@ -18,7 +18,7 @@ typedef enum {
     AC_EV_WARN,
     AC_EV_STEP,       /* one optimizer step: step, loss, grad_norm, lr, tokens ...            */
     AC_EV_EVAL,       /* validation: step, loss, seconds, best                                */
-    AC_EV_CHECKPOINT, /* step; text: folder                                                   */
+    AC_EV_CHECKPOINT, /* step; text: folder; done: bytes, seconds                             */
     AC_EV_SAMPLE      /* one answer: text                                                     */
 } ac_event_kind;
 

@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "base/fault.h"
 #include "base/mem_int.h"
@@ -111,6 +114,13 @@ char *ac_strdup(const char *s)
     char *p = ac_malloc(n);
     if (p) memcpy(p, s, n);
     return p;
+}
+
+void ac_mem_give_back(void)
+{
+#if defined(__GLIBC__)
+    (void)malloc_trim(0);
+#endif
 }
 
 int64_t ac_live_bytes(void)

@@ -21,6 +21,8 @@ char *ac_strdup(const char *s);
 /* 64-byte aligned, not zeroed; freed with ac_free. */
 void *ac_malloc_aligned(size_t bytes);
 
+void  ac_mem_give_back(void);                     /* freed memory that the C library keeps goes back to the system */
+
 int64_t ac_live_bytes(void);                      /* bytes asked for and not yet freed */
 int64_t ac_peak_bytes(void);
 

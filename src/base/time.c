@@ -16,6 +16,27 @@ int64_t ac_mono_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+int64_t ac_boot_ns(void)
+{
+#if defined(CLOCK_BOOTTIME)
+    return clock_ns(CLOCK_BOOTTIME);
+#else
+    return clock_ns(CLOCK_MONOTONIC);            /* which runs on there */
+#endif
+}
+
+int32_t ac_local_minute(int64_t utc_ns)
+{
+    const time_t t = (time_t)(utc_ns / 1000000000);
+    struct tm tm;
+    return localtime_r(&t, &tm) ? (int32_t)(tm.tm_hour * 60 + tm.tm_min) : -1;
+}
+
+void ac_sleep_ms(int64_t ms)
+{
+    if (ms > 0) (void)nanosleep(&(struct timespec){ .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 }, NULL);
+}
+
 int64_t ac_utc_ns(void)
 {
     return clock_ns(CLOCK_REALTIME);

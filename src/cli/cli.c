@@ -309,7 +309,7 @@ static void report(ac_cli *cli, ac_status st, const ac_err *err)
     ac_jw_object(&w, NULL);
     ac_jw_object(&w, "error");
     ac_jw_cstr(&w, "status", ac_status_name(st));
-    ac_jw_i64(&w, "exit", ac_exit_of(st));
+    ac_jw_i64(&w, "exit", cli->exit_as ? cli->exit_as : (int)ac_exit_of(st));
     ac_jw_cstr(&w, "text", err->text);
     ac_jw_end_object(&w);
     ac_jw_end_object(&w);
@@ -324,7 +324,7 @@ int ac_cli_main(int argc, char **argv)
     start(&cli, argc, argv);
     ac_keys_open_sealed();
     const ac_status st = dispatch(&cli, &err);
-    int code = (int)ac_exit_of(st);
+    int code = cli.exit_as ? cli.exit_as : (int)ac_exit_of(st);
     if (st && st != AC_ENO && !err.text[0])
         (void)ac_fail(&err, st, "failed without a reason (%s); please report it", ac_status_name(st));
     if (st) report(&cli, st, &err);

@@ -24,6 +24,7 @@ typedef struct {
     bool out_tty, err_tty, color;   /* color: stdout is a terminal that wants it */
     size_t width;                   /* columns of the terminal; 80 elsewhere */
     bool json, quiet;
+    int exit_as;                    /* not 0: the exit code, whatever the status says */
     bool answered;                  /* the result is printed: a failure has its line on stderr and nothing more */
     int64_t threads;                /* 0: all that the process may use */
     ac_cpu cpu;

@@ -1,9 +1,9 @@
 #include "cli/commands.h"
-#include "cli/train_run.h"
+#include "cli/guard_run.h"
 
 static struct {
     ac_train_cli t;
-} a;
+} a = { .t = { .guard = true } };
 
 static const char *const recompute_names[] = { "contract", "auto", "none", "block", NULL };
 
@@ -19,13 +19,15 @@ static const ac_opt options[] = {
                "memory that the run may take in all, like 900M or 4G; else what the system and its groups leave"),
     AC_OPT_U64(0, "stop-after-step", &a.t.stop_after, "n",
                "checkpoint after this step and stop with exit code 75; 0: go to the end"),
+    AC_OPT_BOOL(0, "guard", &a.t.guard,
+                "watch the machine from a process beside the training, and make room for others when it gets tight"),
     AC_OPT_BOOL(0, "dry-run", &a.t.dry_run, "check everything, say how many steps and how much memory, and stop"),
     AC_OPT_END
 };
 
 static ac_status run(ac_cli *cli, ac_err *err)
 {
-    return ac_train_command(cli, &a.t, err);
+    return ac_guard_train(cli, &a.t, err);
 }
 
 static const char *const examples[] = {

@@ -65,10 +65,10 @@ static ac_status cut(const char *path, uint64_t step, ac_err *err)
 
 static ac_status begin(ac_recorder *r, uint64_t step, ac_err *err)
 {
+    r->last_step = step;
     ac_status st = r->begin(r->ctx, err);
     if (st) return st;
     r->began = true;
-    r->last_step = step;
     st = cut(r->path, step, err);
     return st ? st : ac_appender_open(&r->metrics, r->path, err);
 }

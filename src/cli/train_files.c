@@ -75,6 +75,7 @@ static void identity(ac_jw *w, const ac_run_record *rec, const char *state)
     for (int i = 0; i < rec->cli->argc; i++) ac_jw_cstr(w, NULL, rec->cli->argv[i]);
     ac_jw_end_array(w);
     ac_jw_u64(w, "resumed", rec->resumed);
+    ac_jw_bool(w, "guard", rec->guarded);
 }
 
 /* The chain as it stands, so that a cut or rewritten one can be told from it later (ledger.h, A4); null where it cannot be

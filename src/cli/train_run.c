@@ -1,12 +1,13 @@
 #include "cli/train_run.h"
 
 #include <math.h>
-#include <signal.h>
 #include <string.h>
 
+#include "base/exit.h"
 #include "base/file.h"
 #include "base/sysmem.h"
 #include "base/time.h"
+#include "cli/guard_run.h"
 #include "cli/human.h"
 #include "ledger/ledger.h"
 
@@ -90,32 +91,9 @@ ac_status ac_train_data(ac_dataset *out, ac_row_file *rows, ac_loaded *l, ac_con
     return st ? st : ac_dataset_build(out, rows, l->tokenizer, l->chat, &o, sink, err);
 }
 
-/* ---- signals ---- */
-
-static volatile sig_atomic_t stop_asked;
-
-static void on_stop(int sig)
-{
-    (void)sig;
-    stop_asked = 1;
-}
-
-static bool stop(void *ctx)
-{
-    (void)ctx;
-    return stop_asked != 0;
-}
-
-/* The second signal of a kind does what it does everywhere: it ends the process. */
-static void catch_signals(void)
-{
-    static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
-    struct sigaction sa = { .sa_handler = on_stop, .sa_flags = (int)(SA_RESETHAND | SA_RESTART) };
-    (void)sigemptyset(&sa.sa_mask);
-    for (size_t i = 0; i < AC_COUNTOF(signals); i++) (void)sigaction(signals[i], &sa, NULL);
-}
-
 /* ---- the run ---- */
+
+#define LOCK_WAIT_MS 5000        /* a trainer whose guard was killed still writes its checkpoint */
 
 typedef struct {
     ac_cli *cli;
@@ -129,6 +107,7 @@ typedef struct {
     char *dir;
     ac_run_record rec;
     ac_recorder events;
+    ac_train_reach reach;
 } work;
 
 static ac_status prepare(work *w, ac_err *err)
@@ -195,8 +174,10 @@ static ac_status begin(void *ctx, ac_err *err)
     char fields[256];
     (void)snprintf(fields, sizeof fields, "\"run\":\"%s\",\"lock\":\"%s\",\"resumed\":%s", w->rec.id, w->project.lock_hex,
                    w->o->resume ? "true" : "false");
-    const ac_status st = ac_audit_append(".", "train", fields, err);
-    return st ? st : ac_run_write_start(&w->rec, &w->project, err);
+    ac_status st = ac_audit_append(".", "train", fields, err);
+    if (!st) st = ac_run_write_start(&w->rec, &w->project, err);
+    if (!st) ac_link_hello(w->o->link, &w->rec, &w->reach, w->events.last_step);
+    return st;
 }
 
 static ac_status record_end(const work *w, const ac_train_result *r, ac_err *err)
@@ -216,6 +197,7 @@ static ac_status open_run(work *w, ac_err *err)
     w->rec.lock_hex = w->project.lock_hex;
     w->rec.v = &w->project.contract.v;
     w->rec.tier = ac_device_name(w->l.device);
+    w->rec.guarded = w->o->link->guarded;
     w->rec.threads = w->cli->threads ? (size_t)w->cli->threads : ac_cpu_count();
     ac_status st = w->o->resume ? ac_run_find(&w->dir, &w->arena, ".", w->o->resume, err)
                                 : ac_run_create(&w->dir, &w->arena, ".", err);
@@ -239,12 +221,16 @@ static ac_status train(work *w, ac_train_result *r, ac_err *err)
     w->events.path = metrics;
     w->events.begin = begin;
     w->events.ctx = w;
-    const ac_sink sink = ac_recorder_sink(&w->events);
+    const bool one_at_a_time = w->opts.lora.tune == AC_TUNE_FULL && ac_model_get_config(w->l.model)->tied_output;
+    st = ac_train_reach_of(&w->reach, &w->opts, &w->train, one_at_a_time, err);
+    if (st) return st;
+    const ac_sink sink = ac_link_sink(w->o->link, ac_recorder_sink(&w->events));
     const ac_train_job job = {
         .opts = &w->opts, .model = w->l.model, .train = &w->train, .valid = w->valid.n ? &w->valid : NULL,
         .run_dir = w->dir, .base_name = w->rec.v->base_model, .lock_hash = w->project.lock.hash,
-        .resume = w->o->resume != NULL, .sink = &sink, .stop = stop, .stop_after_step = w->o->stop_after,
-        .audit_count = head.count, .audit_head = head.head,
+        .resume = w->o->resume != NULL, .sink = &sink, .stop_after_step = w->o->stop_after,
+        .audit_count = head.count, .audit_head = head.head, .control = ac_link_control, .control_ctx = w->o->link,
+        .lock_wait_ms = LOCK_WAIT_MS,
     };
     return ac_train_run(&job, r, err);
 }
@@ -315,9 +301,9 @@ static ac_status settle(work *w, ac_status st, const ac_train_result *r, ac_err 
     }
     if (st == AC_ECANCEL) {
         (void)ac_run_write_state(&w->rec, "stopped", NULL, NULL, NULL);
-        if (err) *err = (ac_err){ "" };                  /* the engine cannot know how to go on */
-        return ac_fail(err, st, "checkpointed after step %llu of %llu; go on with: accord train --resume %s",
-                       (unsigned long long)w->events.last_step, (unsigned long long)w->rec.total_steps, w->rec.id);
+        w->cli->exit_as = ac_link_stopped(w->o->link, &w->rec, w->events.last_step, err);
+        if (w->cli->exit_as == AC_EXIT_MOVE) ac_guard_advice(w->cli, &w->rec, &w->project.lock, &w->project.contract);
+        return st;                                       /* the engine cannot know how to go on: the link says it */
     }
     if (st) {
         (void)ac_run_write_state(&w->rec, "failed", NULL, err ? err->text : NULL, NULL);
@@ -331,10 +317,11 @@ static ac_status settle(work *w, ac_status st, const ac_train_result *r, ac_err 
 static ac_status run_it(work *w, ac_err *err)
 {
     ac_train_result r = { .steps = 0 };
-    catch_signals();                                     /* before there is anything to leave half done */
+    ac_link_catch_signals(w->o->link);                   /* before there is anything to leave half done */
     ac_status st = open_run(w, err);
     if (st) return ac_project_refused("train", st, err);
     st = train(w, &r, err);
+    ac_link_end(w->o->link, st && st != AC_ECANCEL ? err ? err->text : "it failed" : NULL);
     st = settle(w, st, &r, err);
     return st ? st : say_done(w, &r, err);
 }

@@ -8,13 +8,16 @@
 #include "data/data.h"
 #include "train/train.h"
 
+typedef struct ac_guard_link ac_guard_link;      /* guard_run.h */
+
 typedef struct {
     const char *resume;
     int64_t micro_batch;
     int recompute;               /* 0: as the contract says; else 1 + ac_recompute */
     const char *memory_limit;    /* "900M"; NULL: what the system has */
     uint64_t stop_after;
-    bool dry_run;
+    bool dry_run, guard;
+    ac_guard_link *link;         /* set by ac_guard_train */
 } ac_train_cli;
 
 ac_status ac_train_command(ac_cli *cli, const ac_train_cli *o, ac_err *err);
@@ -44,6 +47,7 @@ typedef struct {
     char started[32];
     uint64_t resumed, total_steps, epochs;
     ac_memory_plan memory;
+    bool guarded;
 } ac_run_record;
 /* error and r may be NULL. */
 ac_status ac_run_write_state(const ac_run_record *rec, const char *state, const ac_train_result *r,

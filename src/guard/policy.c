@@ -307,6 +307,7 @@ static void memory(ac_guard_state *s, const ac_guard_terms *t, const ac_guard_sa
     const int64_t rest_ms = s->micro_ms > s->level_ms ? s->micro_ms : s->level_ms;
     if (s->level == AC_GUARD_GREEN && !s->lowered && s->micro < t->micro_start && in->now_ms - rest_ms >= GROW_MS) {
         const int64_t twice = s->micro > t->micro_start / 2 ? t->micro_start : s->micro * 2;
+        if (in->micro_fits > 0 && twice > in->micro_fits) return;
         set_micro(s, twice, in, out, -1, AC_CAUSE_N);
     }
 }

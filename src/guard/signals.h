@@ -27,6 +27,7 @@ typedef struct {
     int64_t swap_pages, throttles;           /* counters at the last reading */
     int64_t cpu_all, cpu_busy, cpu_own;      /* ticks */
     int64_t swap_used_first;                 /* bytes */
+    int64_t footprint_bytes, available_bytes, total_bytes;   /* as last read; -1: not measured */
     int64_t minute_at[AC_SIGNALS_SWAP_MINUTES], minute_pages[AC_SIGNALS_SWAP_MINUTES];
     size_t n_minutes;
 } ac_signals;                                /* {0}: nothing read yet */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "formats/tensors.h"
+#include "base/time.h"
 #include "train/train_int.h"
 
 #define MANIFEST     "manifest.json"
@@ -184,6 +185,7 @@ ac_status ac_ckpt_write(const ac_ckpt *c, const ac_train_state *s, const ac_ckpt
     m.state = *s;
     m.n_files = 0;
     char *temp = NULL, *path = NULL;
+    const int64_t start = ac_mono_ns();
     ac_status st = temp_path(&temp, &a, c->dir, s->step, "", err);
     if (!st) st = step_path(&path, &a, c->dir, s->step, err);
     if (!st) st = ac_remove_tree(temp, err);
@@ -198,7 +200,9 @@ ac_status ac_ckpt_write(const ac_ckpt *c, const ac_train_state *s, const ac_ckpt
     }
     if (!st) st = prune(c, &a, err);
     if (!st) {
-        const ac_event e = { .kind = AC_EV_CHECKPOINT, .step = s->step, .text = path };
+        ac_event e = { .kind = AC_EV_CHECKPOINT, .step = s->step, .text = path, .unit = "bytes",
+                       .seconds = (double)(ac_mono_ns() - start) * 1e-9 };
+        for (size_t i = 0; i < m.n_files; i++) e.done += m.file[i].bytes;
         st = ac_emit(c->sink, &e, err);
     }
     ac_arena_release(&a);

@@ -32,6 +32,10 @@ typedef struct {
     ac_train_state s, good;          /* now; after the last step that was not undone */
     bool has_good, has_saved;
     uint64_t saved_step;
+    ac_train_reach reach;            /* of a forward as planned */
+    ac_train_now now;                /* what control sees and sets */
+    ac_micro micro;                  /* what a forward takes at most now */
+    bool drop;                       /* control wants no checkpoint at the end */
 } run;
 
 static bool is_finite(double v)
@@ -69,14 +73,52 @@ static ac_status save_state(run *r, const ac_train_state *s, ac_err *err)
 
 /* ---- running units -------------------------------------------------------------------------------------- */
 
-/* All units, a micro-batch at a time. AC_ECANCEL without a text when the caller wants to stop. */
-static ac_status run_units(run *r, const ac_unit_list *u, const ac_pass *pass, ac_err *err)
+/* A smaller micro-batch takes fewer tokens too, else the memory of one that tokens bound would not shrink. */
+static void take_settings(run *r, size_t micro, bool recompute)
+{
+    const bool all = micro >= r->reach.units;
+    const size_t tokens = r->reach.units ? r->reach.tokens * micro / r->reach.units : 0;
+    const bool smaller = micro < r->now.micro || (recompute && !r->now.recompute);
+    r->now.micro = micro;
+    r->now.recompute = recompute;
+    r->micro = all ? (ac_micro){ r->o->micro_batch, r->o->micro_tokens } : (ac_micro){ micro, tokens ? tokens : 1 };
+    if (!smaller) return;
+    ac_model_trim(r->job->model);
+    ac_mem_give_back();
+}
+
+/* AC_ECANCEL without a text when the caller wants to stop. A checkpoint holds the last whole step: parameters and
+ * moments change at a step's end alone, so that the gradient of the step in flight goes on growing after it. */
+static ac_status at_boundary(run *r, ac_err *err)
+{
+    if (!r->job->control) return AC_OK;
+    for (;;) {
+        ac_train_now now = r->now;
+        now.step = r->s.step;
+        now.has_durable = r->has_saved;
+        now.durable = r->has_saved ? r->saved_step : 0;
+        const ac_train_order order = r->job->control(r->job->control_ctx, &now);
+        r->now.waited_ns = now.waited_ns;
+        if (now.micro && (now.micro != r->now.micro || now.recompute != r->now.recompute))
+            take_settings(r, now.micro, now.recompute);
+        r->drop = order == AC_TRAIN_DROP;
+        if (order == AC_TRAIN_STOP || order == AC_TRAIN_DROP) return AC_ECANCEL;
+        if (order != AC_TRAIN_SAVE) return AC_OK;
+        const ac_status st = save_state(r, &r->s, err);
+        if (st) return st;
+    }
+}
+
+/* All units, a micro-batch at a time. */
+static ac_status run_units(run *r, const ac_unit_list *u, ac_pass *pass, ac_err *err)
 {
     ac_status st = AC_OK;
     for (size_t i = 0, n; !st && i < u->n; i += n) {
-        if (r->job->stop && r->job->stop(r->job->stop_ctx)) return AC_ECANCEL;
-        n = ac_units_at_once(r->o, u, i);
+        st = at_boundary(r, err);
+        if (st) break;
+        n = ac_units_at_once(r->micro, u, i);
         if (pass) {
+            pass->recompute = r->now.recompute;
             st = ac_model_grad(r->job->model, r->ad, u->unit + i, n, pass, r->opt.grad, u->loss + i, err);
         } else {
             st = ac_model_nll(r->job->model, r->ad, u->unit + i, n, u->loss + i, NULL, err);
@@ -114,11 +156,11 @@ static bool needs_eval(const run *r)
 
 static ac_status evaluate(run *r, ac_err *err)
 {
-    const int64_t start = ac_mono_ns();
+    const int64_t start = ac_mono_ns(), waited = r->now.waited_ns;
     ac_status st = run_units(r, &r->valid, NULL, err);
     if (st) return st;
     ac_train_state *s = &r->s;
-    const double loss = mean_loss(&r->valid), seconds = seconds_since(start);
+    const double loss = mean_loss(&r->valid), seconds = seconds_since(start + (r->now.waited_ns - waited));
     s->eval_seconds += seconds;
     s->last_eval_step = s->step;
     bool best = false;
@@ -186,7 +228,7 @@ typedef struct {
     size_t in_epoch;
     double loss, norm, lr;
     bool undone;
-    int64_t start_ns;
+    int64_t start_ns, waited_ns;
 } outcome;
 
 /* Gradient of the whole step into opt.grad; loss and norm, finite or not. */
@@ -200,8 +242,8 @@ static ac_status measure(run *r, outcome *x, ac_err *err)
         st = ac_fail(err, AC_EFORMAT, "step %" PRIu64 " has no supervised token; expected at least one a row", x->step);
     }
     if (!st) {
-        const ac_pass pass = { .inv_n = 1.0 / (double)u.supervised, .seed = r->o->seed, .step = x->step,
-                               .dropout = r->o->dropout, .recompute = r->o->recompute };
+        ac_pass pass = { .inv_n = 1.0 / (double)u.supervised, .seed = r->o->seed, .step = x->step,
+                         .dropout = r->o->dropout };
         st = ac_optimizer_zero_grad(&r->opt, err);
         if (!st) st = run_units(r, &u, &pass, err);
     }
@@ -236,7 +278,7 @@ static ac_status record(run *r, const outcome *x, ac_err *err)
         s.last_loss = x->loss;
         s.undone_in_row = 0;
     }
-    const double seconds = seconds_since(x->start_ns);
+    const double seconds = seconds_since(x->start_ns + (r->now.waited_ns - x->waited_ns));
     s.train_seconds += seconds;
     r->s = s;
     const ac_event e = { .kind = AC_EV_STEP, .step = x->step, .epoch = x->epoch, .done = x->step, .total = r->total,
@@ -249,7 +291,7 @@ static ac_status record(run *r, const outcome *x, ac_err *err)
 
 static ac_status one_step(run *r, ac_err *err)
 {
-    outcome x = { .step = r->s.step + 1, .start_ns = ac_mono_ns() };
+    outcome x = { .step = r->s.step + 1, .start_ns = ac_mono_ns(), .waited_ns = r->now.waited_ns };
     x.epoch = r->s.step / r->per_epoch;
     x.in_epoch = (size_t)(r->s.step % r->per_epoch);
     x.lr = ac_lr_at(r->o, x.step, r->total);
@@ -275,6 +317,9 @@ static ac_status diverged(run *r, ac_err *err)
 
 static ac_status cancelled(run *r, ac_err *err)
 {
+    if (r->drop)
+        return ac_fail(err, AC_ECANCEL, "left in step %" PRIu64 " of %" PRIu64 "; resume to go on after the newest checkpoint",
+                       r->s.step + 1, r->total);
     const ac_status st = save_state(r, &r->s, err);
     if (st) return st;
     return ac_fail(err, AC_ECANCEL, "stopped after step %" PRIu64 " of %" PRIu64 "; a checkpoint was written, resume to "
@@ -302,6 +347,20 @@ static ac_status steps(run *r, ac_err *err)
 
 /* ---- beginning and end ---------------------------------------------------------------------------------- */
 
+/* A run whose guard was killed still writes its checkpoint. */
+static ac_status take_lock(run *r, const char *path, ac_err *err)
+{
+    const int64_t until = ac_mono_ns() + (r->job->resume ? r->job->lock_wait_ms : 0) * 1000000;
+    for (;;) {
+        const bool last = ac_mono_ns() >= until;
+        const ac_status st = ac_lockfile_take(&r->lock, path, last ? err : NULL);
+        if (st != AC_ESTATE || last) {
+            return st && !last ? ac_lockfile_take(&r->lock, path, err) : st;
+        }
+        ac_sleep_ms(50);
+    }
+}
+
 static ac_status make_paths(run *r, ac_err *err)
 {
     r->adapter_dir = ac_path_join(&r->arena, r->job->run_dir, is_full(r) ? "model" : "adapter");
@@ -314,7 +373,7 @@ static ac_status make_paths(run *r, ac_err *err)
                        r->ckpt.dir);
     }
     const ac_status st = ac_mkdir_p(r->ckpt.dir, err);
-    return st ? st : ac_lockfile_take(&r->lock, lock, err);
+    return st ? st : take_lock(r, lock, err);
 }
 
 static ac_status make_arrays(run *r, ac_err *err)
@@ -388,6 +447,17 @@ static ac_status start_again(run *r, ac_err *err)
     return ac_emit(r->sink, &e, err);
 }
 
+static ac_status go_on(run *r, ac_err *err)
+{
+    char **names = NULL;
+    size_t n = 0;
+    ac_status st = ac_dir_list(r->ckpt.dir, &r->arena, &names, &n, err);
+    if (st || n) return st ? st : start_again(r, err);
+    st = start_fresh(r, false, err);
+    const ac_event e = { .kind = AC_EV_NOTE, .text = "it was ended before its first checkpoint: from the beginning" };
+    return st ? st : ac_emit(r->sink, &e, err);
+}
+
 static ac_status begin(run *r, ac_err *err)
 {
     const ac_train_job *j = r->job;
@@ -412,10 +482,12 @@ static ac_status begin(run *r, ac_err *err)
                        ac_numerics_name(r->o->numerics));
     }
     st = ac_train_fingerprint(&r->ckpt.head.fingerprint, r->o, j->train, j->valid, err);
+    if (!st) st = ac_train_reach_of(&r->reach, r->o, j->train, is_full(r) && ac_model_get_config(j->model)->tied_output, err);
+    if (!st) take_settings(r, r->reach.units, r->o->recompute);
     if (!st) st = make_arrays(r, err);
     if (!st) st = make_paths(r, err);
     if (!st) st = ac_ckpt_sweep(&r->ckpt, &has_checkpoints, err);
-    if (!st) st = j->resume ? start_again(r, err) : start_fresh(r, has_checkpoints, err);
+    if (!st) st = j->resume ? go_on(r, err) : start_fresh(r, has_checkpoints, err);
     if (!st) st = ac_optimizer_keep(&r->opt, err);
     /* An adapter folder says that the run is finished. */
     if (!st && !finished(r)) st = ac_remove_tree(r->adapter_dir, err);

@@ -112,6 +112,9 @@ static void count(ac_memory_plan *p, const job *j)
         add(p, "activations, too many to count", UINT64_MAX);
         return;
     }
+    const size_t least_tokens = j->len.unit < p->tokens ? j->len.unit : p->tokens;
+    p->call_bytes = score > call ? score : call;
+    p->least_call_bytes = p->tokens ? (uint64_t)((double)p->call_bytes * (double)least_tokens / (double)p->tokens) : 0;
     add(p, "activations of the layers", layers);
     add(p, "activations between layers", call - layers - scratch);
     add(p, "logits and scratch", scratch);

@@ -180,15 +180,48 @@ ac_status ac_units_of_step(ac_unit_list *out, const ac_dataset *d, const ac_epoc
     return st;
 }
 
-size_t ac_units_at_once(const ac_train_opts *o, const ac_unit_list *u, size_t first)
+size_t ac_units_at_once(ac_micro most, const ac_unit_list *u, size_t first)
 {
     size_t n = 0;
     for (uint64_t tokens = 0; first + n < u->n; n++) {
-        if (n && o->micro_batch && n >= o->micro_batch) break;
+        if (n && most.units && n >= most.units) break;
         tokens += u->unit[first + n].n;
-        if (n && o->micro_tokens && tokens > o->micro_tokens) break;
+        if (n && most.tokens && tokens > most.tokens) break;
     }
     return n;
+}
+
+/* One step's forwards, as run_units takes them. */
+static void reach_of_step(ac_train_reach *r, const ac_train_opts *o, const ac_unit_list *u)
+{
+    for (size_t i = 0, n; i < u->n; i += n) {
+        size_t tokens = 0;
+        n = ac_units_at_once((ac_micro){ o->micro_batch, o->micro_tokens }, u, i);
+        for (size_t k = 0; k < n; k++) tokens += u->unit[i + k].n;
+        if (n > r->units) r->units = n;
+        if (tokens > r->tokens) r->tokens = tokens;
+    }
+}
+
+ac_status ac_train_reach_of(ac_train_reach *out, const ac_train_opts *o, const ac_dataset *train, bool one_at_a_time,
+                            ac_err *err)
+{
+    ac_arena a = { 0 };
+    ac_epoch_plan p = { 0 };
+    ac_train_reach r = { 0 };
+    ac_train_opts opts = *o;
+    if (one_at_a_time) opts.micro_batch = 1;
+    ac_status st = ac_epoch_plan_make(&p, train, &opts, 0, &a, err);
+    for (size_t i = 0; !st && i < p.n_steps; i++) {
+        ac_arena step = { 0 };
+        ac_unit_list u = { 0 };
+        st = ac_units_of_step(&u, train, &p, i, &step, err);
+        if (!st) reach_of_step(&r, &opts, &u);
+        ac_arena_release(&step);
+    }
+    ac_arena_release(&a);
+    if (!st) *out = r;
+    return st;
 }
 
 ac_status ac_units_of_all(ac_unit_list *out, const ac_dataset *d, const ac_train_opts *o, ac_arena *a, ac_err *err)

@@ -95,6 +95,7 @@ typedef struct {
     size_t micro_batch, micro_tokens;       /* as in the options: what was asked for, or less */
     size_t tokens;                          /* computed at once at most */
     bool recompute, shrunk;                 /* shrunk: memory made it smaller than was asked for */
+    uint64_t call_bytes, least_call_bytes;  /* what shrinks with the micro-batch, and what one unit alone takes of it */
 } ac_memory_plan;
 
 /* What the run will hold, before anything of it exists. Where that is over the limit, the micro-batch is halved
@@ -102,6 +103,30 @@ typedef struct {
  * into o. AC_ENOMEM, with the numbers: nothing fits. */
 ac_status ac_memory_plan_make(ac_memory_plan *out, ac_train_opts *o, const ac_memory_ask *ask, const ac_model *m,
                               const ac_dataset *train, const ac_dataset *valid, ac_err *err);
+
+/* ---- control from outside ---- */
+
+typedef enum {
+    AC_TRAIN_GO_ON,
+    AC_TRAIN_SAVE,                /* checkpoint the last whole step, ask again, go on: the step in flight is kept */
+    AC_TRAIN_STOP,                /* checkpoint it and return AC_ECANCEL */
+    AC_TRAIN_DROP                 /* return AC_ECANCEL as things are: the newest checkpoint stays the newest */
+} ac_train_order;
+
+typedef struct {
+    uint64_t step, durable;       /* the last whole step; the last one that a checkpoint holds, where has_durable */
+    bool has_durable;
+    size_t micro;                 /* units a forward at most, 1 to ac_train_reach.units; tokens shrink along with it */
+    bool recompute;               /* neither of the two changes a bit, at whatever unit they change */
+    int64_t waited_ns;            /* grows by what control slept, which is no part of a step's time */
+} ac_train_now;
+
+/* The most that a forward takes under the options: of the first epoch's steps. */
+typedef struct {
+    size_t units, tokens;
+} ac_train_reach;
+ac_status ac_train_reach_of(ac_train_reach *out, const ac_train_opts *o, const ac_dataset *train, bool one_at_a_time,
+                            ac_err *err);
 
 typedef struct {
     const ac_train_opts *opts;
@@ -113,9 +138,10 @@ typedef struct {
     bool resume;                         /* from the newest complete checkpoint; AC_ENOENT without one */
     const char *init_adapter;            /* PEFT folder to start from, or NULL */
     const ac_sink *sink;
-    /* Polled at each unit boundary; true: checkpoint and return AC_ECANCEL. May be NULL. */
-    bool (*stop)(void *ctx);
-    void *stop_ctx;
+    int64_t lock_wait_ms;                /* a resume waits so long for another process to leave the run */
+    /* Asked at each unit boundary, in steps and validations alike; may change micro and recompute. May be NULL. */
+    ac_train_order (*control)(void *ctx, ac_train_now *now);
+    void *control_ctx;
     uint64_t stop_after_step;            /* 0: none. For tests of resume: checkpoint after it, AC_ECANCEL */
     uint64_t audit_count;                /* head of the audit chain, copied into every manifest */
     ac_sha256 audit_head;
@@ -136,7 +162,8 @@ typedef struct {
 /* The best adapter by validation loss (the last one without validation) ends in run_dir/adapter, which is not
  * there before; all weights, as a whole Hugging Face folder, in run_dir/model. AC_ECANCEL: stopped, a checkpoint holds the last whole step. AC_EDIVERGED: a checkpoint holds the
  * last good step. AC_ESTATE: another process trains in run_dir. Without resume a run_dir that has checkpoints is
- * AC_EARG. On AC_EIO the newest checkpoint is intact; resume once there is space. */
+ * AC_EARG. On AC_EIO the newest checkpoint is intact; resume once there is space. A run that was ended before its first
+ * checkpoint is resumed from the beginning. */
 ac_status ac_train_run(const ac_train_job *job, ac_train_result *out, ac_err *err);
 
 /* Whether each line of a trace follows from the ones before it (B9): how many there are, and h after the last. A last line

@@ -47,8 +47,12 @@ ac_status ac_units_of_step(ac_unit_list *out, const ac_dataset *d, const ac_epoc
 /* All rows in file order, joined up to pack_len with packing (T4). */
 ac_status ac_units_of_all(ac_unit_list *out, const ac_dataset *d, const ac_train_opts *o, ac_arena *a, ac_err *err);
 
+/* What one forward takes at most; 0: no such bound. */
+typedef struct {
+    size_t units, tokens;
+} ac_micro;
 /* Units that the next forward takes, from unit `first` on; >= 1 where there is one. */
-size_t ac_units_at_once(const ac_train_opts *o, const ac_unit_list *u, size_t first);
+size_t ac_units_at_once(ac_micro most, const ac_unit_list *u, size_t first);
 
 /* ---- schedule.c ------------------------------------------------------------------------------------- */
 

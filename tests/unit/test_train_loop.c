@@ -312,10 +312,11 @@ typedef struct {
     long left;
 } countdown;
 
-static bool stop_now(void *ctx)
+static ac_train_order stop_now(void *ctx, ac_train_now *now)
 {
     countdown *c = ctx;
-    return c->left-- <= 0;
+    (void)now;
+    return c->left-- <= 0 ? AC_TRAIN_STOP : AC_TRAIN_GO_ON;
 }
 
 /* Stopped at every unit boundary in turn, in steps and in evaluations alike. */
@@ -331,8 +332,8 @@ static void stop_at_any_unit(void **state)
     ac_train_job j = tiny_job(&t1, &o, &rows, &valid, dir);
     ac_train_result r = { 0 };
     countdown c;
-    j.stop = stop_now;
-    j.stop_ctx = &c;
+    j.control = stop_now;
+    j.control_ctx = &c;
     size_t stops = 0;
     for (long n = 3;; n += 4) {
         ac_err err = { 0 };

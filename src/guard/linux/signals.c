@@ -55,7 +55,7 @@ static bool number_of(int64_t *out, const char *root, const char *path, const ch
     return true;
 }
 
-static void memory(ac_guard_sample *in, const ac_signals_from *f)
+static void memory(ac_signals *s, ac_guard_sample *in, const ac_signals_from *f)
 {
     char path[64];
     int64_t kib, total, left;
@@ -65,12 +65,15 @@ static void memory(ac_guard_sample *in, const ac_signals_from *f)
     in->read[AC_SIG_AVAILABLE] = !has_total ? no("no MemTotal in /proc/meminfo")
                                : left < 0 ? no("no MemAvailable in /proc/meminfo")
                                : value(100.0 * (double)left / (1024.0 * (double)total));
+    s->total_bytes = has_total ? 1024 * total : -1;
+    s->available_bytes = left;
     (void)snprintf(path, sizeof path, "/proc/%lld/smaps_rollup", (long long)f->pid);
+    const bool has_pss = f->pid > 0 && number_of(&kib, f->root, path, "Pss:") && kib >= 0;
+    s->footprint_bytes = has_pss ? 1024 * kib : -1;
     in->read[AC_SIG_FOOTPRINT] = f->pid <= 0 ? no("no training process")
                                : f->budget_bytes <= 0 ? no("no memory budget")
-                               : !number_of(&kib, f->root, path, "Pss:") || kib < 0
-                                   ? no("no Pss in the process's smaps_rollup")
-                               : value(100.0 * 1024.0 * (double)kib / (double)f->budget_bytes);
+                               : !has_pss ? no("no Pss in the process's smaps_rollup")
+                               : value(100.0 * (double)s->footprint_bytes / (double)f->budget_bytes);
 }
 
 static ac_reading pressure(const char *root, const char *kind)
@@ -319,7 +322,7 @@ ac_status ac_signals_read(ac_signals *s, const ac_signals_from *f, int64_t now, 
 {
     ac_arena a = { 0 };
     for (size_t i = 0; i < AC_SIG_N_READ; i++) in->read[i] = no("not read on this system");
-    memory(in, f);
+    memory(s, in, f);
     in->read[AC_SIG_PSI_SOME] = pressure(f->root, "some ");
     in->read[AC_SIG_PSI_FULL] = pressure(f->root, "full ");
     swap(s, in, f, now);
