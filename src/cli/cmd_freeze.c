@@ -6,6 +6,7 @@
 #include "cli/prml.h"
 #include "cli/project.h"
 #include "eval/grade.h"
+#include "eval/stats.h"
 #include "ledger/ledger.h"
 
 static struct {
@@ -73,12 +74,21 @@ static void fields(ac_str *s, const ac_lock *l, const char *hex)
     }
 }
 
-static ac_status show(ac_cli *cli, const ac_lock *l, const char *hex, const ac_str *report, const ac_str *inside,
+/* With documents there is a rag arm, so tuned is compared twice. */
+static double shared_gain(const ac_lock *l)
+{
+    const ac_json *n = ac_json_get(ac_json_get(l->tree, "cases"), "clusters");
+    return ac_stats_smallest_gain_of(n && n->number > 0 ? (size_t)n->number : 0, 2);
+}
+
+static ac_status show(ac_cli *cli, const ac_lock *l, const char *hex, const ac_str *report, const ac_str *inside, bool two,
                       ac_err *err)
 {
     ac_str s = { 0 };
     if (cli->json) {
-        ac_str_appendf(&s, "{%s,\"report\":", ac_str_c(inside));
+        ac_str_appendf(&s, "{%s,", ac_str_c(inside));
+        if (two) ac_str_appendf(&s, "\"smallest_visible_gain_points_of_two\":%.1f,", shared_gain(l));
+        ac_str_append_c(&s, "\"report\":");
         ac_json_quote(&s, ac_str_view(report));
         ac_str_append_c(&s, "}");
     } else {
@@ -87,8 +97,12 @@ static ac_status show(ac_cli *cli, const ac_lock *l, const char *hex, const ac_s
         ac_str_appendf(&s, "accord.lock %s: %.16s..., %zu cases (%zu success, %zu refusal, %zu edge)\n",
                        l->unchanged ? "unchanged" : "written", hex,
                        l->n_cases, l->n_class[0], l->n_class[1], l->n_class[2]);
-        ac_str_appendf(&s, "the smallest net gain that so many cases can show: %.1f points\n",
-                       l->smallest_gain_points);
+        ac_str_appendf(&s, "the smallest net gain that so many cases can show: %.1f points", l->smallest_gain_points);
+        if (two) ac_str_appendf(&s, "; %.1f where two comparisons share the risk", shared_gain(l));
+        ac_str_append_c(&s, "\n");
+        if (!ac_json_get(ac_json_get(l->tree, "cases"), "canary"))
+            ac_str_append_c(&s, "advice: the cases have no canary, so nobody can find out later whether they were learnt from; "
+                            "docs/formats/cases.md shows the line\n");
     }
     const ac_status st = ac_cli_result(cli, &s, err);
     ac_str_release(&s);
@@ -170,7 +184,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
         if (l.unchanged) ac_str_append_c(&report, "the lock that is there seals exactly this already; it stays\n");
         else st = record(&l, &before, &c, &inside, err);
     }
-    if (!st) st = show(cli, &l, hex, &report, &inside, err);
+    if (!st) st = show(cli, &l, hex, &report, &inside, c.v.docs != NULL, err);
     ac_str_release(&inside);
     ac_str_release(&report);
     ac_lock_release(&before);

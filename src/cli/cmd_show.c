@@ -1,8 +1,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/project.h"
-#include "cli/table.h"
-#include "ledger/ledger.h"
+#include "cli/show_run.h"
 
 static struct {
     const char *run;
@@ -22,27 +21,6 @@ static ac_status read_if_there(const ac_json **out, ac_arena *arena, const char 
     const ac_status st = ac_run_path(&path, arena, dir, name, err);
     if (st || !ac_path_exists(path)) return st;
     return ac_json_parse_file(out, path, arena, &limits, err);
-}
-
-/* One line a value: arrays and objects in compact JSON. */
-static ac_status facts(ac_str *s, const ac_cli *cli, const ac_json *run, ac_err *err)
-{
-    static const char *const head[] = { "field", "value" };
-    ac_table t;
-    ac_str v = { 0 };
-    ac_table_init(&t, "ll", head);
-    for (const ac_json *c = run->child; c; c = c->next) {
-        ac_str_reset(&v);
-        if (c->type == AC_JSON_STRING) ac_str_append(&v, c->text);
-        else ac_json_write(&v, c);
-        ac_table_cell(&t, c->key);
-        ac_table_cell(&t, ac_str_view(&v));
-    }
-    ac_status st = ac_table_render(&t, s, cli->out_tty ? cli->width : 0, cli->color, err);
-    if (!st && !ac_str_ok(&v)) st = ac_fail_nomem(err, v.len);
-    ac_str_release(&v);
-    ac_table_release(&t);
-    return st;
 }
 
 static void text_of(ac_str *s, const ac_cli *cli, const ac_json *object, const char *key)
@@ -88,11 +66,14 @@ static ac_status run(ac_cli *cli, ac_err *err)
     ac_str s = { 0 };
     char *dir = NULL;
     const ac_json *info = NULL, *verdict = NULL, *cost = NULL;
+    ac_show_channel *on = NULL;
+    size_t n_on = 0;
     ac_status st = ac_run_find(&dir, &arena, ".", a.run, err);
     if (!st) st = read_if_there(&info, &arena, dir, "run.json", err);
     if (!st && !info) st = ac_fail(err, AC_ENOENT, "%s: has no run.json; it is no run folder", dir);
     if (!st) st = read_if_there(&verdict, &arena, dir, "verdict.json", err);
     if (!st) st = read_if_there(&cost, &arena, dir, "cost.json", err);
+    if (!st) st = ac_show_channels(&on, &n_on, &arena, ".", ac_run_id(dir), err);
     if (!st && cli->json) {
         ac_str_append_c(&s, "{\"path\":");
         ac_json_quote(&s, ac_view_of(dir));
@@ -102,10 +83,12 @@ static ac_status run(ac_cli *cli, ac_err *err)
         member(&s, "cost", cost);
         ac_str_append_char(&s, ',');
         member(&s, "verdict", verdict);
+        ac_str_append_c(&s, ",\"channels\":");
+        ac_show_channels_json(&s, on, n_on);
         ac_str_append_char(&s, '}');
     } else if (!st) {
-        st = facts(&s, cli, info, err);
-        if (!st && verdict) verdict_text(&s, cli, verdict);
+        ac_show_run_text(&s, cli, info, on, n_on);
+        if (verdict) verdict_text(&s, cli, verdict);
     }
     if (!st) st = ac_cli_result(cli, &s, err);
     ac_str_release(&s);
@@ -116,8 +99,8 @@ static ac_status run(ac_cli *cli, ac_err *err)
 const ac_cmd ac_cmd_show = {
     .name = "show",
     .group = "Look",
-    .summary = "what a run is, what it cost, and its verdict",
-    .text = "The values are those of the run's folder; with --json they come as they stand there.",
+    .summary = "what a run is, what it cost, its verdict, and where it serves",
+    .text = "The values are those of the run's folder and of .accord/promoted; with --json they come as they stand there.",
     .options = options,
     .run = run,
 };

@@ -115,7 +115,7 @@ static void fit(const ac_table *t, size_t *width, size_t max_width)
 
 ac_status ac_table_render(const ac_table *t, ac_str *out, size_t max_width, bool color, ac_err *err)
 {
-    size_t width[AC_TABLE_COLS] = { 0 };
+    size_t width[AC_TABLE_COLS] = { 0 }, row = out->len;
     if (t->failed) return ac_fail_nomem(err, t->n_cells * sizeof *t->cell);
     if (t->n_cols == 0) return AC_OK;
     for (size_t i = 0; i < t->n_cells; i++) {
@@ -128,9 +128,12 @@ ac_status ac_table_render(const ac_table *t, ac_str *out, size_t max_width, bool
         const bool last = c + 1 == t->n_cols || i + 1 == t->n_cells;
         if (color && i == 0) ac_str_append_c(out, "\x1b[1m");
         put_cell(out, t->cell[i], width[c], t->right[c], last);
+        if (last)                             /* empty cells at the end leave no blanks */
+            while (out->len > row && out->ptr[out->len - 1] == ' ') out->len--;
         if (color && i + 1 == t->n_cols) ac_str_append_c(out, "\x1b[0m");
-        if (last) ac_str_append_char(out, '\n');
-        else spaces(out, 2);
+        if (!last) spaces(out, 2);
+        else ac_str_append_char(out, '\n');
+        if (last) row = out->len;
     }
     return ac_str_ok(out) ? AC_OK : ac_fail_nomem(err, out->len);
 }

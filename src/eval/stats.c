@@ -139,10 +139,10 @@ static double upper_tail(size_t n, double p, size_t from)
 }
 
 /* Least wins among d discordant pairs that are significant; d + 1 when none is. At least `from`. */
-static size_t critical_wins(size_t d, size_t from)
+static size_t critical_wins(size_t d, size_t from, double alpha)
 {
     size_t w = from > d / 2 + 1 ? from : d / 2 + 1;
-    while (w <= d && ac_stats_mcnemar_midp(w, d - w) > ALPHA) w++;
+    while (w <= d && ac_stats_mcnemar_midp(w, d - w) > alpha) w++;
     return w;
 }
 
@@ -152,21 +152,21 @@ static double detected(size_t d, size_t critical, double share)
     return critical > d ? 0.0 : upper_tail(d, share, critical);
 }
 
-double ac_stats_power(size_t n, double win, double loss)
+static double power_at(size_t n, double win, double loss, double alpha)
 {
     const double p = win + loss, q = 1.0 - p;
     if (n == 0 || win <= 0.0) return 0.0;
     const double share = win / p;
-    if (q <= 1e-12) return detected(n, critical_wins(n, 0), share);
+    if (q <= 1e-12) return detected(n, critical_wins(n, 0, alpha), share);
     size_t mode = (size_t)((double)(n + 1) * p);
     if (mode > n) mode = n;
     const double odds = p / q;
-    const size_t at_mode = critical_wins(mode, 0);
+    const size_t at_mode = critical_wins(mode, 0, alpha);
     double total = 1.0, power = detected(mode, at_mode, share), term = 1.0;
     size_t critical = at_mode;
     for (size_t d = mode; d < n && term > NEGLIGIBLE; d++) {
         term = term * (double)(n - d) / (double)(d + 1) * odds;
-        critical = critical_wins(d + 1, critical ? critical - 1 : 0);
+        critical = critical_wins(d + 1, critical ? critical - 1 : 0, alpha);
         total += term;
         power += term * detected(d + 1, critical, share);
     }
@@ -174,20 +174,30 @@ double ac_stats_power(size_t n, double win, double loss)
     for (size_t d = mode; d > 0 && term > NEGLIGIBLE; d--) {
         term = term * (double)d / (double)(n - d + 1) / odds;
         total += term;
-        power += term * detected(d - 1, critical_wins(d - 1, 0), share);
+        power += term * detected(d - 1, critical_wins(d - 1, 0, alpha), share);
     }
     return power / total;
 }
 
-double ac_stats_smallest_gain(size_t n)
+double ac_stats_power(size_t n, double win, double loss)
+{
+    return power_at(n, win, loss, ALPHA);
+}
+
+double ac_stats_smallest_gain_of(size_t n, size_t comparisons)
 {
     const int most = (int)((1.0 - 2.0 * TRUE_LOSSES) * 200.0 + 0.5);  /* wins + losses <= 1 */
     int low = 0, high = most + 1;                   /* low: not enough; high: enough, or past the end */
     while (high - low > 1) {
         const int mid = low + (high - low) / 2;
         const double wins = TRUE_LOSSES + (double)mid / 200.0;
-        if (ac_stats_power(n, wins, TRUE_LOSSES) >= POWER) high = mid;
+        if (power_at(n, wins, TRUE_LOSSES, ALPHA / (double)comparisons) >= POWER) high = mid;
         else low = mid;
     }
     return high > most ? 100.0 : (double)high / 2.0;
+}
+
+double ac_stats_smallest_gain(size_t n)
+{
+    return ac_stats_smallest_gain_of(n, 1);
 }

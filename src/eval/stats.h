@@ -22,6 +22,8 @@ void   ac_stats_holm(double *p, size_t n);
 double ac_stats_power(size_t n, double win, double loss);
 /* S3, in points of 100, on a grid of half points; 100 when even that is not seen. */
 double ac_stats_smallest_gain(size_t n);
+/* The same where so many comparisons (>= 1) share the 5 %: what the first of Holm's steps, the strictest, can show. */
+double ac_stats_smallest_gain_of(size_t n, size_t comparisons);
 /* Upper one-sided 95 % limit of a failure rate after 0 failures in n (n >= 1): 1 - 0.05^(1/n). */
 double ac_stats_zero_failures_limit(size_t n);
 

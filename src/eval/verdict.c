@@ -114,8 +114,12 @@ static ac_status say(ac_verdict *v, const char *text, ac_err *err)
 
 static ac_status sentences(ac_verdict *v, const ac_arm_result *tuned, ac_arena *a, ac_err *err)
 {
-    ac_status st = say(v, ac_arena_printf(a, "%zu cases can show a gain of %.1f points or more (80 %% power); n is too "
-                       "small to see less than that.", v->n_clusters, v->smallest_gain), err);
+    char shared[96] = "";
+    if (v->n_comparisons > 1)
+        (void)snprintf(shared, sizeof shared, ", of %.1f where %zu comparisons share the risk",
+                       ac_stats_smallest_gain_of(v->n_clusters, v->n_comparisons), v->n_comparisons);
+    ac_status st = say(v, ac_arena_printf(a, "%zu cases can show a gain of %.1f points or more (80 %% power)%s; n is too "
+                       "small to see less than that.", v->n_clusters, v->smallest_gain, shared), err);
     const size_t n = v->n_class[AC_CLASS_REFUSAL];
     if (!st && n && tuned->n_pass_class[AC_CLASS_REFUSAL] == n)
         st = say(v, ac_arena_printf(a, "No refusal failed in %zu; the true failure rate may still be as high as %.0f %% "

@@ -44,6 +44,9 @@ out_has "production now serves $one"
 [ -f .accord/promoted/production/adapter_model.safetensors ] || bad "the link does not lead to the adapter"
 run 64 promote "$one" --without-win --reason again
 err_has 'serves on production already'
+run 0 show "$one"
+out_has 'serves     production since'
+grep -n ' $' "$work/out" && bad "a line ends in blanks"
 run 77 rollback
 err_has 'no'
 
@@ -67,6 +70,12 @@ out_has "\"before\":\"$one\""
 run 0 rollback --reason 'worse in use'
 out_has "production now serves $one"
 case $(readlink .accord/promoted/production) in */"$one"/adapter) ;; *) bad "the link leads elsewhere" ;; esac
+run 0 show "$two"
+out_has 'served     production since'
+out_has 'rolled back at'
+out_has 'worse in use'
+run 0 show "$one" --json
+out_has '"channels":[{"channel":"production","serves":true,'
 run 0 promote "$two" --without-win --reason again
 printf x >>".accord/runs/$one/adapter/adapter_config.json"
 run 78 rollback

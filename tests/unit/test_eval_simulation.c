@@ -105,6 +105,22 @@ static void the_smallest_gain_is_seen(void **state)
     }
 }
 
+/* What the strictest of two comparisons can show, by its own rule: twice its p is at most 5 %. */
+static void the_shared_gain_is_seen(void **state)
+{
+    static const size_t cases[] = { 30, 48, 50 };
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        const double gain = ac_stats_smallest_gain_of(cases[i], 2);
+        assert_true(gain > ac_stats_smallest_gain(cases[i]));
+        for (size_t w = 0; w <= cases[i]; w++)
+            for (size_t l = 0; w + l <= cases[i]; l++) win[w][l] = w > l && 2 * ac_stats_mcnemar_midp(w, l) <= 0.05;
+        const double share = (double)wins_of(cases[i], 0.05 + gain / 100, 0.05) / DRAWS;
+        print_message("n = %zu, gain %.1f points, of two: seen in %.1f %%\n", cases[i], gain, 100 * share);
+        assert_true(share >= 0.77 && share <= 0.83);
+    }
+}
+
 /* ---- three arms: two comparisons under Holm, both of which must win ---- */
 
 /* base and rag differ from tuned in a share of the cases, either way equally often, each for itself. */
@@ -150,6 +166,7 @@ static void wins_needed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(no_difference_is_seldom_a_win), cmocka_unit_test(the_smallest_gain_is_seen),
+                                         cmocka_unit_test(the_shared_gain_is_seen),
                                         cmocka_unit_test(two_comparisons_win_no_more_often),
                                         cmocka_unit_test(wins_needed) };
     return cmocka_run_group_tests(tests, NULL, NULL);
