@@ -100,7 +100,8 @@ static ac_reading reading_of(const ac_guard_state *s, const ac_guard_terms *t, c
         return t->beside_ok && raw[sig].measured ? well : raw[sig];
     case AC_SIG_FOREIGN_CPU:
         if (!raw[sig].measured) return raw[sig];
-        if (!t->polite || (raw[AC_SIG_USER_IDLE].measured && raw[AC_SIG_USER_IDLE].value >= 180)) return well;
+        /* Politeness needs somebody: where nobody is known to be there, as on a server, others share as the system has it. */
+        if (!t->polite || !raw[AC_SIG_USER_IDLE].measured || raw[AC_SIG_USER_IDLE].value >= 180) return well;
         return raw[sig];
     default:
         return raw[sig];

@@ -79,6 +79,7 @@ static void every_rule(void **state)
         const ac_guard_rule *r = &ac_guard_rules[i];
         if (r->signal >= AC_SIG_N_READ) continue;
         bench b = start(8);
+        b.in.read[AC_SIG_USER_IDLE] = val(1);
         feed(&b, r, leaving(r));
         run(&b, 1000);
         assert_int_equal(b.s.level, AC_GUARD_GREEN);
@@ -255,6 +256,9 @@ static void others(void **state)
     bench d = start(4);
     d.in.read[AC_SIG_FOREIGN_CPU] = val(90);
     d.in.read[AC_SIG_USER_IDLE] = val(200);                /* nobody there to be polite to */
+    run(&d, 200000);
+    assert_int_equal(d.s.level, AC_GUARD_GREEN);
+    d.in.read[AC_SIG_USER_IDLE] = (ac_reading){ .why = "a server" };
     run(&d, 200000);
     assert_int_equal(d.s.level, AC_GUARD_GREEN);
     d.in.read[AC_SIG_USER_IDLE] = val(1);
