@@ -8,6 +8,7 @@
 #include "cli/compare.h"
 #include "cli/project.h"
 #include "cli/table.h"
+#include "cli/timing.h"
 #include "ledger/ledger.h"
 
 static struct {
@@ -52,6 +53,19 @@ static ac_status table_of(ac_str *out, const ac_cli *cli, const char *title, con
     const ac_status st = ac_table_render(&t, out, cli->out_tty ? cli->width : 0, cli->color, err);
     ac_table_release(&t);
     return st;
+}
+
+/* Speeds of a run that was disturbed are not set beside others. */
+static void times(ac_str *out, const ac_cli *cli, const ac_compare *c)
+{
+    if (c->timed) return;
+    ac_str_append_c(out, "  times and tokens a second are not compared:\n");
+    for (size_t i = 0; i < 2; i++) {
+        if (!c->side[i].timing.n) continue;
+        ac_str_appendf(out, "  %c is ", i ? 'B' : 'A');
+        ac_timing_text(out, cli, &c->side[i].timing);
+        ac_str_append_char(out, '\n');
+    }
 }
 
 static void loss_cell(ac_table *t, double v)
@@ -121,6 +135,7 @@ static ac_status text(ac_str *out, const ac_cli *cli, const ac_compare *c, ac_er
     ac_status st = table_of(out, cli, "configuration", c, &c->config, "the same in every key", err);
     if (!st) st = table_of(out, cli, "machine and program", c, &c->fingerprint, "the same", err);
     if (!st) st = table_of(out, cli, "result", c, &c->result, "the same", err);
+    if (!st) times(out, cli, c);
     if (!st) st = curve(out, cli, c, err);
     if (!st) trace_line(out, c);
     if (!st) st = table_of(out, cli, "verdict", c, &c->verdict, "none in either run", err);
@@ -191,6 +206,14 @@ static void json(ac_str *out, const ac_compare *c)
     rows_json(&w, "configuration", &c->config);
     rows_json(&w, "fingerprint", &c->fingerprint);
     rows_json(&w, "result", &c->result);
+    ac_jw_object(&w, "timing");
+    ac_jw_bool(&w, "compared", c->timed);
+    for (size_t i = 0; i < 2; i++) {
+        ac_jw_object(&w, i ? "b" : "a");
+        ac_timing_json(&w, &c->side[i].timing);
+        ac_jw_end_object(&w);
+    }
+    ac_jw_end_object(&w);
     points_json(&w, c);
     if (c->first_difference) ac_jw_u64(&w, "first_different_step", c->first_difference);
     else ac_jw_null(&w, "first_different_step");
@@ -221,7 +244,8 @@ const ac_cmd ac_cmd_compare = {
     .name = "compare",
     .group = "Look",
     .summary = "two runs side by side: configuration, machine, curves, verdicts, cases",
-    .text = "Only what differs is listed, except for the curves and the result.",
+    .text = "Only what differs is listed, except for the curves and the result. Times and tokens a second are compared only where "
+            "the telemetry of both runs shows that nothing disturbed them; else it is said why not.",
     .options = options,
     .run = run,
 };

@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/human.h"
 #include "cli/table.h"
+#include "cli/timing.h"
 #include "formats/json.h"
 #include "ledger/ledger.h"
 
@@ -22,7 +23,7 @@ static void loss_cell(ac_table *t, double v)
     else ac_table_cellf(t, "%.4f", v);
 }
 
-static void row(ac_table *t, const ac_run_info *r)
+static void row(ac_table *t, const ac_run_info *r, const ac_run_void *v)
 {
     char took[32];
     ac_table_cell(t, ac_view_of(r->id));
@@ -31,11 +32,12 @@ static void row(ac_table *t, const ac_run_info *r)
     loss_cell(t, r->train_loss);
     loss_cell(t, r->valid_loss);
     if (!isnan(r->seconds)) ac_human_time(took, r->seconds);
-    ac_table_cell(t, isnan(r->seconds) ? AC_VIEW("-") : ac_view_of(took));
+    if (isnan(r->seconds)) ac_table_cell(t, AC_VIEW("-"));
+    else ac_table_cellf(t, "%s%s", took, v->n ? " VOID" : "");
     ac_table_cell(t, ac_view_of(r->verdict ? r->verdict : "-"));
 }
 
-static void object(ac_jw *w, const ac_run_info *r)
+static void object(ac_jw *w, const ac_run_info *r, const ac_run_void *v)
 {
     ac_jw_object(w, NULL);
     ac_jw_cstr(w, "id", r->id);
@@ -47,6 +49,7 @@ static void object(ac_jw *w, const ac_run_info *r)
     ac_jw_f64(w, "valid_loss", r->valid_loss);
     ac_jw_f64(w, "seconds", r->seconds);
     ac_jw_cstr(w, "verdict", r->verdict);
+    ac_timing_json(w, v);
     ac_jw_end_object(w);
 }
 
@@ -56,6 +59,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     ac_arena arena = { 0 };
     ac_run_info *runs = NULL;
     size_t n = 0;
+    ac_run_void timing = { 0 };
     ac_str s = { 0 };
     ac_jw w;
     ac_table t;
@@ -65,13 +69,19 @@ static ac_status run(ac_cli *cli, ac_err *err)
     ac_jw_init(&w, &s, true);
     if (!st && cli->json) {
         ac_jw_array(&w, NULL);
-        for (size_t i = from; i < n; i++) object(&w, &runs[i]);
+        for (size_t i = from; i < n && !st; i++) {
+            st = ac_run_void_read(&timing, &arena, runs[i].path, err);
+            if (!st) object(&w, &runs[i], &timing);
+        }
         ac_jw_end_array(&w);
     } else if (!st && n == 0) {
         ac_str_append_c(&s, "no runs yet; accord train makes one\n");
     } else if (!st) {
-        for (size_t i = from; i < n; i++) row(&t, &runs[i]);
-        st = ac_table_render(&t, &s, cli->out_tty ? cli->width : 0, cli->color, err);
+        for (size_t i = from; i < n && !st; i++) {
+            st = ac_run_void_read(&timing, &arena, runs[i].path, err);
+            if (!st) row(&t, &runs[i], &timing);
+        }
+        if (!st) st = ac_table_render(&t, &s, cli->out_tty ? cli->width : 0, cli->color, err);
     }
     if (!st) st = ac_cli_result(cli, &s, err);
     ac_table_release(&t);
@@ -84,7 +94,8 @@ const ac_cmd ac_cmd_runs = {
     .name = "runs",
     .group = "Look",
     .summary = "the runs of this project, oldest first",
-    .text = "Each is a folder below .accord/runs that is complete by itself; accord show tells more of one.",
+    .text = "Each is a folder below .accord/runs that is complete by itself; accord show tells more of one. A time that is "
+            "marked VOID was disturbed, or nothing watched it: it is no measure of the machine.",
     .options = options,
     .run = run,
 };

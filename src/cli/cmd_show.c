@@ -2,6 +2,8 @@
 #include "cli/commands.h"
 #include "cli/project.h"
 #include "cli/show_run.h"
+#include "cli/timing.h"
+#include "ledger/ledger.h"
 
 static struct {
     const char *run;
@@ -29,6 +31,22 @@ static void text_of(ac_str *s, const ac_cli *cli, const ac_json *object, const c
     if (v && v->type == AC_JSON_STRING) ac_cli_foreign(s, cli, v->text);
     else if (v) ac_json_write(s, v);
     else ac_str_append_char(s, '-');
+}
+
+/* Times stand in the table above: a run that was disturbed says so right below. */
+static void timing_text(ac_str *s, const ac_cli *cli, const ac_run_void *v)
+{
+    if (!v->n) return;
+    ac_str_append_c(s, "times      ");
+    ac_timing_text(s, cli, v);
+    ac_str_append_char(s, '\n');
+}
+
+static void timing_member(ac_str *s, const ac_run_void *v)
+{
+    ac_jw w;
+    ac_jw_init(&w, s, false);
+    ac_timing_json(&w, v);
 }
 
 static void verdict_text(ac_str *s, const ac_cli *cli, const ac_json *v)
@@ -68,12 +86,14 @@ static ac_status run(ac_cli *cli, ac_err *err)
     const ac_json *info = NULL, *verdict = NULL, *cost = NULL;
     ac_show_channel *on = NULL;
     size_t n_on = 0;
+    ac_run_void timing = { 0 };
     ac_status st = ac_run_find(&dir, &arena, ".", a.run, err);
     if (!st) st = read_if_there(&info, &arena, dir, "run.json", err);
     if (!st && !info) st = ac_fail(err, AC_ENOENT, "%s: has no run.json; it is no run folder", dir);
     if (!st) st = read_if_there(&verdict, &arena, dir, "verdict.json", err);
     if (!st) st = read_if_there(&cost, &arena, dir, "cost.json", err);
     if (!st) st = ac_show_channels(&on, &n_on, &arena, ".", ac_run_id(dir), err);
+    if (!st) st = ac_run_void_read(&timing, &arena, dir, err);
     if (!st && cli->json) {
         ac_str_append_c(&s, "{\"path\":");
         ac_json_quote(&s, ac_view_of(dir));
@@ -85,9 +105,12 @@ static ac_status run(ac_cli *cli, ac_err *err)
         member(&s, "verdict", verdict);
         ac_str_append_c(&s, ",\"channels\":");
         ac_show_channels_json(&s, on, n_on);
+        ac_str_append_char(&s, ',');
+        timing_member(&s, &timing);
         ac_str_append_char(&s, '}');
     } else if (!st) {
         ac_show_run_text(&s, cli, info, on, n_on);
+        timing_text(&s, cli, &timing);
         if (verdict) verdict_text(&s, cli, verdict);
     }
     if (!st) st = ac_cli_result(cli, &s, err);

@@ -16,6 +16,8 @@ const ac_cmd *const ac_cmds[] = {
     &ac_cmd_show,
     &ac_cmd_report,
     &ac_cmd_compare,
+    &ac_cmd_guard_explain,
+    &ac_cmd_guard_table,
     &ac_cmd_audit_verify,
     &ac_cmd_audit_list,
     &ac_cmd_audit_show,

@@ -28,6 +28,7 @@ static ac_status open_side(ac_compare *c, size_t i, ac_arena *a, const char *dir
     if (!st && !c->side[i].run) st = ac_fail(err, AC_ENOENT, "%s: has no run.json; it is no run folder", dir);
     if (!st) st = read_object(&c->side[i].lock, a, dir, "lock.json", err);
     if (!st) st = read_object(&c->side[i].env, a, dir, "env.json", err);
+    if (!st) st = ac_run_void_read(&c->side[i].timing, a, dir, err);
     return st ? st : read_object(&c->side[i].verdict, a, dir, "verdict.json", err);
 }
 
@@ -96,12 +97,16 @@ static ac_status differences(ac_compare_rows *r, ac_arena *a, const char *prefix
 static ac_status results(ac_compare *c, ac_arena *a, ac_err *err)
 {
     static const char *const keys[] = {
-        "state", "steps", "first_loss", "last_loss", "best_step", "best_valid_loss", "tokens", "train_seconds",
-        "tokens_per_second", "peak_rss_bytes", "cpu_seconds", "adapter_sha256", "trace_sha256",
+        "state", "steps", "first_loss", "last_loss", "best_step", "best_valid_loss", "tokens", "peak_rss_bytes",
+        "adapter_sha256", "trace_sha256",
     };
+    static const char *const times[] = { "train_seconds", "tokens_per_second", "cpu_seconds" };
     ac_status st = AC_OK;
     for (size_t i = 0; i < AC_COUNTOF(keys) && !st; i++)
         st = add_row(&c->result, a, keys[i], ac_json_get(c->side[0].run, keys[i]), ac_json_get(c->side[1].run, keys[i]), err);
+    c->timed = !c->side[0].timing.n && !c->side[1].timing.n;
+    for (size_t i = 0; i < AC_COUNTOF(times) && !st && c->timed; i++)
+        st = add_row(&c->result, a, times[i], ac_json_get(c->side[0].run, times[i]), ac_json_get(c->side[1].run, times[i]), err);
     return st;
 }
 

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "formats/json.h"
+#include "ledger/telemetry.h"
 
 #define AC_COMPARE_POINTS ((size_t)20)
 
@@ -31,9 +32,11 @@ typedef struct {
     struct {
         const char *dir, *id;
         const ac_json *run, *lock, *env, *verdict;
+        ac_run_void timing;
     } side[2];
     ac_compare_rows config, fingerprint, verdict;    /* what differs */
     ac_compare_rows result;
+    bool timed;                                      /* neither is VOID: times stand among the results */
     size_t n_points;
     ac_compare_point point[AC_COMPARE_POINTS];       /* spread evenly over the longer run, its last step with them */
     size_t n_trace[2];

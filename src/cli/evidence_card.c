@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/evidence.h"
+#include "ledger/telemetry.h"
 
 /* One line of YAML: quoted as JSON, which YAML takes. */
 static void yaml(ac_str *s, const char *key, ac_view value)
@@ -66,7 +67,19 @@ static void row(ac_str *s, const char *name, const ac_json *v)
     ac_str_append_c(s, " |\n");
 }
 
-static void training(ac_str *s, const ac_evidence *e)
+/* Under every table with times. */
+static void timing(ac_str *s, const ac_run_void *v)
+{
+    if (!v->n) return;
+    ac_str_append_c(s, "\n**The times are VOID for timing claims**: ");
+    for (size_t i = 0; i < v->n; i++) {
+        if (i) ac_str_append_c(s, "; ");
+        plain(s, ac_view_of(v->why[i]));
+    }
+    ac_str_append_c(s, ".\n");
+}
+
+static void training(ac_str *s, const ac_evidence *e, const ac_run_void *v)
 {
     static const char *const keys[] = { "tune", "rank", "alpha", "targets", "dropout", "optimizer", "lr", "schedule", "epochs",
                                         "batch_rows", "seed", "numerics" };
@@ -89,6 +102,7 @@ static void training(ac_str *s, const ac_evidence *e)
     row(s, "best validation loss", ac_json_get(e->run, "best_valid_loss"));
     row(s, "seconds of training", ac_json_get(e->run, "train_seconds"));
     row(s, "peak memory, bytes", ac_json_get(e->run, "peak_rss_bytes"));
+    timing(s, v);
     ac_str_append_char(s, '\n');
 }
 
@@ -126,7 +140,7 @@ static void evaluation(ac_str *s, const ac_evidence *e)
     ac_str_append_char(s, '\n');
 }
 
-static void the_rest(ac_str *s, const ac_evidence *e)
+static void the_rest(ac_str *s, const ac_evidence *e, const ac_run_void *v)
 {
     ac_str_append_c(s, "## Bias, Risks, and Limitations\n\nThe verdict speaks of the sealed cases and of nothing else; how many there "
                        "are, and what so few can show, stands above. Leak checks find copies and near copies of cases in the "
@@ -137,6 +151,7 @@ static void the_rest(ac_str *s, const ac_evidence *e)
     const ac_json *energy = ac_ev_get(e->cost, "energy", NULL);
     if (energy && energy->type != AC_JSON_NULL) row(s, "energy", energy);
     else ac_str_append_c(s, "| energy | not measured |\n");
+    timing(s, v);
     ac_str_appendf(s, "\n## How to check this\n\n`accord evidence verify` on the folder that this file came in checks its signature, "
                    "every hash, the audit records and the verdict. Lock: `%s`. Adapter: `" AC_VIEW_FMT "`.\n", e->lock_hex,
                    AC_VIEW_ARG(ac_ev_text(e->run, "adapter_sha256", "unknown")));
@@ -145,6 +160,9 @@ static void the_rest(ac_str *s, const ac_evidence *e)
 ac_status ac_ev_card(ac_evidence *e, ac_err *err)
 {
     ac_str s = { 0 };
+    ac_run_void v = { 0 };
+    const ac_status read = ac_run_void_read(&v, &e->arena, e->dir, err);
+    if (read) return read;
     front_matter(&s, e);
     ac_str_appendf(&s, "# Model card of run %s\n\nWritten by accord %s from the run's records.\n\n## Model Details\n\n"
                    "| | |\n|---|---|\n", e->id, ACCORD_VERSION);
@@ -153,9 +171,9 @@ ac_status ac_ev_card(ac_evidence *e, ac_err *err)
     row(&s, "method", ac_ev_get(ac_ev_get(e->lock, "values", "method"), "tune", NULL));
     row(&s, "trained", ac_json_get(e->run, "finished"));
     ac_str_append_char(&s, '\n');
-    training(&s, e);
+    training(&s, e, &v);
     evaluation(&s, e);
-    the_rest(&s, e);
+    the_rest(&s, e, &v);
     const ac_status st = ac_str_ok(&s) ? ac_ev_add(e, "MODEL_CARD.md", ac_str_view(&s), err) : ac_fail_nomem(err, s.len);
     ac_str_release(&s);
     return st;

@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "cli/evidence.h"
 #include "cli/project.h"
+#include "cli/timing.h"
 #include "ledger/ledger.h"
 
 #define FILE_MAX ((size_t)256 << 20)
@@ -225,9 +226,11 @@ static ac_status read_metrics(summary *m, ac_evidence *e, ac_err *err)
 static ac_status add_telemetry(ac_evidence *e, ac_err *err)
 {
     summary m;
+    ac_run_void timing = { 0 };
     ac_str s = { 0 };
     ac_jw w;
     ac_status st = read_metrics(&m, e, err);
+    if (!st) st = ac_run_void_read(&timing, &e->arena, e->dir, err);
     if (st) return st;
     ac_jw_init(&w, &s, true);
     ac_jw_object(&w, NULL);
@@ -243,6 +246,7 @@ static ac_status add_telemetry(ac_evidence *e, ac_err *err)
     ac_jw_f64(&w, "seconds", m.seconds);
     ac_jw_f64(&w, "peak_rss_bytes", ac_ev_number(e->run, "peak_rss_bytes", (double)NAN));
     ac_jw_f64(&w, "cpu_seconds", ac_ev_number(e->run, "cpu_seconds", (double)NAN));
+    ac_timing_json(&w, &timing);
     ac_jw_str(&w, "cpu", ac_ev_text(e->run, "cpu", "unknown"));
     ac_jw_str(&w, "tier", ac_ev_text(e->run, "tier", "unknown"));
     ac_jw_end_object(&w);

@@ -24,17 +24,17 @@ const char *ac_tel_level_name(ac_tel_level l)
     return level_names[l];
 }
 
-void ac_telemetry_release(ac_telemetry *t)
+void ac_tel_release(ac_tel *t)
 {
     ac_arena_release(&t->arena);
-    *t = (ac_telemetry){ 0 };
+    *t = (ac_tel){ 0 };
 }
 
 /* ---- members, by type ------------------------------------------------------------------------------------------- */
 
 /* The line at hand. Getters do nothing once st is set, so that a line's members are read in a row. */
 typedef struct {
-    ac_telemetry *t;
+    ac_tel *t;
     const ac_json *o;
     const char *name;                /* the file's */
     size_t number;
@@ -143,7 +143,7 @@ static bool room(in *l, void **list, size_t n, size_t *cap, size_t max, size_t s
 
 static void level_is(in *l, ac_tel_level now, double at)
 {
-    ac_telemetry *t = l->t;
+    ac_tel *t = l->t;
     if (t->n_levels && t->level[t->n_levels - 1].level == now) return;
     if (ROOM(l, t->level, t->n_levels, t->cap_levels, SPANS_MAX))
         t->level[t->n_levels++] = (ac_tel_level_at){ at, now };
@@ -156,7 +156,7 @@ static bool same_setting(ac_tel_setting a, ac_tel_setting b)
 
 static void setting_is(in *l, ac_tel_setting now, double at)
 {
-    ac_telemetry *t = l->t;
+    ac_tel *t = l->t;
     if (t->n_settings && same_setting(t->setting[t->n_settings - 1].s, now)) return;
     if (ROOM(l, t->setting, t->n_settings, t->cap_settings, SPANS_MAX))
         t->setting[t->n_settings++] = (ac_tel_setting_at){ at, now };
@@ -167,7 +167,7 @@ static void setting_is(in *l, ac_tel_setting now, double at)
 /* T3. What went by since the line before counts for the level and the setting that held then. */
 static double clock_to(in *l)
 {
-    ac_telemetry *t = l->t;
+    ac_tel *t = l->t;
     ac_tel_session *s = &t->session[t->n_sessions - 1];
     const ac_json *v = member(l, l->o, "t", AC_JSON_NUMBER, true);
     if (!v) return t->until;
@@ -198,6 +198,7 @@ static void unknown_signals(in *l, ac_tel_session *s)
         return;
     }
     for (const ac_json *v = o->child; v && s->n_unknown < n && !l->st; v = v->next) {
+        if (v->type == AC_JSON_NULL) continue;
         if (v->type != AC_JSON_STRING) {
             wrong(l, "unknown", "names with texts", v);
             return;
@@ -208,7 +209,7 @@ static void unknown_signals(in *l, ac_tel_session *s)
 
 static void begin(in *l)
 {
-    ac_telemetry *t = l->t;
+    ac_tel *t = l->t;
     ac_tel_session s = { .from = t->until, .until = t->until, .guard_cpu_seconds = (double)NAN, .guard_peak_bytes = (double)NAN };
     const int64_t format = whole(l, l->o, "format", 0, true);
     if (!l->st && format != 1)
@@ -293,7 +294,7 @@ static void end(in *l)
 /* ---- acts and acks ---------------------------------------------------------------------------------------------- */
 
 /* What stood before a command that sets something. */
-static double before(ac_telemetry *t, const ac_tel_act *a)
+static double before(ac_tel *t, const ac_tel_act *a)
 {
     int64_t *v = strcmp(a->act, "micro-batch") == 0 ? &t->last.micro
                  : strcmp(a->act, "duty") == 0 ? &t->last.duty
@@ -306,7 +307,7 @@ static double before(ac_telemetry *t, const ac_tel_act *a)
 
 static void act(in *l)
 {
-    ac_telemetry *t = l->t;
+    ac_tel *t = l->t;
     ac_tel_act a = { .session = t->n_sessions - 1, .line = l->number, .ack_ms = (double)NAN };
     a.t = clock_to(l);
     a.utc = text(l, l->o, "utc", NAME_MAX_BYTES, false);
@@ -333,7 +334,7 @@ static void act(in *l)
 }
 
 /* Belongs to the newest act of this process with its id; TERM and KILL carry an id that they do not answer for. */
-static ac_tel_act *commanded(ac_telemetry *t, uint64_t id)
+static ac_tel_act *commanded(ac_tel *t, uint64_t id)
 {
     for (size_t i = t->n_acts; i > 0 && t->act[i - 1].session == t->n_sessions - 1; i--) {
         ac_tel_act *a = &t->act[i - 1];
@@ -344,7 +345,7 @@ static ac_tel_act *commanded(ac_telemetry *t, uint64_t id)
 
 static void ack(in *l)
 {
-    ac_telemetry *t = l->t;
+    ac_tel *t = l->t;
     ac_tel_session *s = &t->session[t->n_sessions - 1];
     (void)clock_to(l);
     const uint64_t id = count(l, l->o, "id", true), step = count(l, l->o, "step", false);
@@ -366,7 +367,7 @@ static void ack(in *l)
 
 /* ---- samples ---------------------------------------------------------------------------------------------------- */
 
-static void spend(ac_telemetry *t, ac_tel_setting s, double seconds, uint64_t steps)
+static void spend(ac_tel *t, ac_tel_setting s, double seconds, uint64_t steps)
 {
     size_t i = 0;
     while (i < t->n_spent && !same_setting(t->spent[i].s, s)) i++;
@@ -396,7 +397,7 @@ static void signals(in *l, ac_tel_now *n)
 }
 
 /* Processors that the trainer kept busy since the sample before. */
-static double cores(const ac_telemetry *t, double at, double cpu_seconds)
+static double cores(const ac_tel *t, double at, double cpu_seconds)
 {
     const double went = at - t->last.t, used = cpu_seconds - t->last.cpu_seconds;
     return t->last.sample && went > 0 && used >= 0 ? used / went : (double)NAN;
@@ -404,7 +405,7 @@ static double cores(const ac_telemetry *t, double at, double cpu_seconds)
 
 static void sample(in *l)
 {
-    ac_telemetry *t = l->t;
+    ac_tel *t = l->t;
     ac_tel_session *s = &t->session[t->n_sessions - 1];
     ac_tel_now n = { .any = true };
     n.t = clock_to(l);
@@ -467,7 +468,7 @@ static void one(in *l)
     }
 }
 
-ac_status ac_telemetry_line(ac_telemetry *t, ac_view line, const char *name, size_t n, ac_err *err)
+ac_status ac_tel_line(ac_tel *t, ac_view line, const char *name, size_t n, ac_err *err)
 {
     ac_arena scratch = { 0 };
     in l = { .t = t, .name = name, .number = n, .err = err };
@@ -478,17 +479,17 @@ ac_status ac_telemetry_line(ac_telemetry *t, ac_view line, const char *name, siz
 }
 
 typedef struct {
-    ac_telemetry *t;
+    ac_tel *t;
     const char *path;
 } reading;
 
 static ac_status each(void *ctx, ac_view line, size_t n, ac_err *err)
 {
     reading *r = ctx;
-    return ac_telemetry_line(r->t, line, r->path, n, err);
+    return ac_tel_line(r->t, line, r->path, n, err);
 }
 
-ac_status ac_telemetry_read(ac_telemetry *t, const char *path, ac_err *err)
+ac_status ac_tel_read(ac_tel *t, const char *path, ac_err *err)
 {
     reading r = { t, path };
     return ac_tail_read(&t->tail, path, LINE_MAX_BYTES, each, &r, err);
@@ -502,7 +503,7 @@ static ac_status ends_only(void *ctx, ac_view line, size_t n, ac_err *err)
     reading *r = ctx;
     if (ac_view_find(line, AC_VIEW("\"begin\""), 0) == SIZE_MAX && ac_view_find(line, AC_VIEW("\"end\""), 0) == SIZE_MAX)
         return AC_OK;
-    return ac_telemetry_line(r->t, line, r->path, n, err);
+    return ac_tel_line(r->t, line, r->path, n, err);
 }
 
 static bool reason(ac_run_void *v, ac_arena *a, const char *why)
@@ -519,7 +520,7 @@ static bool reason(ac_run_void *v, ac_arena *a, const char *why)
     return v->why[v->n++] != NULL;
 }
 
-static bool all_reasons(ac_run_void *v, ac_arena *a, const ac_telemetry *t)
+static bool all_reasons(ac_run_void *v, ac_arena *a, const ac_tel *t)
 {
     bool ok = true;
     if (!t->n_sessions) return reason(v, a, AC_TELEMETRY_FILE " is empty");
@@ -535,7 +536,7 @@ static bool all_reasons(ac_run_void *v, ac_arena *a, const ac_telemetry *t)
 
 ac_status ac_run_void_read(ac_run_void *out, ac_arena *a, const char *run_dir, ac_err *err)
 {
-    ac_telemetry t = { 0 };
+    ac_tel t = { 0 };
     ac_run_void v = { 0 };
     ac_err own = { 0 };
     ac_tail tail = { 0 };
@@ -548,7 +549,7 @@ ac_status ac_run_void_read(ac_run_void *out, ac_arena *a, const char *run_dir, a
     else if (st == AC_ENOMEM) ok = false;
     else if (st) ok = reason(&v, a, own.text);       /* a record that cannot be read proves nothing */
     else ok = all_reasons(&v, a, &t);
-    ac_telemetry_release(&t);
+    ac_tel_release(&t);
     if (!ok) return ac_fail_nomem(err, 64);
     *out = v;
     return AC_OK;

@@ -143,23 +143,23 @@ typedef struct {
         uint64_t step;
         int64_t micro, duty, recompute;
     } last;
-} ac_telemetry;                      /* {0}: nothing read yet */
+} ac_tel;                      /* {0}: nothing read yet */
 
 /* One line; name places messages. After a failure only release may follow. */
-ac_status ac_telemetry_line(ac_telemetry *t, ac_view line, const char *name, size_t number, ac_err *err);
+ac_status ac_tel_line(ac_tel *t, ac_view line, const char *name, size_t number, ac_err *err);
 /* Reads on from where the last call stopped. AC_ENOENT: there is no such file. tail.shrank: release, and read again. */
-ac_status ac_telemetry_read(ac_telemetry *t, const char *path, ac_err *err);
-void      ac_telemetry_release(ac_telemetry *t);
+ac_status ac_tel_read(ac_tel *t, const char *path, ac_err *err);
+void      ac_tel_release(ac_tel *t);
 
 /* When a step was finished, in the clock of T3, between the samples around it; the last time, where a resume did it
  * again. NAN: after the last sample, or there is none. */
-double ac_telemetry_time_of_step(const ac_telemetry *t, double step);
+double ac_tel_time_of_step(const ac_tel *t, double step);
 /* Seconds a step under the setting that the run began with; NAN where none was finished under it. */
-double ac_telemetry_step_seconds(const ac_telemetry *t);
+double ac_tel_step_seconds(const ac_tel *t);
 /* What the guard cost in time: all seconds of training less those that as many steps take undisturbed. NAN: not known. */
-double ac_telemetry_cost_seconds(const ac_telemetry *t);
+double ac_tel_cost_seconds(const ac_tel *t);
 /* Seconds in each level over all sessions; out[AC_TEL_LEVELS] is the pause. */
-void   ac_telemetry_level_seconds(const ac_telemetry *t, double out[AC_TEL_LEVELS + 1]);
+void   ac_tel_level_seconds(const ac_tel *t, double out[AC_TEL_LEVELS + 1]);
 
 /* T4 for a run folder, without reading all of it: why its times are no measure of the machine. n 0: they are. */
 typedef struct {

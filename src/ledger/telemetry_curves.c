@@ -30,7 +30,7 @@ static void put(ac_tel_bucket *to, const ac_tel_bucket *b)
 }
 
 /* Two neighbours become one: the same room holds twice the time. */
-static void halve(ac_telemetry *t)
+static void halve(ac_tel *t)
 {
     for (size_t i = 0; i < AC_TEL_BUCKETS; i++) {
         ac_tel_bucket both = { 0 };
@@ -43,7 +43,7 @@ static void halve(ac_telemetry *t)
     t->width *= 2;
 }
 
-bool ac_tel_curves_add(ac_telemetry *t)
+bool ac_tel_curves_add(ac_tel *t)
 {
     if (!t->bucket) {
         t->bucket = ac_arena_alloc_array(&t->arena, AC_TEL_BUCKETS, sizeof *t->bucket);
@@ -62,7 +62,7 @@ bool ac_tel_curves_add(ac_telemetry *t)
 /* ---- times ------------------------------------------------------------------------------------------------------ */
 
 /* From the back, to the last stretch in which the steps went past this one: what a resume does again is what counts. */
-double ac_telemetry_time_of_step(const ac_telemetry *t, double step)
+double ac_tel_time_of_step(const ac_tel *t, double step)
 {
     double t_after = (double)NAN, s_after = 0;
     for (size_t i = t->bucket ? AC_TEL_BUCKETS : 0; i > 0; i--) {
@@ -80,7 +80,7 @@ double ac_telemetry_time_of_step(const ac_telemetry *t, double step)
     return t_after;                                  /* done when the first sample was taken */
 }
 
-double ac_telemetry_step_seconds(const ac_telemetry *t)
+double ac_tel_step_seconds(const ac_tel *t)
 {
     if (!t->n_sessions) return (double)NAN;
     const ac_tel_session *s = &t->session[0];
@@ -92,9 +92,9 @@ double ac_telemetry_step_seconds(const ac_telemetry *t)
     return (double)NAN;
 }
 
-double ac_telemetry_cost_seconds(const ac_telemetry *t)
+double ac_tel_cost_seconds(const ac_tel *t)
 {
-    const double each = ac_telemetry_step_seconds(t);
+    const double each = ac_tel_step_seconds(t);
     double all = 0, steps = 0;
     for (size_t i = 0; i < t->n_spent; i++) {
         all += t->spent[i].seconds;
@@ -103,7 +103,7 @@ double ac_telemetry_cost_seconds(const ac_telemetry *t)
     return isnan(each) ? each : fmax(0, all - steps * each);
 }
 
-void ac_telemetry_level_seconds(const ac_telemetry *t, double out[AC_TEL_LEVELS + 1])
+void ac_tel_level_seconds(const ac_tel *t, double out[AC_TEL_LEVELS + 1])
 {
     for (size_t i = 0; i <= AC_TEL_LEVELS; i++) out[i] = 0;
     for (size_t k = 0; k < t->n_sessions; k++) {

@@ -5,6 +5,6 @@
 #include "ledger/telemetry.h"
 
 /* Takes t->now, the newest sample, into the curves. False: out of memory. */
-bool ac_tel_curves_add(ac_telemetry *t);
+bool ac_tel_curves_add(ac_tel *t);
 
 #endif

@@ -19,10 +19,10 @@ static char dir[64], path[96];
 
 static ac_status summary(ac_err *err)
 {
-    ac_telemetry t = { 0 };
-    const ac_status st = ac_telemetry_read(&t, path, err);
+    ac_tel t = { 0 };
+    const ac_status st = ac_tel_read(&t, path, err);
     if (!st && (t.n_sessions != 2 || t.n_acts != 3)) fail_msg("the summary is wrong");
-    ac_telemetry_release(&t);
+    ac_tel_release(&t);
     return st;
 }
 

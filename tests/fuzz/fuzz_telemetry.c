@@ -6,7 +6,7 @@
 
 #include "ledger/telemetry.h"
 
-static void check(const ac_telemetry *t)
+static void check(const ac_tel *t)
 {
     double seconds[AC_TEL_LEVELS + 1], before = 0;
     size_t in_buckets = 0;
@@ -25,15 +25,15 @@ static void check(const ac_telemetry *t)
             FUZZ_CHECK(isnan(b->c[k].last) || (b->c[k].lo <= b->c[k].last && b->c[k].last <= b->c[k].hi));
     }
     FUZZ_CHECK(in_buckets == t->n_samples);
-    ac_telemetry_level_seconds(t, seconds);
-    FUZZ_CHECK(!(ac_telemetry_cost_seconds(t) < 0));
-    FUZZ_CHECK(!(ac_telemetry_time_of_step(t, 3) < 0));
+    ac_tel_level_seconds(t, seconds);
+    FUZZ_CHECK(!(ac_tel_cost_seconds(t) < 0));
+    FUZZ_CHECK(!(ac_tel_time_of_step(t, 3) < 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     const int64_t live = ac_live_bytes();
-    ac_telemetry t = { 0 };
+    ac_tel t = { 0 };
     ac_err err = { 0 };
     ac_status st = AC_OK;
     size_t at = 0, number = 0;
@@ -41,12 +41,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         const uint8_t *lf = memchr(data + at, '\n', len - at);
         if (!lf) break;
         const size_t end = (size_t)(lf - data);
-        st = ac_telemetry_line(&t, (ac_view){ (const char *)data + at, end - at }, "input", ++number, &err);
+        st = ac_tel_line(&t, (ac_view){ (const char *)data + at, end - at }, "input", ++number, &err);
         at = end + 1;
     }
     FUZZ_CHECK_STATUS(st, err);
     if (!st) check(&t);
-    ac_telemetry_release(&t);
+    ac_tel_release(&t);
     FUZZ_CHECK(ac_live_bytes() == live);
     return 0;
 }

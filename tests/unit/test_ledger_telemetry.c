@@ -45,10 +45,10 @@ static void near(double got, double want, double by)
 static void story_is_told(void **state)
 {
     (void)state;
-    ac_telemetry t = { 0 };
+    ac_tel t = { 0 };
     ac_err err = { 0 };
     put("w", tel_story, sizeof tel_story - 1);
-    if (ac_telemetry_read(&t, path, &err)) fail_msg("%s", err.text);
+    if (ac_tel_read(&t, path, &err)) fail_msg("%s", err.text);
     assert_int_equal(t.n_sessions, 2);
     assert_int_equal(t.n_acts, 3);
     assert_int_equal(t.n_samples, 8);
@@ -79,20 +79,20 @@ static void story_is_told(void **state)
     assert_true(t.setting[1].s.micro == 4 && t.setting[3].s.paused && t.setting[3].t == 33);
 
     /* ten steps in 10 s undisturbed, 10 in 10 after the resume, 16 in 16 at the end; 5 in 10 s at micro-batch 4 */
-    near(ac_telemetry_step_seconds(&t), 37.0 / 36, 1e-9);
-    near(ac_telemetry_cost_seconds(&t), 57 - 41 * 37.0 / 36, 1e-9);
-    near(ac_telemetry_time_of_step(&t, 5), 5, 1e-9);
-    near(ac_telemetry_time_of_step(&t, 20), 29, 1e-9);   /* done once, by the second process */
-    near(ac_telemetry_time_of_step(&t, 15), 24, 1e-9);   /* done twice: the last time counts */
-    near(ac_telemetry_time_of_step(&t, 24), 33, 1e-9);   /* before the pause, not after it */
-    assert_true(isnan(ac_telemetry_time_of_step(&t, 41)));
+    near(ac_tel_step_seconds(&t), 37.0 / 36, 1e-9);
+    near(ac_tel_cost_seconds(&t), 57 - 41 * 37.0 / 36, 1e-9);
+    near(ac_tel_time_of_step(&t, 5), 5, 1e-9);
+    near(ac_tel_time_of_step(&t, 20), 29, 1e-9);   /* done once, by the second process */
+    near(ac_tel_time_of_step(&t, 15), 24, 1e-9);   /* done twice: the last time counts */
+    near(ac_tel_time_of_step(&t, 24), 33, 1e-9);   /* before the pause, not after it */
+    assert_true(isnan(ac_tel_time_of_step(&t, 41)));
     double seconds[AC_TEL_LEVELS + 1];
-    ac_telemetry_level_seconds(&t, seconds);
+    ac_tel_level_seconds(&t, seconds);
     near(seconds[AC_TEL_GREEN], 47, 0);
     near(seconds[AC_TEL_LEVELS], 10, 0);
     assert_true(t.now.step == 40 && t.now.c[AC_TEL_FOOTPRINT] == 600 && t.now.c[AC_TEL_MARGIN] == 12);
     near(t.now.c[AC_TEL_CORES], 1, 1e-9);
-    ac_telemetry_release(&t);
+    ac_tel_release(&t);
     assert_int_equal(ac_live_bytes(), 0);
 }
 
@@ -100,26 +100,26 @@ static void story_is_told(void **state)
 static void growing_file(void **state)
 {
     (void)state;
-    ac_telemetry t = { 0 };
+    ac_tel t = { 0 };
     ac_err err = { 0 };
     put("w", "", 0);
     for (size_t at = 0; at < sizeof tel_story - 1; at += 101) {
         const size_t left = sizeof tel_story - 1 - at;
         put("a", tel_story + at, left < 101 ? left : 101);
-        if (ac_telemetry_read(&t, path, &err)) fail_msg("at %zu: %s", at, err.text);
+        if (ac_tel_read(&t, path, &err)) fail_msg("at %zu: %s", at, err.text);
         assert_false(t.tail.shrank);
     }
     assert_true(t.n_sessions == 2 && t.n_acts == 3 && t.n_samples == 8 && t.session[1].ended);
     put("a", "{\"k\":\"begin\",\"utc\":\"20", 22);
-    assert_int_equal(ac_telemetry_read(&t, path, &err), AC_OK);
+    assert_int_equal(ac_tel_read(&t, path, &err), AC_OK);
     assert_int_equal(t.n_sessions, 2);
     put("w", tel_story, 50);
-    assert_int_equal(ac_telemetry_read(&t, path, &err), AC_OK);
+    assert_int_equal(ac_tel_read(&t, path, &err), AC_OK);
     assert_true(t.tail.shrank);
-    ac_telemetry_release(&t);
+    ac_tel_release(&t);
     (void)unlink(path);
-    assert_int_equal(ac_telemetry_read(&t, path, &err), AC_ENOENT);
-    ac_telemetry_release(&t);
+    assert_int_equal(ac_tel_read(&t, path, &err), AC_ENOENT);
+    ac_tel_release(&t);
 }
 
 static void bad_lines_are_named(void **state)
@@ -152,12 +152,12 @@ static void bad_lines_are_named(void **state)
         { TEL_BEGIN(0) "{\"k\":\"end\",\"t\":1,\"void\":[1]}\n", "an array of texts" },
     };
     for (size_t i = 0; i < AC_COUNTOF(bad); i++) {
-        ac_telemetry t = { 0 };
+        ac_tel t = { 0 };
         ac_err err = { 0 };
         put("w", bad[i].text, strlen(bad[i].text));
-        assert_int_equal(ac_telemetry_read(&t, path, &err), AC_EFORMAT);
+        assert_int_equal(ac_tel_read(&t, path, &err), AC_EFORMAT);
         if (!strstr(err.text, bad[i].says)) fail_msg("%s lacks \"%s\"", err.text, bad[i].says);
-        ac_telemetry_release(&t);
+        ac_tel_release(&t);
         assert_int_equal(ac_live_bytes(), 0);
     }
 }
@@ -166,14 +166,14 @@ static void bad_lines_are_named(void **state)
 static void long_runs_stay_small(void **state)
 {
     (void)state;
-    ac_telemetry t = { 0 };
+    ac_tel t = { 0 };
     ac_err err = { 0 };
     char line[400];
-    assert_int_equal(ac_telemetry_line(&t, ac_view_slice(ac_view_of(TEL_BEGIN(0)), 0, sizeof(TEL_BEGIN(0)) - 2), "f", 1, &err), AC_OK);
+    assert_int_equal(ac_tel_line(&t, ac_view_slice(ac_view_of(TEL_BEGIN(0)), 0, sizeof(TEL_BEGIN(0)) - 2), "f", 1, &err), AC_OK);
     for (size_t i = 0; i < 172800; i++) {
         const int n = snprintf(line, sizeof line, "{\"k\":\"sample\",\"t\":%zu,\"level\":\"green\",\"step\":%zu,\"micro\":8,\"duty\":100,"
                                "\"footprint_bytes\":%d,\"signals\":{}}", i, i / 10, i == 100001 ? 999 : i == 7 ? 1 : 500);
-        if (ac_telemetry_line(&t, (ac_view){ line, (size_t)n }, "f", i + 2, &err)) fail_msg("%s", err.text);
+        if (ac_tel_line(&t, (ac_view){ line, (size_t)n }, "f", i + 2, &err)) fail_msg("%s", err.text);
     }
     double lo = 1e9, hi = 0;
     size_t n = 0;
@@ -186,10 +186,10 @@ static void long_runs_stay_small(void **state)
     }
     assert_true(lo == 1 && hi == 999 && n == 172800 && t.width == 256);
     assert_true(t.n_settings == 1 && t.n_levels == 1);
-    near(ac_telemetry_step_seconds(&t), 10, 0.01);
-    near(ac_telemetry_time_of_step(&t, 9000), 90000, 300);
+    near(ac_tel_step_seconds(&t), 10, 0.01);
+    near(ac_tel_time_of_step(&t, 9000), 90000, 300);
     assert_true(ac_live_bytes() < 1 << 20);
-    ac_telemetry_release(&t);
+    ac_tel_release(&t);
     assert_int_equal(ac_live_bytes(), 0);
 }
 
@@ -236,15 +236,15 @@ static void acks_find_their_acts(void **state)
         "{\"k\":\"ack\",\"t\":9,\"id\":1,\"ms\":8000,\"ok\":false,\"text\":\"cannot now\"}\n"
         "{\"k\":\"ack\",\"t\":9,\"id\":2,\"ms\":7000,\"ok\":true}\n"
         "{\"k\":\"ack\",\"t\":9,\"id\":77,\"ok\":true}\n";
-    ac_telemetry t = { 0 };
+    ac_tel t = { 0 };
     ac_err err = { 0 };
     put("w", text, sizeof text - 1);
-    if (ac_telemetry_read(&t, path, &err)) fail_msg("%s", err.text);
+    if (ac_tel_read(&t, path, &err)) fail_msg("%s", err.text);
     assert_true(t.act[0].acked && !t.act[0].ok && t.act[0].before == 0);
     assert_string_equal(t.act[0].ack_text, "cannot now");
     assert_true(t.act[1].acked && t.act[1].ok && isnan(t.act[1].value) && !t.act[1].signal);
     assert_false(t.act[2].acked);
-    ac_telemetry_release(&t);
+    ac_tel_release(&t);
 }
 
 int main(void)
