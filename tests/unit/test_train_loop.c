@@ -349,6 +349,125 @@ static void stop_at_any_unit(void **state)
     assert_int_equal(ac_remove_tree(dir, NULL), AC_OK);
 }
 
+typedef struct {
+    uint64_t turn, saves, drop_at;
+    bool asked;
+} driver;
+
+/* Another size and another way at each unit; a checkpoint at every third. */
+static ac_train_order restless(void *ctx, ac_train_now *now)
+{
+    driver *d = ctx;
+    assert_true(now->micro >= 1 && (!now->has_durable || now->durable <= now->step));
+    if (d->asked) {                                      /* asked again once it was saved */
+        assert_true(now->has_durable && now->durable == now->step);
+        d->asked = false;
+        d->saves++;
+        return AC_TRAIN_GO_ON;
+    }
+    d->turn++;
+    now->micro = 1 + (size_t)(d->turn * 7 % 5);
+    now->recompute = d->turn % 2 != 0;
+    now->waited_ns += 1000;
+    if (d->drop_at && d->turn >= d->drop_at) return AC_TRAIN_DROP;
+    d->asked = d->turn % 3 == 0;
+    return d->asked ? AC_TRAIN_SAVE : AC_TRAIN_GO_ON;
+}
+
+static void settings_change_at_any_unit(void **state)
+{
+    (void)state;
+    for (int tune = 0; tune < 2; tune++) {
+        ac_train_opts o = tiny_opts();
+        o.lora.tune = tune ? AC_TUNE_DORA : AC_TUNE_LORA;
+        o.epochs = 1;
+        o.packing = false;
+        o.batch_rows = 9;
+        o.micro_batch = 5;
+        o.eval_every = 2;
+        o.dropout = 0.1;
+        const outcome_bits want = run_with(&t1, &o, &valid, NULL, NULL);
+        const char *dir = tiny_dir();
+        ac_train_job j = tiny_job(&t1, &o, &rows, &valid, dir);
+        ac_train_result r = { 0 };
+        ac_err err = { 0 };
+        driver d = { 0 };
+        j.control = restless;
+        j.control_ctx = &d;
+        if (ac_train_run(&j, &r, &err)) fail_msg("%s", err.text);
+        assert_true(d.saves >= 5);
+        const outcome_bits got = bits_of(dir);
+        assert_true(same_bits(&got, &want));
+        assert_int_equal(ac_remove_tree(dir, NULL), AC_OK);
+    }
+}
+
+/* Left without a checkpoint at any unit, also before the first one: the resume leads to the same end. */
+static void left_at_any_unit(void **state)
+{
+    (void)state;
+    ac_train_opts o = tiny_opts();
+    o.epochs = 1;
+    o.packing = false;
+    o.micro_batch = 2;
+    o.save_every = 3;
+    const outcome_bits want = run_with(&t1, &o, &valid, NULL, NULL);
+    for (uint64_t at = 1; at < 30; at += 4) {
+        const char *dir = tiny_dir();
+        ac_train_job j = tiny_job(&t1, &o, &rows, &valid, dir);
+        ac_train_result r = { 0 };
+        ac_err err = { 0 };
+        driver d = { .drop_at = at };
+        j.control = restless;
+        j.control_ctx = &d;
+        assert_int_equal(ac_train_run(&j, &r, &err), AC_ECANCEL);
+        assert_non_null(strstr(err.text, "left in step"));
+        j.control = NULL;
+        j.resume = true;
+        err = (ac_err){ "" };
+        if (ac_train_run(&j, &r, &err)) fail_msg("left at unit %u: %s", (unsigned)at, err.text);
+        const outcome_bits got = bits_of(dir);
+        assert_true(same_bits(&got, &want));
+        assert_int_equal(ac_remove_tree(dir, NULL), AC_OK);
+    }
+}
+
+/* Half as many units at once hold half the activations, from the next unit on. */
+static ac_train_order halve_in_the_middle(void *ctx, ac_train_now *now)
+{
+    int64_t *held = ctx;
+    if (now->step == 1 && !held[0]) held[0] = ac_live_bytes();
+    if (now->step == 1) now->micro = 1;
+    if (now->step == 2 && !held[1]) held[1] = ac_live_bytes();
+    return AC_TRAIN_GO_ON;
+}
+
+static void a_smaller_micro_batch_gives_memory_back(void **state)
+{
+    (void)state;
+    ac_train_opts o = tiny_opts();
+    o.packing = false;
+    o.batch_rows = o.micro_batch = 16;
+    o.max_steps = 3;
+    const char *dir = tiny_dir();
+    ac_train_job j = tiny_job(&t1, &o, &rows, NULL, dir);
+    ac_train_result r = { 0 };
+    ac_train_reach reach;
+    ac_err err = { 0 };
+    int64_t held[2] = { 0, 0 };
+    ac_model_trim(t1.model);
+    assert_int_equal(ac_train_reach_of(&reach, &o, &rows, false, NULL), AC_OK);
+    assert_true(reach.units == 16 && reach.tokens > 100);
+    const int64_t before = ac_live_bytes();
+    j.control = halve_in_the_middle;
+    j.control_ctx = held;
+    if (ac_train_run(&j, &r, &err)) fail_msg("%s", err.text);
+    print_message("bytes held beside the model: %lld with 16 units at once, %lld with 1\n", (long long)(held[0] - before),
+                  (long long)(held[1] - before));
+    assert_true(held[0] > 0 && held[1] > 0 && (held[0] - held[1]) * 2 > held[0] - before);
+    assert_int_equal(ac_remove_tree(dir, NULL), AC_OK);
+}
+
 static void a_finished_run_resumes_to_itself(void **state)
 {
     (void)state;
@@ -685,6 +804,9 @@ int main(void)
         cmocka_unit_test(the_best_adapter_is_kept),
         cmocka_unit_test(resume_after_any_step),
         cmocka_unit_test(stop_at_any_unit),
+        cmocka_unit_test(settings_change_at_any_unit),
+        cmocka_unit_test(left_at_any_unit),
+        cmocka_unit_test(a_smaller_micro_batch_gives_memory_back),
         cmocka_unit_test(a_finished_run_resumes_to_itself),
         cmocka_unit_test(nothing_to_resume),
         cmocka_unit_test(steps_are_undone),
