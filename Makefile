@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all deps demo tiny-base test check identity bench bench-peers lint install clean
+.PHONY: all deps demo tiny-base test check cuda identity bench bench-peers lint install clean
 
 all: deps build/build.ninja
 	@cmake --build build -j $(JOBS) --target accord
@@ -36,6 +36,11 @@ check: all
 identity: all
 	@tools/install_deps.sh check cross || echo "identity: goes on without them"
 	@python3 tools/identity $(if $(QUICK),--quick) $(if $(WRITE),--write $(if $(filter force,$(WRITE)),force,yes))
+
+# libaccord_cuda.so, for training on NVIDIA GPUs; needs nvcc. What it computes is checked by tools/gpu_check.sh.
+cuda: deps
+	@cmake -G Ninja -S . -B build/cuda -DCMAKE_BUILD_TYPE=Release -DACCORD_CUDA=ON >/dev/null
+	@cmake --build build/cuda -j $(JOBS) --target accord accord_cuda
 
 bench: all
 	@cmake --build build -j $(JOBS) --target accord-bench

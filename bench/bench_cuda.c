@@ -1,0 +1,292 @@
+/* bench_cuda - training speed on a GPU: LoRA steps over random rows of a model of a real shape with random weights.
+ *
+ * usage: bench_cuda SHAPE ROWS LENGTH [STEPS [recompute]]    SHAPE: 135m, 0.5b, 1.5b or 8b
+ * A step is what `accord train` computes: gradient of all rows, its norm, AdamW; rank 16 on all seven linears, every token
+ * but a row's first supervised. Prints the first step, the median of the others and their spread, and memory; then, from
+ * further steps that wait after each operation, where the time goes (their sum is more than a step: nothing overlaps). */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/cuda.h"
+#include "base/file.h"
+#include "base/rng.h"
+#include "base/time.h"
+#include "formats/tensors.h"
+#include "train/train_int.h"
+
+typedef struct {
+    const char *name, *family;
+    size_t layers, hidden, ffn, heads, kv_heads, head_dim, vocab;
+    bool tied;
+} shape;
+
+static const shape shapes[] = {
+    { "135m", "Llama", 30, 576, 1536, 9, 3, 64, 49152, true },
+    { "0.5b", "Qwen2", 24, 896, 4864, 14, 2, 64, 151936, true },
+    { "1.5b", "Qwen2", 28, 1536, 8960, 12, 2, 128, 151936, true },
+    { "8b", "Llama", 32, 4096, 14336, 32, 8, 128, 128256, false },
+};
+
+enum { STEPS_MAX = 100, PROFILED = 3 };
+
+static void stop(const char *what, const ac_err *err)
+{
+    fprintf(stderr, "bench_cuda: %s: %s\n", what, err ? err->text : "out of memory");
+    exit(1);
+}
+
+/* ---- a folder of random weights --------------------------------------------------------------------------------- */
+
+typedef struct {
+    ac_tensor_out t[512];
+    char name[512][96];
+    size_t n;
+    uint64_t state;
+} folder;
+
+static void add(folder *f, const char *name, size_t rows, size_t cols)
+{
+    const size_t n = (rows ? rows : 1) * cols;
+    uint16_t *data = malloc(n * sizeof *data);
+    if (!data) stop(name, NULL);
+    for (size_t i = 0; i < n; i++) {             /* +-0.035, or 1 for a norm */
+        f->state = f->state * 6364136223846793005u + 1442695040888963407u;
+        float x = rows ? (float)((int32_t)(f->state >> 40) - (1 << 23)) * (0.035f / (1 << 23)) : 1.0f;
+        uint32_t u;
+        memcpy(&u, &x, sizeof u);
+        data[i] = (uint16_t)(u >> 16);
+    }
+    snprintf(f->name[f->n], sizeof f->name[0], "%s", name);
+    f->t[f->n] = (ac_tensor_out){ .name = f->name[f->n], .type = AC_BF16, .n_dims = rows ? 2 : 1, .data = data };
+    f->t[f->n].dim[0] = rows ? rows : cols;
+    f->t[f->n].dim[1] = rows ? cols : 0;
+    f->n++;
+}
+
+static void write_config(const shape *s, const char *path)
+{
+    ac_str c = { 0 };
+    ac_err err = { 0 };
+    const bool qwen = strcmp(s->family, "Qwen2") == 0;
+    ac_str_appendf(&c, "{\"architectures\": [\"%sForCausalLM\"], \"model_type\": \"%s\", \"hidden_act\": \"silu\",\n", s->family,
+                   qwen ? "qwen2" : "llama");
+    ac_str_appendf(&c, "\"num_hidden_layers\": %zu, \"hidden_size\": %zu, \"intermediate_size\": %zu,\n", s->layers, s->hidden, s->ffn);
+    ac_str_appendf(&c, "\"num_attention_heads\": %zu, \"num_key_value_heads\": %zu, \"head_dim\": %zu,\n", s->heads, s->kv_heads,
+                   s->head_dim);
+    ac_str_appendf(&c, "\"vocab_size\": %zu, \"max_position_embeddings\": 8192, \"rms_norm_eps\": 1e-5,\n", s->vocab);
+    ac_str_appendf(&c, "\"rope_theta\": 100000.0, \"tie_word_embeddings\": %s}\n", s->tied ? "true" : "false");
+    if (ac_file_write_atomic(path, c.ptr, c.len, &err)) stop(path, &err);
+    ac_str_release(&c);
+}
+
+static void write_folder(const shape *s, const char *dir)
+{
+    static folder f;
+    char path[512], name[96];
+    ac_err err = { 0 };
+    f = (folder){ .state = 42 };
+    const size_t qw = s->heads * s->head_dim, kw = s->kv_heads * s->head_dim;
+    const struct { const char *name; size_t rows, cols; } linear[] = {
+        { "self_attn.q_proj", qw, s->hidden }, { "self_attn.k_proj", kw, s->hidden }, { "self_attn.v_proj", kw, s->hidden },
+        { "self_attn.o_proj", s->hidden, qw }, { "mlp.gate_proj", s->ffn, s->hidden }, { "mlp.up_proj", s->ffn, s->hidden },
+        { "mlp.down_proj", s->hidden, s->ffn } };
+    add(&f, "model.embed_tokens.weight", s->vocab, s->hidden);
+    for (size_t i = 0; i < s->layers; i++) {
+        for (size_t t = 0; t < 7; t++) {
+            snprintf(name, sizeof name, "model.layers.%zu.%s.weight", i, linear[t].name);
+            add(&f, name, linear[t].rows, linear[t].cols);
+            snprintf(name, sizeof name, "model.layers.%zu.%s.bias", i, linear[t].name);
+            if (t < 3 && strcmp(s->family, "Qwen2") == 0) add(&f, name, 0, linear[t].rows);
+        }
+        snprintf(name, sizeof name, "model.layers.%zu.input_layernorm.weight", i);
+        add(&f, name, 0, s->hidden);
+        snprintf(name, sizeof name, "model.layers.%zu.post_attention_layernorm.weight", i);
+        add(&f, name, 0, s->hidden);
+    }
+    add(&f, "model.norm.weight", 0, s->hidden);
+    if (!s->tied) add(&f, "lm_head.weight", s->vocab, s->hidden);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    write_config(s, path);
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    if (ac_safetensors_write(path, f.t, f.n, NULL, 0, &err)) stop(path, &err);
+    for (size_t i = 0; i < f.n; i++) free((void *)(uintptr_t)f.t[i].data);
+}
+
+/* ---- where the time goes ------------------------------------------------------------------------------------------ */
+
+static const ac_device_ops *sound;
+static struct { const char *name; double seconds; size_t calls; } spent[16];
+
+static void charge(ac_device *d, const char *name, int64_t start)
+{
+    ac_err err = { 0 };
+    if (sound->sync(d, &err)) stop(name, &err);
+    size_t i = 0;
+    while (spent[i].name && strcmp(spent[i].name, name) != 0) i++;
+    spent[i].name = name;
+    spent[i].seconds += (double)(ac_mono_ns() - start) / 1e9;
+    spent[i].calls++;
+}
+
+#define TIMED(op, type)                                            \
+    static void timed_##op(ac_device *d, const type *a)            \
+    {                                                              \
+        const int64_t start = ac_mono_ns();                        \
+        sound->op(d, a);                                           \
+        charge(d, #op, start);                                     \
+    }
+TIMED(embed, ac_embed_args)
+TIMED(norm, ac_norm_args)
+TIMED(norm_grad, ac_norm_grad_args)
+TIMED(linear_grad, ac_linear_grad_args)
+TIMED(rotary, ac_rotary_args)
+TIMED(attention, ac_attention_args)
+TIMED(attention_grad, ac_attention_grad_args)
+TIMED(gated, ac_gated_args)
+TIMED(gated_grad, ac_gated_grad_args)
+TIMED(loss, ac_loss_args)
+TIMED(optim, ac_optim_args)
+
+static void timed_linears(ac_device *d, const ac_linear_args *a, size_t n)
+{
+    const int64_t start = ac_mono_ns();
+    sound->linears(d, a, n);
+    charge(d, "linears", start);
+}
+
+static void timed_sums(ac_device *d, const ac_span *part, size_t n, double *out)
+{
+    const int64_t start = ac_mono_ns();
+    sound->sum_squares(d, part, n, out);
+    charge(d, "sum_squares", start);
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    ac_device *dev;
+    ac_model *model;
+    ac_adapter *ad;
+    ac_optimizer opt;
+    ac_train_opts o;
+    ac_unit *unit;
+    double *loss;
+    size_t rows, length;
+    uint64_t t;
+} job;
+
+static double one_step(job *j)
+{
+    ac_err err = { 0 };
+    double norm = 0;
+    const ac_pass pass = { .inv_n = 1.0 / (double)(j->rows * (j->length - 1)), .recompute = j->o.recompute };
+    const int64_t start = ac_mono_ns();
+    ac_status st = ac_optimizer_zero_grad(&j->opt, &err);
+    if (!st) st = ac_model_grad(j->model, j->ad, j->unit, j->rows, &pass, j->opt.grad, j->loss, &err);
+    if (!st) st = ac_optimizer_norm(&j->opt, &norm, &err);
+    if (!st) st = ac_optimizer_step(&j->opt, &j->o, 1e-4, norm, ++j->t, &err);
+    if (st) stop("a step", &err);
+    return (double)(ac_mono_ns() - start) / 1e9;
+}
+
+static void make_rows(job *j, size_t vocab)
+{
+    static const uint32_t from_start = 0;
+    j->unit = calloc(j->rows, sizeof *j->unit);
+    j->loss = calloc(j->rows, sizeof *j->loss);
+    int32_t *ids = malloc(j->rows * j->length * sizeof *ids);
+    uint8_t *target = malloc(j->length);
+    if (!j->unit || !j->loss || !ids || !target) stop("rows", NULL);
+    for (size_t i = 0; i < j->rows * j->length; i++) ids[i] = (int32_t)ac_rng_below(1, AC_RNG_TEST, 0, i, (uint32_t)vocab);
+    memset(target, 1, j->length);
+    target[0] = 0;
+    for (size_t i = 0; i < j->rows; i++)
+        j->unit[i] = (ac_unit){ ids + i * j->length, target, j->length, &from_start, 1, i };
+}
+
+static int ascending(const void *x, const void *y)
+{
+    const double a = *(const double *)x, b = *(const double *)y;
+    return (a > b) - (a < b);
+}
+
+static void print_memory(void)
+{
+    char line[64] = "";
+    FILE *p = popen("nvidia-smi --query-gpu=memory.used --format=csv,noheader 2>/dev/null", "r");
+    if (p && fgets(line, sizeof line, p)) printf("memory of the GPU in use: %s", line);
+    if (p) pclose(p);
+}
+
+static void profile(job *j)
+{
+    ac_device_ops timed = *sound;
+    timed.embed = timed_embed, timed.norm = timed_norm, timed.norm_grad = timed_norm_grad;
+    timed.linears = timed_linears, timed.linear_grad = timed_linear_grad, timed.rotary = timed_rotary;
+    timed.attention = timed_attention, timed.attention_grad = timed_attention_grad, timed.gated = timed_gated;
+    timed.gated_grad = timed_gated_grad, timed.loss = timed_loss, timed.optim = timed_optim, timed.sum_squares = timed_sums;
+    j->dev->op = &timed;
+    double all = 0;
+    for (int i = 0; i < PROFILED; i++) all += one_step(j);
+    j->dev->op = sound;
+    printf("one at a time, ms a step of %.1f:\n", all / PROFILED * 1e3);
+    for (size_t i = 0; spent[i].name; i++)
+        printf("  %-16s %8.2f  in %5zu calls\n", spent[i].name, spent[i].seconds / PROFILED * 1e3, spent[i].calls / PROFILED);
+}
+
+int main(int argc, char **argv)
+{
+    ac_err err = { 0 };
+    const shape *s = NULL;
+    job j = { .rows = argc > 3 ? (size_t)atol(argv[2]) : 0, .length = argc > 3 ? (size_t)atol(argv[3]) : 0 };
+    size_t steps = argc > 4 ? (size_t)atol(argv[4]) : 20;
+    for (size_t i = 0; argc > 1 && i < AC_COUNTOF(shapes); i++)
+        if (strcmp(argv[1], shapes[i].name) == 0) s = &shapes[i];
+    if (!s || j.rows == 0 || j.length < 2) {
+        fprintf(stderr, "usage: bench_cuda 135m|0.5b|1.5b|8b ROWS LENGTH [STEPS [recompute]]\n");
+        return 64;
+    }
+    if (steps < 1 || steps > STEPS_MAX) steps = STEPS_MAX;
+    char dir[] = "/tmp/accord_bench.XXXXXX";
+    if (!mkdtemp(dir)) stop("a folder", NULL);
+    write_folder(s, dir);
+    const int64_t start = ac_mono_ns();
+    ac_status st = ac_device_open_cuda(&j.dev, 0, &err);
+    if (!st) st = ac_model_open(&j.model, j.dev, dir, &err);
+    const double opened = (double)(ac_mono_ns() - start) / 1e9;
+    (void)ac_remove_tree(dir, NULL);
+    if (st) stop("the model", &err);
+    j.o = (ac_train_opts){ .lora = { .rank = 16, .alpha = 32, .targets = (1u << AC_TARGET_COUNT) - 1 }, .beta1 = 0.9, .beta2 = 0.999,
+                           .eps = 1e-8, .clip = 1.0, .weight_decay = 0.01, .numerics = AC_NUM_CUDA_BF16,
+                           .recompute = argc > 5 && strcmp(argv[5], "recompute") == 0 };
+    st = ac_adapter_open(&j.ad, j.model, &j.o.lora, &err);
+    if (!st) {
+        ac_adapter_init(j.ad, 1);
+        st = ac_optimizer_open(&j.opt, j.dev, j.ad, &j.o, &err);
+    }
+    if (!st) st = ac_optimizer_keep(&j.opt, &err);
+    if (st) stop("the adapter", &err);
+    make_rows(&j, s->vocab);
+    sound = j.dev->op;
+    const double first = one_step(&j), ready = (double)(ac_mono_ns() - start) / 1e9;
+    for (int i = 0; i < 3; i++) (void)one_step(&j);
+    double took[STEPS_MAX];
+    for (size_t i = 0; i < steps; i++) took[i] = one_step(&j);
+    qsort(took, steps, sizeof *took, ascending);
+    const double median = took[steps / 2], tokens = (double)(j.rows * j.length);
+    printf("%s %zu x %zu%s on %s: %.0f tokens/s, %.2f ms a step (%.2f to %.2f over %zu)\n", s->name, j.rows, j.length,
+           j.o.recompute ? ", recompute" : "", ac_device_name(j.dev), tokens / median, median * 1e3, took[0] * 1e3,
+           took[steps - 1] * 1e3, steps);
+    printf("model opened after %.2f s, first step done after %.2f s (itself %.3f s), loss %.4f\n", opened, ready, first,
+           j.loss[0] / (double)(j.length - 1));
+    print_memory();
+    profile(&j);
+    ac_optimizer_close(&j.opt);
+    ac_adapter_close(&j.ad);
+    ac_model_close(&j.model);
+    ac_device_close(&j.dev);
+    return 0;
+}

@@ -1,0 +1,173 @@
+/* backend/cuda/cuda_int.h - the CUDA device: what its files share. Nothing here leaves this folder.
+ *
+ * G1  One stream, so operations run in their order; nothing is read back but by read, sum_squares, pull, all_finite
+ *     and the close of a buffer borrowed for writing.
+ * G2  No float is added atomically: every sum has one order, which depends on shapes alone.
+ * G3  Activations and factors of products are bfloat16, the residual stream, sums and parameters binary32.
+ * Threads: as backend.h, one. */
+#ifndef AC_BACKEND_CUDA_INT_H
+#define AC_BACKEND_CUDA_INT_H
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include "backend/cuda_abi.h"
+
+typedef uint16_t cuda_bf16;          /* bits; the .cu files know them as __nv_bfloat16 */
+
+struct ac_buf {
+    unsigned char *ptr;
+    size_t bytes;
+    size_t width;                    /* of an element: 4, or 2 for bfloat16 */
+    void *host;                      /* borrowed from there, copied back at close where `back` */
+    bool back, kept;                 /* kept: D6, closed by let_go alone */
+    cuda_bf16 *narrow;               /* the same values rounded, made when a product needs them */
+    bool narrow_fresh, raw;          /* raw: stored weights that are not bfloat16 */
+    ac_buf *next;                    /* among those kept */
+};
+
+/* ---- cuda_gemm.c ------------------------------------------------------------------------------------- */
+
+/* C (+)= alpha op(A) op(B), all row-major: C is m x n; A is m x k, or k x m with ta; B is k x n, or n x k with tb. */
+typedef struct {
+    size_t m, n, k;
+    const cuda_bf16 *a, *b;
+    size_t lda, ldb, ldc;
+    bool ta, tb, c_f32;
+    void *c;
+    float alpha, beta;
+} cuda_gemm;
+
+typedef struct cuda_plan cuda_plan;  /* a shape's chosen algorithm */
+
+enum { CUDA_TABLES = 6, CUDA_PLAN_SLOTS = 1024 };
+typedef enum { TABLE_Q_TILES, TABLE_K_TILES, TABLE_SPANS, TABLE_UNITS } cuda_table_slot;
+
+typedef struct {
+    void *host, *dev;
+    size_t bytes, room;
+} cuda_table;
+
+typedef struct {
+    ac_device base;                  /* first: an ac_device * is this */
+    const ac_cuda_host *host;
+    int ordinal;
+    cudaStream_t stream;
+    cublasLtHandle_t lt;
+    void *lt_space;
+    cuda_plan *plan[CUDA_PLAN_SLOTS];
+    cuda_table table[CUDA_TABLES];
+    ac_buf *kept;
+    double *sums;                    /* device, sums_room of them */
+    size_t sums_room;
+    int *flag;
+    ac_status st;                    /* D3 */
+    char why[256];
+    char name[128];
+} cuda_device;
+
+#define CUDA_LT_SPACE ((size_t)64 << 20)
+
+static inline cuda_device *cuda_of(ac_device *d)
+{
+    return (cuda_device *)(void *)d;
+}
+
+static inline void *cuda_at(ac_ref r)
+{
+    return r.buf ? r.buf->ptr + r.at * r.buf->width : NULL;
+}
+
+static inline float *cuda_f32(ac_ref r)
+{
+    return (float *)cuda_at(r);
+}
+
+static inline cuda_bf16 *cuda_act(ac_ref r)
+{
+    return (cuda_bf16 *)cuda_at(r);
+}
+
+/* ---- cuda_device.c ----------------------------------------------------------------------------------- */
+
+void cuda_fail(cuda_device *d, ac_status st, const char *fmt, ...) AC_PRINTF(3, 4);
+bool cuda_ok(cuda_device *d, cudaError_t e, const char *what);
+void cuda_launched(cuda_device *d, const char *what);    /* after a kernel's launch */
+/* A host table on the device; copied again only where it changed. NULL: failed. */
+const void *cuda_table_at(cuda_device *d, cuda_table_slot slot, const void *host, size_t bytes);
+/* A float buffer's values rounded, from r on. */
+const cuda_bf16 *cuda_narrow(cuda_device *d, ac_ref r);
+void cuda_wrote(ac_ref r);                               /* its rounded copy is stale */
+const cuda_bf16 *cuda_weights(const ac_matrix *w);
+
+void cuda_product(cuda_device *d, const cuda_gemm *g);
+void cuda_plans_close(cuda_device *d);
+
+void cuda_linear(ac_device *dev, const ac_linear_args *a);
+void cuda_linears(ac_device *dev, const ac_linear_args *a, size_t n);
+void cuda_linear_grad(ac_device *dev, const ac_linear_grad_args *a);
+void cuda_output(ac_device *dev, const ac_output_args *a);
+void cuda_loss(ac_device *dev, const ac_loss_args *a);
+void cuda_attention(ac_device *dev, const ac_attention_args *a);
+void cuda_attention_grad(ac_device *dev, const ac_attention_grad_args *a);
+size_t cuda_scratch_floats(const ac_device *dev, const ac_shape *s);
+bool cuda_head_dim_ok(size_t head_dim);
+
+/* ---- kernels (.cu). Places are device memory; bf16 rows are `cols` apart; x_f32 says what x is ----------- */
+#ifdef __cplusplus
+#define CUDA_C extern "C"
+#else
+#define CUDA_C extern
+#endif
+
+CUDA_C void k_embed(cudaStream_t s, float *y, const int32_t *ids, const cuda_bf16 *table, size_t rows, size_t cols);
+/* index: row i reads row index[i] of x; NULL: row i. */
+CUDA_C void k_norm(cudaStream_t s, cuda_bf16 *y, float *sum, const void *x, bool x_f32, const cuda_bf16 *add,
+                   const float *w, const uint32_t *index, size_t rows, size_t cols, float eps);
+/* index: row i of dy belongs to row index[i] of x and dx. */
+CUDA_C void k_norm_grad(cudaStream_t s, cuda_bf16 *dx, const cuda_bf16 *dy, const void *x, bool x_f32, const float *w,
+                        const uint32_t *index, size_t rows, size_t cols, float eps, bool accumulate);
+CUDA_C void k_rotary(cudaStream_t s, cuda_bf16 *q, cuda_bf16 *k, const uint32_t *pos, const float *cosine,
+                     const float *sine, size_t rows, size_t n_heads, size_t n_kv_heads, size_t head_dim, bool inverse);
+CUDA_C void k_gated(cudaStream_t s, cuda_bf16 *y, const cuda_bf16 *g, const cuda_bf16 *u, size_t n);
+CUDA_C void k_gated_grad(cudaStream_t s, cuda_bf16 *dg, cuda_bf16 *du, const cuda_bf16 *dy, const cuda_bf16 *g,
+                         const cuda_bf16 *u, size_t n);
+CUDA_C void k_add_bias(cudaStream_t s, cuda_bf16 *y, const float *bias, size_t rows, size_t cols);
+/* dlogits NULL: the losses alone. Both dense rows of vocab. */
+CUDA_C void k_entropy(cudaStream_t s, const float *logits, const int32_t *target, float *nll, cuda_bf16 *dlogits,
+                      size_t rows, size_t vocab, float scale);
+CUDA_C void k_narrow(cudaStream_t s, cuda_bf16 *y, const float *x, size_t n);
+CUDA_C void k_widen(cudaStream_t s, float *y, const cuda_bf16 *x, size_t n);
+CUDA_C void k_finite(cudaStream_t s, const cuda_bf16 *x, size_t n, int *bad);
+typedef struct {
+    const float *x;
+    size_t n;
+} cuda_span;
+CUDA_C void k_sum_squares(cudaStream_t s, const cuda_span *part, size_t n, double *out);
+CUDA_C void k_adamw(cudaStream_t s, float *p, float *m, float *v, const float *g, size_t n, float grad_scale, float keep,
+                    float b1, float one_minus_b1, float b2, float one_minus_b2, float step, float inv_sqrt_bc2, float eps);
+/* y (+)= x where kept, times inv_keep. unit[u] = { first, n, index }. */
+typedef struct {
+    uint64_t first, n, index;
+} cuda_unit;
+CUDA_C void k_drop(cudaStream_t s, cuda_bf16 *y, const cuda_bf16 *x, size_t rows, size_t cols, const cuda_unit *unit,
+                   size_t n_units, uint64_t seed, uint64_t step, uint64_t module, uint32_t threshold, float inv_keep,
+                   bool add);
+
+typedef struct {                     /* 64 rows of a document, from `start` of it on */
+    uint32_t first, n, start;
+} cuda_tile;
+enum { CUDA_TILE = 64 };
+typedef struct {
+    const cuda_bf16 *q, *k, *v, *dout;
+    cuda_bf16 *out, *dq, *dk, *dv;
+    float *lse, *delta;              /* n_heads x rows */
+    size_t rows, n_heads, n_kv_heads, head_dim, window;
+    float scale;
+    const cuda_tile *q_tile, *k_tile;
+    size_t n_tiles;
+} cuda_attn;
+/* false: no kernel for this head_dim, or the launch could not be set up. */
+CUDA_C bool k_attention(cudaStream_t s, const cuda_attn *a);
+CUDA_C bool k_attention_grad(cudaStream_t s, const cuda_attn *a);
+
+#endif

@@ -1,0 +1,476 @@
+/* backend/cuda/cuda_kernels.cu - everything but products and attention: elementwise, row and reduction kernels.
+ * Rows are summed by one warp or one block in a fixed order (G2); arithmetic is binary32, bfloat16 only in memory. */
+#include <cuda_bf16.h>
+#include <stdint.h>
+#include "backend/cuda/cuda_int.h"
+
+typedef __nv_bfloat16 bf16;
+
+static __device__ __forceinline__ float low(uint32_t two)
+{
+    return __uint_as_float(two << 16);
+}
+
+static __device__ __forceinline__ float high(uint32_t two)
+{
+    return __uint_as_float(two & 0xffff0000u);
+}
+
+static __device__ __forceinline__ uint32_t two_of(float lo, float hi)
+{
+    const __nv_bfloat162 v = __floats2bfloat162_rn(lo, hi);
+    return *reinterpret_cast<const uint32_t *>(&v);
+}
+
+static __device__ __forceinline__ void widen8(float x[8], const uint4 v)
+{
+    x[0] = low(v.x), x[1] = high(v.x), x[2] = low(v.y), x[3] = high(v.y);
+    x[4] = low(v.z), x[5] = high(v.z), x[6] = low(v.w), x[7] = high(v.w);
+}
+
+static __device__ __forceinline__ uint4 narrow8(const float x[8])
+{
+    return make_uint4(two_of(x[0], x[1]), two_of(x[2], x[3]), two_of(x[4], x[5]), two_of(x[6], x[7]));
+}
+
+static __device__ __forceinline__ void load8(float x[8], const float *p)
+{
+    const float4 a = *reinterpret_cast<const float4 *>(p), b = *reinterpret_cast<const float4 *>(p + 4);
+    x[0] = a.x, x[1] = a.y, x[2] = a.z, x[3] = a.w, x[4] = b.x, x[5] = b.y, x[6] = b.z, x[7] = b.w;
+}
+
+static __device__ __forceinline__ void load8(float x[8], const bf16 *p)
+{
+    widen8(x, *reinterpret_cast<const uint4 *>(p));
+}
+
+static __device__ __forceinline__ void store8(float *p, const float x[8])
+{
+    *reinterpret_cast<float4 *>(p) = make_float4(x[0], x[1], x[2], x[3]);
+    *reinterpret_cast<float4 *>(p + 4) = make_float4(x[4], x[5], x[6], x[7]);
+}
+
+static __device__ __forceinline__ void store8(bf16 *p, const float x[8])
+{
+    *reinterpret_cast<uint4 *>(p) = narrow8(x);
+}
+
+static __device__ __forceinline__ float warp_sum(float v)
+{
+    for (int d = 16; d; d >>= 1) v += __shfl_xor_sync(0xffffffffu, v, d);
+    return v;
+}
+
+static __device__ __forceinline__ float warp_max(float v)
+{
+    for (int d = 16; d; d >>= 1) v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, d));
+    return v;
+}
+
+static unsigned blocks_for(size_t n, size_t each)
+{
+    const size_t b = (n + each - 1) / each;
+    return (unsigned)(b ? b : 1);
+}
+
+/* ---- embedding --------------------------------------------------------------------------------------- */
+
+static __global__ void embed_kernel(float *y, const int32_t *ids, const bf16 *table, size_t rows, size_t cols)
+{
+    const size_t per_row = cols / 8, n = rows * per_row;
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
+        const size_t r = i / per_row, c = i % per_row * 8;
+        float x[8];
+        load8(x, table + (size_t)ids[r] * cols + c);
+        store8(y + r * cols + c, x);
+    }
+}
+
+CUDA_C void k_embed(cudaStream_t s, float *y, const int32_t *ids, const cuda_bf16 *table, size_t rows, size_t cols)
+{
+    if (!rows) return;
+    embed_kernel<<<blocks_for(rows * cols / 8, 256), 256, 0, s>>>(y, ids, (const bf16 *)table, rows, cols);
+}
+
+/* ---- norms: a warp a row, four rows a block ------------------------------------------------------------ */
+
+enum { NORM_WARPS = 4 };
+
+template <typename TX>
+static __global__ void norm_kernel(bf16 *y, float *sum, const TX *x, const bf16 *add, const float *w,
+                                   const uint32_t *index, size_t rows, size_t cols, float eps)
+{
+    const size_t row = blockIdx.x * (size_t)NORM_WARPS + threadIdx.x / 32;
+    const size_t lane = threadIdx.x % 32;
+    if (row >= rows) return;
+    const size_t at = (index ? index[row] : row) * cols, to = row * cols;
+    float total = 0.0f;
+    for (size_t c = lane * 8; c < cols; c += 256) {
+        float v[8];
+        load8(v, x + at + c);
+        if (add) {
+            float a[8];
+            load8(a, add + at + c);
+            for (int i = 0; i < 8; i++) v[i] += a[i];
+            store8(sum + at + c, v);
+        }
+        for (int i = 0; i < 8; i++) total = fmaf(v[i], v[i], total);
+    }
+    if (!y) return;
+    const float r = 1.0f / sqrtf(warp_sum(total) / (float)cols + eps);
+    for (size_t c = lane * 8; c < cols; c += 256) {
+        float v[8], g[8];
+        if (add) load8(v, sum + at + c);         /* what this thread wrote itself */
+        else load8(v, x + at + c);
+        load8(g, w + c);
+        for (int i = 0; i < 8; i++) v[i] = v[i] * r * g[i];
+        store8(y + to + c, v);
+    }
+}
+
+CUDA_C void k_norm(cudaStream_t s, cuda_bf16 *y, float *sum, const void *x, bool x_f32, const cuda_bf16 *add,
+                   const float *w, const uint32_t *index, size_t rows, size_t cols, float eps)
+{
+    if (!rows) return;
+    const unsigned grid = blocks_for(rows, NORM_WARPS);
+    if (x_f32)
+        norm_kernel<<<grid, NORM_WARPS * 32, 0, s>>>((bf16 *)y, sum, (const float *)x, (const bf16 *)add, w, index, rows,
+                                                     cols, eps);
+    else
+        norm_kernel<<<grid, NORM_WARPS * 32, 0, s>>>((bf16 *)y, sum, (const bf16 *)x, (const bf16 *)add, w, index, rows,
+                                                     cols, eps);
+}
+
+template <typename TX>
+static __global__ void norm_grad_kernel(bf16 *dx, const bf16 *dy, const TX *x, const float *w, const uint32_t *index,
+                                        size_t rows, size_t cols, float eps, bool accumulate)
+{
+    const size_t row = blockIdx.x * (size_t)NORM_WARPS + threadIdx.x / 32;
+    const size_t lane = threadIdx.x % 32;
+    if (row >= rows) return;
+    const size_t at = (index ? index[row] : row) * cols, from = row * cols;
+    float square = 0.0f, dot = 0.0f;
+    for (size_t c = lane * 8; c < cols; c += 256) {
+        float v[8], d[8], g[8];
+        load8(v, x + at + c);
+        load8(d, dy + from + c);
+        load8(g, w + c);
+        for (int i = 0; i < 8; i++) {
+            square = fmaf(v[i], v[i], square);
+            dot = fmaf(d[i] * g[i], v[i], dot);
+        }
+    }
+    const float r = 1.0f / sqrtf(warp_sum(square) / (float)cols + eps);
+    const float k = warp_sum(dot) * (r * r) / (float)cols;
+    for (size_t c = lane * 8; c < cols; c += 256) {
+        float v[8], d[8], g[8], old[8];
+        load8(v, x + at + c);
+        load8(d, dy + from + c);
+        load8(g, w + c);
+        if (accumulate) load8(old, dx + at + c);
+        for (int i = 0; i < 8; i++) {
+            v[i] = r * fmaf(-k, v[i], d[i] * g[i]);
+            if (accumulate) v[i] += old[i];
+        }
+        store8(dx + at + c, v);
+    }
+}
+
+CUDA_C void k_norm_grad(cudaStream_t s, cuda_bf16 *dx, const cuda_bf16 *dy, const void *x, bool x_f32, const float *w,
+                        const uint32_t *index, size_t rows, size_t cols, float eps, bool accumulate)
+{
+    if (!rows) return;
+    const unsigned grid = blocks_for(rows, NORM_WARPS);
+    if (x_f32)
+        norm_grad_kernel<<<grid, NORM_WARPS * 32, 0, s>>>((bf16 *)dx, (const bf16 *)dy, (const float *)x, w, index, rows,
+                                                          cols, eps, accumulate);
+    else
+        norm_grad_kernel<<<grid, NORM_WARPS * 32, 0, s>>>((bf16 *)dx, (const bf16 *)dy, (const bf16 *)x, w, index, rows,
+                                                          cols, eps, accumulate);
+}
+
+/* ---- rotary embedding: a thread two neighbouring pairs -------------------------------------------------- */
+
+static __global__ void rotary_kernel(bf16 *q, bf16 *k, const uint32_t *pos, const float *cosine, const float *sine,
+                                     size_t rows, size_t n_heads, size_t n_kv_heads, size_t head_dim, float sign)
+{
+    const size_t half = head_dim / 2, pairs = half / 2, heads = n_heads + n_kv_heads, n = rows * heads * pairs;
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
+        const size_t j = i % pairs * 2, h = i / pairs % heads, row = i / pairs / heads;
+        bf16 *x = h < n_heads ? q + (row * n_heads + h) * head_dim : k + (row * n_kv_heads + h - n_heads) * head_dim;
+        const size_t t = (size_t)pos[row] * half + j;
+        uint32_t *lo = reinterpret_cast<uint32_t *>(x + j), *hi = reinterpret_cast<uint32_t *>(x + half + j);
+        const float2 c = *reinterpret_cast<const float2 *>(cosine + t), sn = *reinterpret_cast<const float2 *>(sine + t);
+        const float s0 = sign * sn.x, s1 = sign * sn.y;
+        const uint32_t a = *lo, b = *hi;
+        *lo = two_of(fmaf(low(a), c.x, -(low(b) * s0)), fmaf(high(a), c.y, -(high(b) * s1)));
+        *hi = two_of(fmaf(low(b), c.x, low(a) * s0), fmaf(high(b), c.y, high(a) * s1));
+    }
+}
+
+CUDA_C void k_rotary(cudaStream_t s, cuda_bf16 *q, cuda_bf16 *k, const uint32_t *pos, const float *cosine,
+                     const float *sine, size_t rows, size_t n_heads, size_t n_kv_heads, size_t head_dim, bool inverse)
+{
+    if (!rows) return;
+    rotary_kernel<<<blocks_for(rows * (n_heads + n_kv_heads) * head_dim / 4, 256), 256, 0, s>>>(
+        (bf16 *)q, (bf16 *)k, pos, cosine, sine, rows, n_heads, n_kv_heads, head_dim, inverse ? -1.0f : 1.0f);
+}
+
+/* ---- gated unit ------------------------------------------------------------------------------------------ */
+
+static __device__ __forceinline__ float sigmoid(float g)
+{
+    return 1.0f / (1.0f + __expf(-g));
+}
+
+static __global__ void gated_kernel(bf16 *y, const bf16 *g, const bf16 *u, size_t n)
+{
+    for (size_t i = (blockIdx.x * (size_t)blockDim.x + threadIdx.x) * 8; i < n; i += (size_t)gridDim.x * blockDim.x * 8) {
+        float a[8], b[8];
+        load8(a, g + i);
+        load8(b, u + i);
+        for (int k = 0; k < 8; k++) a[k] = a[k] * sigmoid(a[k]) * b[k];
+        store8(y + i, a);
+    }
+}
+
+CUDA_C void k_gated(cudaStream_t s, cuda_bf16 *y, const cuda_bf16 *g, const cuda_bf16 *u, size_t n)
+{
+    if (!n) return;
+    gated_kernel<<<blocks_for(n / 8, 256), 256, 0, s>>>((bf16 *)y, (const bf16 *)g, (const bf16 *)u, n);
+}
+
+static __global__ void gated_grad_kernel(bf16 *dg, bf16 *du, const bf16 *dy, const bf16 *g, const bf16 *u, size_t n)
+{
+    for (size_t i = (blockIdx.x * (size_t)blockDim.x + threadIdx.x) * 8; i < n; i += (size_t)gridDim.x * blockDim.x * 8) {
+        float a[8], b[8], d[8], e[8];
+        load8(a, g + i);
+        load8(b, u + i);
+        load8(d, dy + i);
+        for (int k = 0; k < 8; k++) {
+            const float s = sigmoid(a[k]);
+            e[k] = d[k] * (a[k] * s);
+            d[k] = d[k] * b[k] * (s * fmaf(a[k], 1.0f - s, 1.0f));
+        }
+        store8(dg + i, d);
+        store8(du + i, e);
+    }
+}
+
+CUDA_C void k_gated_grad(cudaStream_t s, cuda_bf16 *dg, cuda_bf16 *du, const cuda_bf16 *dy, const cuda_bf16 *g,
+                         const cuda_bf16 *u, size_t n)
+{
+    if (!n) return;
+    gated_grad_kernel<<<blocks_for(n / 8, 256), 256, 0, s>>>((bf16 *)dg, (bf16 *)du, (const bf16 *)dy, (const bf16 *)g,
+                                                             (const bf16 *)u, n);
+}
+
+/* ---- bias, conversions, dropout ------------------------------------------------------------------------- */
+
+static __global__ void bias_kernel(bf16 *y, const float *bias, size_t n, size_t cols)
+{
+    for (size_t i = (blockIdx.x * (size_t)blockDim.x + threadIdx.x) * 8; i < n; i += (size_t)gridDim.x * blockDim.x * 8) {
+        float a[8], b[8];
+        load8(a, y + i);
+        load8(b, bias + i % cols);
+        for (int k = 0; k < 8; k++) a[k] += b[k];
+        store8(y + i, a);
+    }
+}
+
+CUDA_C void k_add_bias(cudaStream_t s, cuda_bf16 *y, const float *bias, size_t rows, size_t cols)
+{
+    if (!rows) return;
+    bias_kernel<<<blocks_for(rows * cols / 8, 256), 256, 0, s>>>((bf16 *)y, bias, rows * cols, cols);
+}
+
+static __global__ void narrow_kernel(bf16 *y, const float *x, size_t n)
+{
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
+        y[i] = __float2bfloat16_rn(x[i]);
+}
+
+CUDA_C void k_narrow(cudaStream_t s, cuda_bf16 *y, const float *x, size_t n)
+{
+    if (!n) return;
+    narrow_kernel<<<blocks_for(n, 1024), 256, 0, s>>>((bf16 *)y, x, n);
+}
+
+static __global__ void widen_kernel(float *y, const bf16 *x, size_t n)
+{
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
+        y[i] = __bfloat162float(x[i]);
+}
+
+CUDA_C void k_widen(cudaStream_t s, float *y, const cuda_bf16 *x, size_t n)
+{
+    if (!n) return;
+    widen_kernel<<<blocks_for(n, 1024), 256, 0, s>>>(y, (const bf16 *)x, n);
+}
+
+/* Philox4x32-10 as base/rng.c has it: the same words as on the CPU. */
+static __device__ void philox(uint32_t out[4], uint64_t seed, uint32_t stream, uint64_t step, uint64_t index)
+{
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32) ^ stream;
+    uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32), c2 = (uint32_t)step, c3 = (uint32_t)(step >> 32);
+    for (int round = 0; round < 10; round++) {
+        const uint32_t h0 = __umulhi(0xD2511F53u, c0), l0 = 0xD2511F53u * c0;
+        const uint32_t h1 = __umulhi(0xCD9E8D57u, c2), l1 = 0xCD9E8D57u * c2;
+        c0 = h1 ^ c1 ^ k0;
+        c2 = h0 ^ c3 ^ k1;
+        c1 = l1;
+        c3 = l0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+enum { DROPOUT_STREAM = 3 };         /* AC_RNG_DROPOUT */
+
+/* A block a row, four neighbours a thread: they come from one counter. */
+static __global__ void drop_kernel(bf16 *y, const bf16 *x, size_t cols, const cuda_unit *unit, size_t n_units,
+                                   uint64_t seed, uint64_t step, uint64_t module, uint32_t threshold, float inv_keep,
+                                   bool add)
+{
+    const uint64_t row = blockIdx.x;
+    size_t u = 0;
+    while (u + 1 < n_units && row >= unit[u + 1].first) u++;
+    const uint64_t base = (module << 44) + ((row - unit[u].first) << 20), key = step + (unit[u].index << 32);
+    for (size_t c = threadIdx.x * 4; c < cols; c += blockDim.x * 4) {
+        uint32_t word[4];
+        philox(word, seed, DROPOUT_STREAM, key, (base + c) / 4);
+        for (int i = 0; i < 4; i++) {
+            const size_t at = row * cols + c + i;
+            const float v = word[i] >= threshold ? __bfloat162float(x[at]) * inv_keep : 0.0f;
+            y[at] = __float2bfloat16_rn(add ? __bfloat162float(y[at]) + v : v);
+        }
+    }
+}
+
+CUDA_C void k_drop(cudaStream_t s, cuda_bf16 *y, const cuda_bf16 *x, size_t rows, size_t cols, const cuda_unit *unit,
+                   size_t n_units, uint64_t seed, uint64_t step, uint64_t module, uint32_t threshold, float inv_keep,
+                   bool add)
+{
+    if (!rows) return;
+    drop_kernel<<<(unsigned)rows, 128, 0, s>>>((bf16 *)y, (const bf16 *)x, cols, unit, n_units, seed, step, module,
+                                               threshold, inv_keep, add);
+}
+
+/* ---- loss: a block a row --------------------------------------------------------------------------------- */
+
+enum { LOSS_THREADS = 512 };
+
+/* The block's largest value, or its sum: warps in order. */
+static __device__ float block_fold(float v, bool is_max, float *room)
+{
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = LOSS_THREADS / 32;
+    v = is_max ? warp_max(v) : warp_sum(v);
+    __syncthreads();
+    if (lane == 0) room[warp] = v;
+    __syncthreads();
+    v = room[lane % warps];
+    for (int d = warps / 2; d; d >>= 1) {
+        const float o = __shfl_xor_sync(0xffffffffu, v, d);
+        v = is_max ? fmaxf(v, o) : v + o;
+    }
+    return v;
+}
+
+static __global__ void entropy_kernel(const float *logits, const int32_t *target, float *nll, bf16 *dlogits, size_t vocab,
+                                      float scale)
+{
+    __shared__ float room[32];
+    const size_t row = blockIdx.x;
+    const float *x = logits + row * vocab;
+    float m = -INFINITY, sum = 0.0f;
+    for (size_t c = threadIdx.x * 4; c + 4 <= vocab; c += LOSS_THREADS * 4) {
+        const float4 v = *reinterpret_cast<const float4 *>(x + c);
+        const float most = fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w));
+        if (most > m) {
+            sum *= __expf(m - most);
+            m = most;
+        }
+        sum += __expf(v.x - m) + __expf(v.y - m) + __expf(v.z - m) + __expf(v.w - m);
+    }
+    const float top = block_fold(m, true, room);
+    sum = block_fold(m == -INFINITY ? 0.0f : sum * __expf(m - top), false, room);
+    const float lse = top + logf(sum);
+    const size_t aim = (size_t)target[row];
+    if (threadIdx.x == 0) nll[row] = lse - x[aim];
+    if (!dlogits) return;
+    bf16 *d = dlogits + row * vocab;
+    for (size_t c = threadIdx.x * 4; c + 4 <= vocab; c += LOSS_THREADS * 4) {
+        const float4 v = *reinterpret_cast<const float4 *>(x + c);
+        float p[4] = { __expf(v.x - lse), __expf(v.y - lse), __expf(v.z - lse), __expf(v.w - lse) };
+        for (int i = 0; i < 4; i++) p[i] = (p[i] - (c + i == aim ? 1.0f : 0.0f)) * scale;
+        *reinterpret_cast<uint2 *>(d + c) = make_uint2(two_of(p[0], p[1]), two_of(p[2], p[3]));
+    }
+}
+
+CUDA_C void k_entropy(cudaStream_t s, const float *logits, const int32_t *target, float *nll, cuda_bf16 *dlogits,
+                      size_t rows, size_t vocab, float scale)
+{
+    if (!rows) return;
+    entropy_kernel<<<(unsigned)rows, LOSS_THREADS, 0, s>>>(logits, target, nll, (bf16 *)dlogits, vocab, scale);
+}
+
+/* ---- checks, sums, the optimizer ------------------------------------------------------------------------- */
+
+static __global__ void finite_kernel(const bf16 *x, size_t n, int *bad)
+{
+    const uint16_t *bits = reinterpret_cast<const uint16_t *>(x);
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
+        if ((bits[i] & 0x7f80u) == 0x7f80u) *bad = 1;    /* every writer writes the same */
+}
+
+CUDA_C void k_finite(cudaStream_t s, const cuda_bf16 *x, size_t n, int *bad)
+{
+    if (!n) return;
+    finite_kernel<<<blocks_for(n, 4096), 256, 0, s>>>((const bf16 *)x, n, bad);
+}
+
+/* A block a part; binary64, threads folded in halves. */
+static __global__ void squares_kernel(const cuda_span *part, double *out)
+{
+    __shared__ double room[256];
+    const cuda_span p = part[blockIdx.x];
+    double sum = 0.0;
+    for (size_t i = threadIdx.x; i < p.n; i += 256) sum += (double)p.x[i] * (double)p.x[i];
+    room[threadIdx.x] = sum;
+    __syncthreads();
+    for (int d = 128; d; d >>= 1) {
+        if ((int)threadIdx.x < d) room[threadIdx.x] += room[threadIdx.x + d];
+        __syncthreads();
+    }
+    if (threadIdx.x == 0) out[blockIdx.x] = room[0];
+}
+
+CUDA_C void k_sum_squares(cudaStream_t s, const cuda_span *part, size_t n, double *out)
+{
+    if (!n) return;
+    squares_kernel<<<(unsigned)n, 256, 0, s>>>(part, out);
+}
+
+static __global__ void adamw_kernel(float *p, float *m, float *v, const float *g, size_t n, float grad_scale, float keep,
+                                    float b1, float one_minus_b1, float b2, float one_minus_b2, float step,
+                                    float inv_sqrt_bc2, float eps)
+{
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
+        const float gs = __fmul_rn(g[i], grad_scale);
+        const float mi = __fmaf_rn(b1, m[i], __fmul_rn(one_minus_b1, gs));
+        const float vi = __fmaf_rn(b2, v[i], __fmul_rn(one_minus_b2, __fmul_rn(gs, gs)));
+        const float u = __fdiv_rn(mi, __fmaf_rn(__fsqrt_rn(vi), inv_sqrt_bc2, eps));
+        m[i] = mi;
+        v[i] = vi;
+        p[i] = __fmaf_rn(-step, u, __fmul_rn(p[i], keep));
+    }
+}
+
+CUDA_C void k_adamw(cudaStream_t s, float *p, float *m, float *v, const float *g, size_t n, float grad_scale, float keep,
+                    float b1, float one_minus_b1, float b2, float one_minus_b2, float step, float inv_sqrt_bc2, float eps)
+{
+    if (!n) return;
+    adamw_kernel<<<blocks_for(n, 1024), 256, 0, s>>>(p, m, v, g, n, grad_scale, keep, b1, one_minus_b1, b2, one_minus_b2,
+                                                     step, inv_sqrt_bc2, eps);
+}

@@ -1,0 +1,96 @@
+/* backend/cuda/cuda_output.c - the output layer, alone and fused with the loss: logits exist for a chunk of rows only. */
+#include "backend/cuda/cuda_int.h"
+
+/* Rows of logits at once: they and their gradient take six bytes each. */
+static size_t chunk_rows(size_t vocab)
+{
+    const size_t rows = ((size_t)384 << 20) / (6 * (vocab ? vocab : 1));
+    return rows > 4096 ? 4096 : rows < 64 ? 64 : rows / 64 * 64;
+}
+
+static size_t aligned(size_t bytes)
+{
+    return (bytes + 255) / 256 * 256;
+}
+
+typedef struct {
+    cuda_bf16 *normed, *dnormed, *dlogits;
+    float *logits;
+} places;
+
+/* Bytes of them all; sets p where base is given. */
+static size_t lay_out(places *p, unsigned char *base, size_t rows, size_t hidden, size_t vocab, bool grad)
+{
+    const size_t narrow = aligned(rows * hidden * sizeof(cuda_bf16)), logits = aligned(rows * vocab * sizeof(float));
+    if (p)
+        *p = (places){ .normed = (cuda_bf16 *)(void *)base, .dnormed = (cuda_bf16 *)(void *)(base + narrow),
+                       .logits = (float *)(void *)(base + 2 * narrow),
+                       .dlogits = (cuda_bf16 *)(void *)(base + 2 * narrow + logits) };
+    return 2 * narrow + logits + (grad ? aligned(rows * vocab * sizeof(cuda_bf16)) : 0);
+}
+
+static size_t most_rows(size_t n, size_t vocab)
+{
+    const size_t chunk = chunk_rows(vocab);
+    return n < chunk ? n : chunk;
+}
+
+size_t cuda_scratch_floats(const ac_device *dev, const ac_shape *s)
+{
+    (void)dev;
+    size_t most = lay_out(NULL, NULL, most_rows(s->output_rows, s->vocab), s->hidden, s->vocab, s->grad);
+    const size_t room = s->dropout ? s->rows * s->widest_in : 0;
+    const size_t linear = (s->rows * (s->grad ? s->rank : 0) + 16 + room) * sizeof(cuda_bf16);
+    const size_t attention = s->grad ? s->rows * s->n_heads * sizeof(float) : 0;
+    if (linear > most) most = linear;
+    if (attention > most) most = attention;
+    return most / sizeof(float) + 64 + 1;        /* a place is aligned to 64 bytes, these to 256 */
+}
+
+static unsigned char *aligned_base(ac_ref scratch)
+{
+    return (unsigned char *)(((uintptr_t)cuda_at(scratch) + 255) / 256 * 256);
+}
+
+void cuda_output(ac_device *dev, const ac_output_args *a)
+{
+    cuda_device *d = cuda_of(dev);
+    const size_t hidden = a->w->cols, vocab = a->w->rows, chunk = most_rows(a->n_rows, vocab);
+    places p;
+    (void)lay_out(&p, aligned_base(a->scratch), chunk, hidden, vocab, false);
+    for (size_t at = 0; at < a->n_rows; at += chunk) {
+        const size_t n = a->n_rows - at < chunk ? a->n_rows - at : chunk;
+        const uint32_t *rows = (const uint32_t *)cuda_at(a->rows) + at;
+        k_norm(d->stream, p.normed, NULL, cuda_at(a->x), true, NULL, cuda_f32(a->norm_w), rows, n, hidden, a->eps);
+        cuda_launched(d, "the final norm");
+        cuda_product(d, &(cuda_gemm){ .m = n, .n = vocab, .k = hidden, .a = p.normed, .lda = hidden,
+            .b = cuda_weights(a->w), .ldb = hidden, .tb = true, .c = cuda_f32(a->logits) + at * vocab, .c_f32 = true,
+            .ldc = vocab, .alpha = 1.0f });
+    }
+}
+
+void cuda_loss(ac_device *dev, const ac_loss_args *a)
+{
+    cuda_device *d = cuda_of(dev);
+    const size_t hidden = a->w->cols, vocab = a->w->rows, chunk = most_rows(a->n_rows, vocab);
+    const bool grad = a->dx.buf != NULL;
+    places p;
+    (void)lay_out(&p, aligned_base(a->scratch), chunk, hidden, vocab, grad);
+    for (size_t at = 0; at < a->n_rows; at += chunk) {
+        const size_t n = a->n_rows - at < chunk ? a->n_rows - at : chunk;
+        const uint32_t *rows = (const uint32_t *)cuda_at(a->rows) + at;
+        k_norm(d->stream, p.normed, NULL, cuda_at(a->x), true, NULL, cuda_f32(a->norm_w), rows, n, hidden, a->eps);
+        cuda_launched(d, "the final norm");
+        cuda_product(d, &(cuda_gemm){ .m = n, .n = vocab, .k = hidden, .a = p.normed, .lda = hidden,
+            .b = cuda_weights(a->w), .ldb = hidden, .tb = true, .c = p.logits, .c_f32 = true, .ldc = vocab, .alpha = 1.0f });
+        k_entropy(d->stream, p.logits, (const int32_t *)cuda_at(a->target) + at, cuda_f32(a->nll) + at,
+                  grad ? p.dlogits : NULL, n, vocab, a->grad_scale);
+        cuda_launched(d, "the loss");
+        if (!grad) continue;
+        cuda_product(d, &(cuda_gemm){ .m = n, .n = hidden, .k = vocab, .a = p.dlogits, .lda = vocab,
+            .b = cuda_weights(a->w), .ldb = hidden, .c = p.dnormed, .ldc = hidden, .alpha = 1.0f });
+        k_norm_grad(d->stream, cuda_act(a->dx), p.dnormed, cuda_at(a->x), true, cuda_f32(a->norm_w), rows, n, hidden,
+                    a->eps, false);
+        cuda_launched(d, "the final norm's gradient");
+    }
+}
