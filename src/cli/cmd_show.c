@@ -1,16 +1,24 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/project.h"
+#include "cli/show_cases.h"
 #include "cli/show_run.h"
 #include "cli/timing.h"
 #include "ledger/ledger.h"
 
 static struct {
     const char *run;
+    int cases;
+    ac_opt_list ids;
 } a = { .run = "latest" };
+
+static const char *const which[] = { "none", "all", "failed", "differing", NULL };      /* ac_show_which */
 
 static const ac_opt options[] = {
     AC_OPT_ARG_OPTIONAL("RUN", &a.run, "its id, the beginning of its id, its path, or \"latest\", which is the default"),
+    AC_OPT_GROUP("Cases: the question, what each arm said, from which passages, which grader and why"),
+    AC_OPT_ENUM(0, "cases", &a.cases, which, "show these: all, those that tuned failed, those on which the arms differ"),
+    AC_OPT_LIST(0, "case", &a.ids, "id", "show this case; may be repeated"),
     AC_OPT_END
 };
 
@@ -78,6 +86,13 @@ static void member(ac_str *s, const char *key, const ac_json *v)
     else ac_str_append_c(s, "null");
 }
 
+static ac_status cases(ac_str *s, const ac_cli *cli, const ac_json *verdict, ac_err *err)
+{
+    const ac_show_cases o = { .which = a.cases ? (ac_show_which)a.cases : AC_SHOW_ALL, .id = a.ids.item, .n_ids = a.ids.n };
+    if (!verdict) return ac_fail(err, AC_ENOENT, "run %s has no verdict yet; run: accord ab", a.run);
+    return ac_show_cases_text(s, cli, verdict, &o, err);
+}
+
 static ac_status run(ac_cli *cli, ac_err *err)
 {
     ac_arena arena = { 0 };
@@ -112,6 +127,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
         ac_show_run_text(&s, cli, info, on, n_on);
         timing_text(&s, cli, &timing);
         if (verdict) verdict_text(&s, cli, verdict);
+        if (a.cases || a.ids.n) st = cases(&s, cli, verdict, err);
     }
     if (!st) st = ac_cli_result(cli, &s, err);
     ac_str_release(&s);

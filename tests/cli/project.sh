@@ -191,6 +191,17 @@ run 0 report "$first" -o "$work/page.html"
 cmp -s "$work/page.html" ".accord/runs/$first/report.html" || bad "two reports differ"
 run 0 show "$first"
 out_has 'VERDICT: NO CLEAR LIFT'
+run 0 show "$first" --cases all
+out_has '36 of 36 cases shown'
+out_has '  FAIL  base'
+grep -n ' $' "$work/out" && bad "a line ends in blanks"
+id=$(sed -n 's/.*"id": *"\([^"]*\)".*/\1/p' evals/cases.jsonl | head -n 1)
+run 0 show "$first" --case "$id"
+out_has '1 of 36 cases shown'
+out_has "$id, "
+run 66 show "$first" --case nothing-of-this-name
+err_has 'no case "nothing-of-this-name"'
+run 64 show "$first" --cases some
 run 0 show "$first" --json
 out_has '"verdict":{'
 run 0 runs --json
