@@ -184,13 +184,17 @@ void ac_stop_self(void)
 
 /* ---- descriptors ---- */
 
-void ac_wait_fds(const int *fd, int n, int64_t ms)
+int ac_wait_fds(const int *fd, int n, int urgent, int64_t ms)
 {
-    struct pollfd p[4];
+    struct pollfd p[5];
     int used = 0;
     for (int i = 0; i < n && used < 4; i++)
         if (fd[i] >= 0) p[used++] = (struct pollfd){ .fd = fd[i], .events = POLLIN };
-    (void)poll(p, (nfds_t)used, ms < 0 ? -1 : ms > 60000 ? 60000 : (int)ms);
+    if (urgent >= 0) p[used++] = (struct pollfd){ .fd = urgent, .events = POLLPRI };
+    const int ready = poll(p, (nfds_t)used, ms < 0 ? -1 : ms > 60000 ? 60000 : (int)ms);
+    if (ready <= 0 || urgent < 0) return 0;
+    const short told = p[used - 1].revents;
+    return told & (POLLERR | POLLHUP | POLLNVAL) ? -1 : (told & POLLPRI) != 0;
 }
 
 int64_t ac_fd_read(int fd, void *buf, size_t len)

@@ -46,8 +46,9 @@ int       ac_relay_next(int fd);     /* 0: none is waiting */
 void      ac_die_by(int sig);
 void      ac_stop_self(void);        /* until SIGCONT */
 
-/* Waits for one of the descriptors (-1: none) or ms (-1: for ever). */
-void      ac_wait_fds(const int *fd, int n, int64_t ms);
+/* Waits for one of the descriptors (-1: none) or ms (-1: for ever). urgent (-1: none): one that tells of something urgent
+ * (POLLPRI). 1: it did; -1: it will not any more, close it; else 0. */
+int       ac_wait_fds(const int *fd, int n, int urgent, int64_t ms);
 
 /* As read and write on a descriptor that does not block: the count, 0 at the end of the file, -1: would block, -2: failed. */
 int64_t   ac_fd_read(int fd, void *buf, size_t len);

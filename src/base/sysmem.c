@@ -1,37 +1,18 @@
 #include "base/sysmem.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file_int.h"
 #include "base/str.h"
+#include "base/sysfile.h"
 
 #define TEXT_MAX 16384
 #define PATH_MAX_BYTES 4096
 #define NO_LIMIT ((int64_t)1 << 60)      /* v1 writes "no limit" as a number close to 2^63 */
 
-/* A file of /proc or /sys, which has no size to ask for; what is longer is cut off. false: cannot be read. */
-static bool read_small(char text[TEXT_MAX], const char *path)
-{
-    const int fd = ac_io_open(path, O_RDONLY, 0);
-    size_t n = 0;
-    ssize_t got = 1;
-    if (fd < 0) return false;
-    while (got > 0 && n < TEXT_MAX - 1) {
-        got = ac_io_read(fd, text + n, TEXT_MAX - 1 - n);
-        if (got > 0) n += (size_t)got;
-    }
-    ac_io_close(fd);
-    text[n] = '\0';
-    return got >= 0;
-}
-
 static bool read_under(char text[TEXT_MAX], const char *root, const char *path)
 {
-    char full[PATH_MAX_BYTES];
-    const int n = snprintf(full, sizeof full, "%s%s", root, path);
-    return n > 0 && (size_t)n < sizeof full && read_small(text, full);
+    return !ac_sysfile_read(text, TEXT_MAX, NULL, root, path);
 }
 
 /* The number behind a line's first word, -1 when there is no such line. */
@@ -144,7 +125,7 @@ int64_t ac_memory_available(void)
 static int64_t status_field(const char *key)
 {
     char text[TEXT_MAX];
-    if (!read_small(text, "/proc/self/status")) return 0;
+    if (!read_under(text, "", "/proc/self/status")) return 0;
     const int64_t kib = field(text, key);
     return kib > 0 && kib < NO_LIMIT / 1024 ? kib * 1024 : 0;
 }

@@ -13,7 +13,7 @@
 typedef struct {
     ac_cli *cli;
     ac_forked f;
-    int relay;
+    int relay, wake;             /* wake: the kernel tells that tasks wait for memory; -1: it does not */
     const char *root;            /* ACCORD_GUARD_ROOT: /proc and /sys are looked for below it, the clock in its file "clock" */
     ac_actor actor;
     ac_telemetry record;
@@ -133,11 +133,15 @@ static ac_fork_end watch(guard *g)
         }
         const int fds[] = { g->relay, g->f.fd };
         bool look = g->f.fd < 0;
-        ac_wait_fds(fds, 2, wait);
+        const int woken = ac_wait_fds(fds, 2, g->wake, wait);
+        if (woken < 0) {
+            ac_signals_wake_close(g->wake);
+            g->wake = -1;
+        }
         relay_signals(g, &look);
         t = now(g);
         ac_actor_receive(&g->actor, &t);
-        ac_actor_tick(&g->actor, &t, false);
+        ac_actor_tick(&g->actor, &t, woken > 0);
         if (look) e = ac_fork_poll(&g->f);
     }
     return e;
@@ -179,9 +183,12 @@ static ac_status be_guard(ac_cli *cli, const ac_forked *f, ac_err *err)
         ac_fork_unblock();
         return st;
     }
+    const char *why;             /* an older kernel, or one that asks for a privilege: a look a second is what there is */
+    g.wake = ac_signals_wake_open(g.root, &why);
     ac_lock_memory();
     ac_actor_init(&g.actor, f->fd, f->pid, g.root, &told);
     const ac_fork_end e = watch(&g);
+    ac_signals_wake_close(g.wake);
     return finish(&g, &e, err);
 }
 

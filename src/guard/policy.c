@@ -222,6 +222,13 @@ static int32_t signal_on(const ac_guard_state *s, ac_signal sig)
     return -1;
 }
 
+static bool disk_full(const ac_guard_state *s)
+{
+    for (size_t i = 0; i < ac_guard_n_rules; i++)
+        if (s->latch[i].on && ac_guard_rules[i].signal == AC_SIG_DISK && ac_guard_rules[i].level == AC_GUARD_RED) return true;
+    return false;
+}
+
 static void end(ac_guard_state *s, const ac_guard_sample *in, ac_guard_acts *out, ac_guard_act_kind kind, int64_t code,
                 int32_t rule, ac_guard_cause c)
 {
@@ -270,7 +277,7 @@ static bool ends(ac_guard_state *s, const ac_guard_terms *t, const ac_guard_samp
     rule = signal_on(s, AC_SIG_BATTERY);
     if (rule >= 0) return end(s, in, out, AC_ACT_CHECKPOINT_EXIT, 75, rule, AC_CAUSE_POWER), true;
     /* A pause that lasts gives its memory back, unless there is no room for the checkpoint. */
-    if (s->paused && in->now_ms - s->pause_ms >= PAUSE_MAX_MS && on_for(s, AC_CAUSE_DISK, AC_GUARD_RED) < 0)
+    if (s->paused && in->now_ms - s->pause_ms >= PAUSE_MAX_MS && !disk_full(s))
         return end(s, in, out, AC_ACT_CHECKPOINT_EXIT, 75, -1, AC_CAUSE_N), true;
     return false;
 }

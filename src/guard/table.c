@@ -28,6 +28,7 @@ static const ac_signal_info signals[AC_SIG_N] = {
     [AC_SIG_BESIDE]        = { "beside", "programs", "inference servers and video exports at work" },
     [AC_SIG_STEP_TIME]     = { "step-time", "x baseline", "median of the last steps over that of the first" },
     [AC_SIG_DISK]          = { "disk", "checkpoints", "checkpoints that still fit" },
+    [AC_SIG_WRITTEN]       = { "written", "% of a day", "written by us and to swap in 24 h, of what a disk of this size bears a day" },
     [AC_SIG_WINDOW]        = { "window", "outside = 1", "the contract's hours" },
     [AC_SIG_BLIND]         = { "blind", "samples", "samples in a row that were late, incomplete or out of order" },
 };
@@ -70,6 +71,8 @@ const ac_guard_rule ac_guard_rules[] = {
     { AC_SIG_STEP_TIME,     AC_GUARD_RED,       AC_CAUSE_SLOW,     true,  3,    1.2,   5 * MIN, 1, 5 * MIN, "proposed" },
     { AC_SIG_DISK,          AC_GUARD_YELLOW,    AC_CAUSE_DISK,     false, 3,    4,     0,      2, 30 * S, "a checkpoint is kept thrice" },
     { AC_SIG_DISK,          AC_GUARD_RED,       AC_CAUSE_DISK,     false, 1,    4,     0,      2, 30 * S, "the next one would not fit" },
+    { AC_SIG_WRITTEN,       AC_GUARD_YELLOW,    AC_CAUSE_DISK,     true,  25,   20,    0,      2, 60 * S, "proposed" },
+    { AC_SIG_WRITTEN,       AC_GUARD_RED,       AC_CAUSE_DISK,     true,  100,  20,    0,      2, 60 * S, "0.6 TB a GB over 5 years" },
     { AC_SIG_WINDOW,        AC_GUARD_RED,       AC_CAUSE_WINDOW,   true,  1,    1,     0,      1, 60 * S, "contract" },
     { AC_SIG_BLIND,         AC_GUARD_YELLOW,    AC_CAUSE_BLIND,    true,  3,    1,     0,      1, 30 * S, "proposed" },
     { AC_SIG_BLIND,         AC_GUARD_RED,       AC_CAUSE_BLIND,    true,  30,   1,     0,      1, 30 * S, "proposed" },

@@ -89,7 +89,7 @@ static ac_order listen_once(ac_trainer *t)
 
 static void wait(ac_trainer *t, int64_t ns)
 {
-    ac_wait_fds(&t->ch.fd, 1, (ns + 999999) / 1000000);
+    (void)ac_wait_fds(&t->ch.fd, 1, -1, (ns + 999999) / 1000000);
 }
 
 /* Pause and duty: listens while it waits, so that the next command is obeyed at once. */

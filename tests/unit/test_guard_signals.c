@@ -7,12 +7,15 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/sysfile.h"
 #include "guard/signals.h"
 
 static char root[64];
@@ -197,24 +200,224 @@ static void foreign_cpu(void **state)
     static const char *const bad[] = { "", "cpu\n", "cpu  1 2 3\n", "cpu  a b c d e f g h\n", "cpu  -1 0 0 0 0 0 0 0\n" };
     for (size_t i = 0; i < AC_COUNTOF(bad); i++) {
         put("/proc/stat", bad[i]);
-        look(3000 + (int64_t)i);
+        look(3000 + 1000 * (int64_t)i);
         is_not(AC_SIG_FOREIGN_CPU);
     }
     put("/proc/stat", "cpu  170 0 150 990 0 0 0 0 0 0\n");
     put("/proc/77/stat", "77 (a\n");
-    look(4000);
+    look(9000);
     is_not(AC_SIG_FOREIGN_CPU);
 }
 
 static void competitors(void **state)
 {
     (void)state;
-    assert_true(ac_guard_competes(AC_VIEW("ollama")));
-    assert_true(ac_guard_competes(AC_VIEW("HandBrakeCLI")));
-    assert_true(ac_guard_competes(AC_VIEW("text-generation")));         /* cut at 15 by the kernel */
-    assert_false(ac_guard_competes(AC_VIEW("ollam")));
-    assert_false(ac_guard_competes(AC_VIEW("")));
-    assert_false(ac_guard_competes(AC_VIEW("ffmpeg-doc")));
+    static const struct { const char *name, *args; size_t len; const char *says; } is_one[] = {
+        { "llama-server", "", 0, "llama-server" },
+        { "HandBrakeCLI", "", 0, "HandBrake" },
+        { "text-generation", "", 0, "text-generation-launcher" },      /* cut at 15 by the kernel */
+        { "VLLM::EngineCor", "", 0, "vllm" },
+#define ARGS(a) a, sizeof(a) - 1
+        { "python3", ARGS("/usr/bin/python3\0-m\0mlx_lm.server\0--port\0" "8080"), "mlx_lm.server" },
+        { "python3.12", ARGS("python3.12\0-u\0-m\0vllm.entrypoints.openai.api_server\0"), "vllm" },
+        { "vllm", ARGS("/opt/v/bin/python\0/opt/v/bin/vllm\0serve\0some/model\0"), "vllm" },
+        { "python", ARGS("python\0-X\0dev\0-mllama_cpp.server\0"), "llama_cpp.server" },
+        { "ollama", ARGS("/usr/bin/ollama\0runner\0--model\0/m\0"), "ollama runner" },
+        { "server", ARGS("/opt/llama.cpp/llama-server\0-m\0x.gguf\0"), "llama-server" },
+        { "ffmpeg", ARGS("ffmpeg\0-i\0a.mov\0b.mp4\0"), "ffmpeg" },
+        { "resolve", ARGS("/opt/resolve/bin/resolve\0"), "DaVinci Resolve" },
+        { "blender", ARGS("blender\0-b\0a.blend\0-a\0"), "Blender" },
+    }, is_none[] = {
+        { "", "", 0, NULL }, { "bash", "", 0, NULL }, { "ffmpeg-doc", "", 0, NULL }, { "llama-serve", "", 0, NULL },
+        { "ollama", ARGS("ollama\0serve\0"), NULL },                 /* waits, and holds no model */
+        { "blender", ARGS("blender\0a.blend\0"), NULL },
+        { "vim", ARGS("vim\0/srv/llama-server\0"), NULL },
+        { "python3", ARGS("python3\0-c\0mlx_lm.server\0"), NULL },
+        { "python3", ARGS("python3\0train.py\0mlx_lm.server\0"), NULL },
+        { "python3", ARGS("python3"), NULL }, { "python3", ARGS("python3\0-m"), NULL }, { "x", ARGS("\0\0\0"), NULL },
+    };
+#undef ARGS
+    for (size_t i = 0; i < AC_COUNTOF(is_one); i++) {
+        const char *says = ac_guard_competitor(ac_view_of(is_one[i].name), (ac_view){ is_one[i].args, is_one[i].len });
+        if (!says) fail_msg("%s: not found", is_one[i].name);
+        assert_string_equal(says, is_one[i].says);
+    }
+    for (size_t i = 0; i < AC_COUNTOF(is_none); i++)
+        assert_null(ac_guard_competitor(ac_view_of(is_none[i].name), (ac_view){ is_none[i].args, is_none[i].len }));
+}
+
+static void put_bytes(const char *path, const char *text, size_t len)
+{
+    char full[300];
+    put(path, "");
+    (void)snprintf(full, sizeof full, "%s%s", root, path);
+    assert_int_equal(ac_file_write_atomic(full, text, len, NULL), AC_OK);
+}
+
+/* Found by its command line; our own process and kernel threads are none; looked for every five seconds. */
+static void beside(void **state)
+{
+    (void)state;
+    put("/proc/2/comm", "ffmpeg\n");                                   /* a kernel thread of that name */
+    put("/proc/2/cmdline", "");
+    put("/proc/77/comm", "vllm\n");
+    put("/proc/80/comm", "python3\n");
+    put_bytes("/proc/80/cmdline", "python3\0-m\0mlx_lm.server\0", 25);
+    look(1000);
+    is(AC_SIG_BESIDE, 1);
+    assert_string_equal(in.beside, "mlx_lm.server");
+    put_bytes("/proc/80/cmdline", "python3\0x.py\0", 13);
+    look(2000);
+    is(AC_SIG_BESIDE, 1);
+    look(6000);
+    is(AC_SIG_BESIDE, 0);
+    assert_string_equal(in.beside, "");
+}
+
+static void touched(const char *path, int64_t utc_s)
+{
+    char full[300];
+    put(path, "");
+    (void)snprintf(full, sizeof full, "%s%s", root, path);
+    const struct timespec at[2] = { { .tv_sec = (time_t)utc_s }, { .tv_sec = 1 } };
+    assert_int_equal(utimensat(AT_FDCWD, full, at, 0), 0);
+}
+
+static void idle(void **state)
+{
+    (void)state;
+    from.utc_ns = (int64_t)1000000 * 1000000000;
+    look(1000);
+    is_not(AC_SIG_USER_IDLE);
+    touched("/dev/pts/0", 999999);                                      /* over the network */
+    look(2000);
+    is_not(AC_SIG_USER_IDLE);
+    touched("/dev/tty1", 999000);
+    touched("/dev/tty3", 999700);
+    look(3000);
+    is(AC_SIG_USER_IDLE, 300);
+    put("/run/systemd/sessions/c1", "UID=120\nACTIVE=1\nTYPE=wayland\nCLASS=greeter\n");
+    put("/run/systemd/sessions/4", "UID=1000\nACTIVE=0\nTYPE=wayland\nCLASS=user\n");
+    put("/run/systemd/sessions/5", "UID=1000\nACTIVE=1\nTYPE=tty\nCLASS=user\n");
+    look(4000);
+    is(AC_SIG_USER_IDLE, 300);
+    put("/run/systemd/sessions/4", "UID=1000\nACTIVE=1\nTYPE=wayland\nCLASS=user\n");
+    look(5000);
+    is(AC_SIG_USER_IDLE, 0);                                            /* somebody is there */
+    put("/run/systemd/sessions/4", "\x01\xff=\n");
+    touched("/dev/tty3", 1000030);
+    look(6000);
+    is(AC_SIG_USER_IDLE, 0);
+    touched("/dev/tty3", 1000090);
+    look(7000);
+    is_not(AC_SIG_USER_IDLE);                                           /* the clock was set back */
+}
+
+static void supply(void **state)
+{
+    (void)state;
+    put("/sys/class/power_supply/mouse/type", "Battery\n");
+    put("/sys/class/power_supply/mouse/scope", "Device\n");
+    put("/sys/class/power_supply/mouse/capacity", "5\n");
+    look(1000);
+    is_not(AC_SIG_BATTERY);
+    is_not(AC_SIG_LOW_POWER);
+    put("/sys/class/power_supply/BAT0/type", "Battery\n");
+    put("/sys/class/power_supply/BAT0/capacity", "40\n");
+    put("/sys/class/power_supply/BAT0/status", "Discharging\n");
+    put("/sys/class/power_supply/BAT1/type", "Battery\n");
+    put("/sys/class/power_supply/BAT1/capacity", "60\n");
+    put("/sys/class/power_supply/BAT1/status", "Unknown\n");
+    put("/sys/firmware/acpi/platform_profile", "balanced\n");
+    look(2000);
+    is(AC_SIG_BATTERY, 50);
+    is(AC_SIG_ON_BATTERY, 1);                                           /* nobody tells of mains, but the battery empties */
+    is(AC_SIG_LOW_POWER, 0);
+    put("/sys/devices/system/cpu/cpu0/cpufreq/energy_performance_preference", "power\n");
+    look(3000);
+    is(AC_SIG_LOW_POWER, 1);
+    put("/sys/class/power_supply/USB/type", "USB\n");
+    put("/sys/class/power_supply/USB/online", "1\n");
+    look(4000);
+    is(AC_SIG_ON_BATTERY, 0);
+}
+
+static void written(void **state)
+{
+    (void)state;
+    double left, all;
+    assert_true(ac_fs_room(root, &left, &all));
+    from.checkpoint_dir = root;
+    put("/proc/77/io", "rchar: 1\nwchar: 1\nsyscr: 1\nread_bytes: 1\nwrite_bytes: 1000\ncancelled_write_bytes: 0\n");
+    look(1000);
+    is(AC_SIG_WRITTEN, 0);
+    put("/proc/77/io", "write_bytes: 5000001000\n");
+    look(2000);
+    is(AC_SIG_WRITTEN, 100.0 * 5e9 / (all * 0.33));
+    for (int64_t h = 1; h < 26; h++) look(h * 3600000);
+    is(AC_SIG_WRITTEN, 0);                                              /* more than a day ago */
+    put("/proc/77/io", "write_bytes: 7\n");
+    look(27 * 3600000);
+    is(AC_SIG_WRITTEN, 0);
+    put("/proc/77/io", "write_bytes: -7\n");
+    look(28 * 3600000);
+    is_not(AC_SIG_WRITTEN);
+}
+
+/* Between two looks of the same second only memory, pressure and swap are read anew. */
+static void slow_ones(void **state)
+{
+    (void)state;
+    put("/proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 400 kB\n");
+    put("/proc/acpi/button/lid/LID0/state", "state: open\n");
+    look(1000);
+    put("/proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 300 kB\n");
+    put("/proc/acpi/button/lid/LID0/state", "state: closed\n");
+    look(1100);
+    is(AC_SIG_AVAILABLE, 30);
+    is(AC_SIG_LID, 0);
+    look(2000);
+    is(AC_SIG_LID, 1);
+}
+
+/* Reasons tell a file that is missing from one that is not for us and one that makes no sense. */
+static void reasons(void **state)
+{
+    (void)state;
+    char full[300];
+    look(1000);
+    assert_string_equal(in.read[AC_SIG_PSI_SOME].why, "/proc/pressure/memory: no such file");
+    put("/proc/pressure/memory", "some avg11=0.00\n");
+    look(2000);
+    assert_string_equal(in.read[AC_SIG_PSI_SOME].why, "/proc/pressure/memory: not as expected");
+    (void)snprintf(full, sizeof full, "%s/proc/pressure/memory", root);
+    if (geteuid() != 0) {                                               /* root may read everything */
+        assert_int_equal(chmod(full, 0), 0);
+        look(3000);
+        assert_string_equal(in.read[AC_SIG_PSI_SOME].why, "/proc/pressure/memory: permission denied");
+    }
+    assert_int_equal(unlink(full), 0);
+    assert_int_equal(mkfifo(full, 0600), 0);                            /* nobody writes: reading must not wait */
+    look(4000);
+    assert_string_equal(in.read[AC_SIG_PSI_SOME].why, "/proc/pressure/memory: cannot be read");
+}
+
+static void wake(void **state)
+{
+    (void)state;
+    const char *why = NULL;
+    char full[300];
+    assert_int_equal(ac_signals_wake_open(root, &why), -1);
+    assert_string_equal(why, "no such file");
+    put("/proc/pressure/memory", "some avg10=0.00\n");
+    const int fd = ac_signals_wake_open(root, &why);
+    assert_true(fd >= 0 && !why);
+    ac_signals_wake_close(fd);
+    ac_str said = { 0 };
+    (void)snprintf(full, sizeof full, "%s/proc/pressure/memory", root);
+    assert_int_equal(ac_file_read(&said, full, 100, NULL), AC_OK);
+    assert_true(said.len == 20 && strcmp(said.ptr, "some 150000 2000000") == 0);
+    ac_str_release(&said);
 }
 
 /* Whatever fails, the reading ends with reasons or with one message, and nothing is kept. */
@@ -251,7 +454,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(empty, fresh, drop), cmocka_unit_test_setup_teardown(all_there, fresh, drop),
         cmocka_unit_test_setup_teardown(groups, fresh, drop), cmocka_unit_test_setup_teardown(malformed, fresh, drop),
         cmocka_unit_test_setup_teardown(foreign_cpu, fresh, drop),
-        cmocka_unit_test(competitors), cmocka_unit_test_setup_teardown(faults, fresh, drop),
+        cmocka_unit_test_setup_teardown(beside, fresh, drop), cmocka_unit_test_setup_teardown(idle, fresh, drop),
+        cmocka_unit_test_setup_teardown(supply, fresh, drop), cmocka_unit_test_setup_teardown(written, fresh, drop),
+        cmocka_unit_test_setup_teardown(slow_ones, fresh, drop), cmocka_unit_test_setup_teardown(reasons, fresh, drop),
+        cmocka_unit_test_setup_teardown(wake, fresh, drop), cmocka_unit_test(competitors),
+        cmocka_unit_test_setup_teardown(faults, fresh, drop),
     };
     return cmocka_run_group_tests_name("guard signals", tests, NULL, NULL);
 }
