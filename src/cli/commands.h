@@ -11,6 +11,6 @@ extern const ac_cmd ac_cmd_triage, ac_cmd_drift, ac_cmd_rag_eval, ac_cmd_init, a
     ac_cmd_tokenize, ac_cmd_promote, ac_cmd_rollback, ac_cmd_compare, ac_cmd_doctor, ac_cmd_help;
 extern const ac_cmd ac_cmd_key_new, ac_cmd_key_show, ac_cmd_seal_data, ac_cmd_unseal_data, ac_cmd_backup, ac_cmd_backup_verify,
     ac_cmd_backup_restore, ac_cmd_forget, ac_cmd_evidence, ac_cmd_evidence_verify;
-extern const ac_cmd ac_cmd_guard_explain, ac_cmd_guard_table;
+extern const ac_cmd ac_cmd_guard_explain, ac_cmd_guard_table, ac_cmd_top;
 
 #endif
