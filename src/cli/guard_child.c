@@ -98,13 +98,12 @@ void ac_link_end(ac_guard_link *l, const char *failure)
 int ac_link_stopped(const ac_guard_link *l, const ac_run_record *rec, uint64_t step, ac_err *err)
 {
     const int code = l->guarded ? l->t.end_code : 0;
-    const bool saved = !code || l->t.end_id || l->t.durable == step;
     const unsigned long long at = (unsigned long long)step, total = (unsigned long long)rec->total_steps;
     if (err) *err = (ac_err){ "" };
     if (code == AC_EXIT_SICK)
         (void)ac_fail(err, AC_ECANCEL, "this machine is sick: the run was left after step %llu of %llu, its last checkpoint is of step "
                       "%llu; go on elsewhere with: accord train --resume %s", at, total, (unsigned long long)l->t.durable, rec->id);
-    else if (!saved)
+    else if (l->t.dropped)
         (void)ac_fail(err, AC_ECANCEL, "left after step %llu of %llu without a new checkpoint, the last one is of step %llu; go on with: "
                       "accord train --resume %s", at, total, (unsigned long long)l->t.durable, rec->id);
     else

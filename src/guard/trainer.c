@@ -67,6 +67,7 @@ static ac_order obey(ac_trainer *t, const ac_msg *m)
             t->end_id = m->id;
             return AC_ORDER_STOP;
         }
+        t->dropped = true;
         answer(t, m->id, true, NULL);
         return AC_ORDER_DROP;
     default: break;                                      /* an answer is no command */
@@ -148,7 +149,7 @@ ac_order ac_trainer_boundary(ac_trainer *t, uint64_t step, uint64_t durable)
         answer(t, t->save_id, true, NULL);
         t->save_id = 0;
     }
-    ac_order o = t->end_id ? AC_ORDER_STOP : t->end_code ? AC_ORDER_DROP : listen_once(t);
+    ac_order o = t->end_id ? AC_ORDER_STOP : t->dropped ? AC_ORDER_DROP : listen_once(t);
     if (o == AC_ORDER_GO_ON && (t->paused || t->duty < 100)) o = rest(t, busy);
     if (ac_mono_ns() - t->told_ns >= TELL_NS) tell_steps(t);
     t->left_ns = ac_mono_ns();

@@ -17,6 +17,7 @@ typedef struct {
     const volatile sig_atomic_t *stop;   /* not 0: a signal asked to stop */
     uint64_t micro;                      /* the settings as they are now */
     bool recompute, paused, alone;       /* alone: the guard is gone */
+    bool dropped;                        /* the run ends without a checkpoint of its last step */
     uint64_t duty;
     int end_code;                        /* what the guard wants the run to end with; 0: nothing */
     int64_t waited_ns;
