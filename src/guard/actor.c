@@ -292,6 +292,14 @@ static int64_t micro_that_fits(const ac_actor *a)
     return (int64_t)micro;
 }
 
+/* Memory that runs out is looked at more often than the level asks for. */
+static int64_t sooner(const ac_actor *a, int64_t ms)
+{
+    const ac_reading left = a->in.read[AC_SIG_AVAILABLE];
+    const int64_t most = !left.measured || left.value >= 20 ? ms : left.value >= 10 ? 200 : 100;
+    return most < ms ? most : ms;
+}
+
 void ac_actor_tick(ac_actor *a, const ac_actor_time *now, bool early)
 {
     a->time = *now;
@@ -313,7 +321,7 @@ void ac_actor_tick(ac_actor *a, const ac_actor_time *now, bool early)
     do_acts(a, &acts, from);
     if (first) (void)ac_channel_send(&a->ch, &(ac_msg){ .kind = AC_MSG_GO }, SEND_MS);
     tell_sample(a, acts.n > 0 || acts.changed);
-    a->next_ms = now->now_ms + acts.next_ms;
+    a->next_ms = now->now_ms + sooner(a, acts.next_ms);
 }
 
 int64_t ac_actor_wait_ms(const ac_actor *a, int64_t now_ms)

@@ -1,9 +1,9 @@
 # Real pressure: a control group whose limit is set once the run is on its way, and a neighbour in it that grows until what is
 # left for the run is 70 % of what it takes. With the guard the run finishes smaller, or stops with 75 and is resumed; the
 # bytes are those of a run without limit. Without the guard the kernel kills it.
-#   sh tests/cli/guard_pressure.sh build/accord . 20        how many guarded runs; 2 without the number
+#   sh tests/cli/guard_pressure.sh build/accord . 20        how many guarded runs; 1 without the number
 . "$(dirname "$0")/lib.sh"
-count=${3:-2}
+count=${3:-1}
 limit_file=
 mounted=/sys/fs/cgroup
 if [ -w $mounted/memory/cgroup.procs ]; then
@@ -32,7 +32,7 @@ while [ $i -le 128 ]; do
         $i $i $((i * 3)) $((i * 7)) $((i + 100)) >>data/train.jsonl
     i=$((i + 1))
 done
-sed 's/max_steps: 3/max_steps: 8\n  save_every: 2\n  micro_batch: 64/; s/batch_rows: 4/batch_rows: 64/' accord.yaml >new && mv new accord.yaml
+sed 's/max_steps: 3/max_steps: 10\n  save_every: 2\n  micro_batch: 64/; s/batch_rows: 4/batch_rows: 64/' accord.yaml >new && mv new accord.yaml
 run 0 freeze
 run 0 train --no-guard --json
 quiet=$(sed -n 's/.*"adapter_sha256": "\([0-9a-f]*\)".*/\1/p' "$work/out")
@@ -57,16 +57,17 @@ limited() {
     { echo $limit >"$group/$swap_file" || echo 0 >"$group/$swap_file"; } 2>/dev/null
 }
 used() { cat "$group/$usage_file"; }
-# A neighbour in the group: memory that nobody can take back, a few MiB at a time, until the group has used so much.
-grow() { # <bytes that it has at most> <bytes that the group has used at most>
+# A neighbour in the group: memory that nobody can take back, a MiB at a time, until the group has used so much. Three hundredths
+# of the limit a second are what half a GB a second are to a machine of 16 GB.
+grow() { # <bytes that it has at most> <bytes that the group has used at most> <seconds between two>
     sh -c 'echo $$ >"$1/cgroup.procs"
         have=0
         while [ $have -lt "$3" ] && [ "$(cat "$1/$5")" -lt "$4" ]; do
             [ -e "$2/stop" ] && exit
-            dd if=/dev/zero of="$2/$have.$$" bs=1M count=4 2>/dev/null || exit
-            have=$((have + 4194304))
-            sleep 0.05
-        done' grow "$group" "$hog" "$1" "$2" "$usage_file" </dev/null >/dev/null 2>&1
+            dd if=/dev/zero of="$2/$have.$$" bs=1M count=1 2>/dev/null || exit
+            have=$((have + 1048576))
+            sleep "$6"
+        done' grow "$group" "$hog" "$1" "$2" "$usage_file" "$3" </dev/null >/dev/null 2>&1
 }
 begin() { # <arguments...>: a training in the group; its limit comes once it computes
     unlimited
@@ -84,6 +85,7 @@ begin() { # <arguments...>: a training in the group; its limit comes once it com
     done
     limited
 }
+has() { du -sb "$hog" | cut -f1; }
 log() { echo ".accord/runs/$name/telemetry.jsonl"; }
 waits() { # <pattern>: in the record, ten seconds at most
     tries=0
@@ -96,7 +98,7 @@ waits() { # <pattern>: in the record, ten seconds at most
 
 # Without the guard.
 begin --no-guard
-grow $((limit - rest)) $((limit * 2))
+grow $((limit - rest)) $((limit * 2)) 0
 wait $main
 got=$?
 checks=$((checks + 1))
@@ -106,13 +108,14 @@ echo "without the guard: killed ($got)"
 killed=0 finished=0 stopped=0 n=1
 while [ $n -le "$count" ]; do
     begin
-    if [ $((n % 2)) -eq 1 ]; then                        # a neighbour that grows without regard
-        grow $((limit - rest)) $((limit * 2))
-    else                                                 # one that stops for a while when a ninth is left
-        grow $((limit - rest)) $((limit * 88 / 100))
+    grow $((limit - rest)) $((limit * 80 / 100)) 0
+    if [ $((n % 2)) -eq 0 ]; then                        # a neighbour that goes on growing without regard
+        grow $((limit - rest - $(has))) $((limit * 2)) 0.12
+    else                                                 # one that stops for a while when an eighth is left
+        grow $((limit - rest - $(has))) $((limit * 88 / 100)) 0.12
         echo "6000 720" >"$work/root/clock"
         waits '"act":"micro-batch"'
-        grow $((limit - rest - $(du -sb "$hog" | cut -f1))) $((limit * 2))
+        grow $((limit - rest - $(has))) $((limit * 2)) 0.05
     fi
     wait $main
     got=$?
