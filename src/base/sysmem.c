@@ -41,50 +41,66 @@ static int64_t number_of(const char *root, const char *group, const char *name)
 }
 
 typedef struct {
-    const char *mount, *limit, *used, *droppable;
+    const char *mount, *limit, *brake, *used, *droppable[2];
 } group_kind;
 
-static const group_kind v2 = { "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file" };
-static const group_kind v1 = { "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-                               "total_inactive_file" };
+/* Over memory.high a group is slowed to a crawl, so that it counts as a limit too. */
+static const group_kind v2 = { "/sys/fs/cgroup", "memory.max", "memory.high", "memory.current",
+                               { "inactive_file", "active_file" } };
+static const group_kind v1 = { "/sys/fs/cgroup/memory", "memory.limit_in_bytes", NULL, "memory.usage_in_bytes",
+                               { "total_inactive_file", "total_active_file" } };
 
-/* What one group leaves; NO_LIMIT when it sets none. */
-static int64_t left_in(const char *root, const group_kind *k, const char *group)
+typedef struct {
+    int64_t limit, left;                 /* the least so far; NO_LIMIT: none */
+} group_room;
+
+static int64_t limit_of(const char *root, const group_kind *k, const char *group)
+{
+    const int64_t limit = number_of(root, group, k->limit), brake = k->brake ? number_of(root, group, k->brake) : -1;
+    const int64_t least = limit < 0 || (brake >= 0 && brake < limit) ? brake : limit;
+    return least < 0 || least > NO_LIMIT ? NO_LIMIT : least;
+}
+
+/* What one group leaves of its limit. */
+static int64_t left_in(const char *root, const group_kind *k, const char *group, int64_t limit)
 {
     char text[TEXT_MAX], path[PATH_MAX_BYTES];
-    const int64_t limit = number_of(root, group, k->limit);
-    if (limit < 0 || limit >= NO_LIMIT) return NO_LIMIT;
     int64_t used = number_of(root, group, k->used), droppable = 0;
     const int n = snprintf(path, sizeof path, "%s/memory.stat", group);
-    if (n > 0 && (size_t)n < sizeof path && read_under(text, root, path)) droppable = field(text, k->droppable);
+    if (n > 0 && (size_t)n < sizeof path && read_under(text, root, path))
+        for (size_t i = 0; i < AC_COUNTOF(k->droppable); i++) {
+            const int64_t pages = field(text, k->droppable[i]);
+            if (pages > 0 && pages < NO_LIMIT) droppable += pages;
+        }
     if (used < 0) used = 0;
     if (droppable > 0) used -= droppable < used ? droppable : used;
     return limit > used ? limit - used : 0;
 }
 
-/* The least that the group at `path` and those above it leave. */
-static int64_t left_above(const char *root, const group_kind *k, ac_view path)
+/* The group at `path` and those above it. */
+static void look_above(group_room *r, const char *root, const group_kind *k, ac_view path)
 {
-    int64_t least = NO_LIMIT;
     for (;;) {
         char group[PATH_MAX_BYTES];
         const int n = snprintf(group, sizeof group, "%s" AC_VIEW_FMT, k->mount, AC_VIEW_ARG(path));
-        if (n > 0 && (size_t)n < sizeof group) {
-            const int64_t left = left_in(root, k, group);
-            if (left < least) least = left;
+        const int64_t limit = n > 0 && (size_t)n < sizeof group ? limit_of(root, k, group) : NO_LIMIT;
+        if (limit < r->limit) r->limit = limit;
+        if (limit < NO_LIMIT) {
+            const int64_t left = left_in(root, k, group, limit);
+            if (left < r->left) r->left = left;
         }
-        if (path.len == 0) return least;
+        if (path.len == 0) return;
         do path.len--;                                     /* one level up: "/a/b" to "/a" to "" */
         while (path.len && path.ptr[path.len] != '/');
     }
 }
 
 /* Lines "7:memory:/a/b" (v1) and "0::/a/b" (v2). */
-static int64_t left_in_groups(const char *root)
+static group_room look_at_groups(const char *root)
 {
     char text[TEXT_MAX];
-    int64_t least = NO_LIMIT;
-    if (!read_under(text, root, "/proc/self/cgroup")) return least;
+    group_room r = { NO_LIMIT, NO_LIMIT };
+    if (!read_under(text, root, "/proc/self/cgroup")) return r;
     ac_view rest = ac_view_of(text);
     while (rest.len) {
         const size_t end = ac_view_find(rest, AC_VIEW("\n"), 0);
@@ -98,10 +114,9 @@ static int64_t left_in_groups(const char *root)
         if (!is_v1 && kinds.len) continue;
         ac_view path = ac_view_slice(line, two + 1, line.len);
         if (path.len == 1) path.len = 0;                   /* the root, "/" */
-        const int64_t left = left_above(root, is_v1 ? &v1 : &v2, path);
-        if (left < least) least = left;
+        look_above(&r, root, is_v1 ? &v1 : &v2, path);
     }
-    return least;
+    return r;
 }
 
 int64_t ac_memory_available_under(const char *root)
@@ -112,7 +127,7 @@ int64_t ac_memory_available_under(const char *root)
         const int64_t kib = field(text, "MemAvailable:");
         if (kib >= 0 && kib < NO_LIMIT / 1024) system = kib * 1024;
     }
-    const int64_t group = left_in_groups(root);
+    const int64_t group = look_at_groups(root).left;
     if (group < NO_LIMIT && (system < 0 || group < system)) return group;
     return system;
 }
@@ -150,4 +165,15 @@ int64_t ac_memory_total_under(const char *root)
 int64_t ac_memory_total(void)
 {
     return ac_memory_total_under("");
+}
+
+int64_t ac_memory_machine_under(const char *root)
+{
+    const int64_t total = ac_memory_total_under(root), group = look_at_groups(root).limit;
+    return group < NO_LIMIT && (total < 0 || group < total) ? group : total;
+}
+
+int64_t ac_memory_machine(void)
+{
+    return ac_memory_machine_under("");
 }

@@ -15,6 +15,10 @@ int64_t ac_memory_available_under(const char *root);
 int64_t ac_memory_total(void);
 int64_t ac_memory_total_under(const char *root);
 
+/* The least of that and of what the control groups above this process allow in all; -1: unknown. */
+int64_t ac_memory_machine(void);
+int64_t ac_memory_machine_under(const char *root);
+
 /* What this process holds in memory now: pages of its own, and pages of mapped files. 0: unknown. */
 int64_t ac_rss_own_bytes(void);
 int64_t ac_rss_mapped_bytes(void);

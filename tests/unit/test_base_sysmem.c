@@ -52,6 +52,7 @@ static void system_alone(void **state)
     (void)state;
     put("/proc/meminfo", "MemTotal:       24684496 kB\nMemFree:        21059000 kB\nMemAvailable:   23397000 kB\n");
     assert_int_equal(ac_memory_available_under(root), 23397000LL * 1024);
+    assert_int_equal(ac_memory_machine_under(root), 24684496LL * 1024);
     put("/proc/self/cgroup", "0::/a/b\n");                            /* a group without limits */
     put("/sys/fs/cgroup/a/b/memory.max", "max\n");
     assert_int_equal(ac_memory_available_under(root), 23397000LL * 1024);
@@ -65,8 +66,13 @@ static void groups_v2(void **state)
     put("/sys/fs/cgroup/a/b/memory.max", "500000000\n");
     put("/sys/fs/cgroup/a/b/memory.current", "100000000\n");
     assert_int_equal(ac_memory_available_under(root), 400000000);
-    put("/sys/fs/cgroup/a/b/memory.stat", "anon 7\nfile 9\ninactive_file 30000000\nactive_file 1\n");
+    put("/sys/fs/cgroup/a/b/memory.stat", "anon 7\nfile 9\ninactive_file 29000000\nactive_file 1000000\n");
     assert_int_equal(ac_memory_available_under(root), 430000000);
+    assert_int_equal(ac_memory_machine_under(root), 500000000);
+    put("/sys/fs/cgroup/a/b/memory.high", "450000000\n");            /* slowed down from there on */
+    assert_int_equal(ac_memory_available_under(root), 380000000);
+    assert_int_equal(ac_memory_machine_under(root), 450000000);
+    put("/sys/fs/cgroup/a/b/memory.high", "max\n");
     put("/sys/fs/cgroup/a/memory.max", "300000000\n");               /* the level above is tighter */
     put("/sys/fs/cgroup/a/memory.current", "250000000\n");
     assert_int_equal(ac_memory_available_under(root), 50000000);
@@ -86,6 +92,7 @@ static void groups_v1(void **state)
     put("/sys/fs/cgroup/memory/jobs/7/memory.usage_in_bytes", "14000000\n");
     put("/sys/fs/cgroup/memory/jobs/7/memory.stat", "total_inactive_file 99000000\n");
     assert_int_equal(ac_memory_available_under(root), 64000000);
+    assert_int_equal(ac_memory_machine_under(root), 64000000);
     ac_fault_arm(AC_FAULT_IO, 1);                                    /* nothing can be read: nothing is known */
     assert_int_equal(ac_memory_available_under(root), -1);
     ac_fault_disarm();

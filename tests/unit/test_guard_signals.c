@@ -143,12 +143,17 @@ static void groups(void **state)
     put("/sys/fs/cgroup/a/memory.max", "524288\n");                     /* the level above limits it */
     put("/sys/fs/cgroup/a/memory.current", "262144\n");
     look(1);
-    is(AC_SIG_AVAILABLE, 25);
+    is(AC_SIG_AVAILABLE, 50);                                           /* of what the group may have */
+    assert_int_equal(sig.total_bytes, 524288);
+    put("/proc/meminfo", "MemTotal: 1024 kB\nMemAvailable: 100 kB\n");
+    look(2);
+    assert_true(in.read[AC_SIG_AVAILABLE].value < 10);                  /* the machine itself is the tighter one */
+    put("/proc/meminfo", "MemTotal: 1024 kB\nMemAvailable: 1000 kB\n");
     put("/proc/self/cgroup", "7:memory:/job\n");
     put("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "524288\n");
     put("/sys/fs/cgroup/memory/job/memory.usage_in_bytes", "419430\n");
-    look(2);
-    assert_true(in.read[AC_SIG_AVAILABLE].value > 9.9 && in.read[AC_SIG_AVAILABLE].value < 10.1);
+    look(3);
+    assert_true(in.read[AC_SIG_AVAILABLE].value > 19.9 && in.read[AC_SIG_AVAILABLE].value < 20.1);
 }
 
 static void malformed(void **state)

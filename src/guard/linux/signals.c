@@ -15,12 +15,14 @@ static void memory(ac_signals *s, ac_guard_sample *in, const ac_signals_from *f)
     const char *no_total = ac_linux_number(&total, f->root, "/proc/meminfo", "MemTotal:");
     const char *no_left = ac_linux_number(&left, f->root, "/proc/meminfo", "MemAvailable:");
     if (!no_total && total <= 0) no_total = "not as expected";
-    left = no_left || left < 0 ? -1 : ac_memory_available_under(f->root);          /* the groups' limits count in */
+    const int64_t system = 1024 * left, all = no_total ? -1 : 1024 * total;
+    left = no_left || left < 0 ? -1 : ac_memory_available_under(f->root);
+    /* Where a control group leaves less than the machine does, it is the share of the group's limit that counts. */
+    s->total_bytes = !no_total && left >= 0 && left < system ? ac_memory_machine_under(f->root) : all;
     in->read[AC_SIG_AVAILABLE] = no_total ? ac_sig_none(s, AC_SIG_AVAILABLE, "MemTotal in /proc/meminfo: %s", no_total)
                                : left < 0 ? ac_sig_none(s, AC_SIG_AVAILABLE, "MemAvailable in /proc/meminfo: %s",
                                                         no_left ? no_left : "not as expected")
-                               : ac_sig_value(100.0 * (double)left / (1024.0 * (double)total));
-    s->total_bytes = no_total ? -1 : 1024 * total;
+                               : ac_sig_value(100.0 * (double)left / (double)s->total_bytes);
     s->available_bytes = left;
     (void)snprintf(path, sizeof path, "/proc/%lld/smaps_rollup", (long long)f->pid);
     const char *no_pss = f->pid > 0 ? ac_linux_number(&kib, f->root, path, "Pss:") : "no training process";
