@@ -325,6 +325,7 @@ typedef struct {
      * on this device. A device starts with AC_NUM_FP32. */
     bool (*set_numerics)(ac_device *d, ac_numerics n);
     size_t (*scratch_floats)(const ac_device *d, const ac_shape *s);      /* size of every .scratch */
+    uint64_t (*free_memory)(const ac_device *d);  /* of the device's own, in bytes; 0: it computes in the host's */
     size_t (*own_bytes)(const ac_device *d);      /* what operations take beside buffers, once they have run */
 
     /* Lays w out once more for products of few rows, where the device has such a layout for its type (it sets

@@ -20,11 +20,14 @@ static struct {
     const char *dir;
     bool json, quiet, version;
     int64_t threads;
-    int cpu;
+    int cpu, device;
 } common;
 
 /* In ac_cpu's order. */
 static const char *const cpu_names[] = { "auto", "ref", "avx2", "avx512", "neon", NULL };
+
+/* In ac_device_kind's order. */
+static const char *const device_names[] = { "auto", "cpu", "cuda", NULL };
 
 static const ac_opt common_options[] = {
     AC_OPT_GROUP("Common options"),
@@ -34,6 +37,8 @@ static const ac_opt common_options[] = {
                "threads to compute with; 0: all that this process may use; no result depends on it"),
     AC_OPT_ENUM(0, "cpu", &common.cpu, cpu_names,
                 "instruction set to compute with; no result depends on it"),
+    AC_OPT_ENUM(0, "device", &common.device, device_names,
+                "what models are computed on; auto: the CPU, or a GPU for a contract with numerics cuda-bf16"),
     AC_OPT_BOOL('q', "quiet", &common.quiet, "no progress and no notes; warnings stay"),
     AC_OPT_END
 };
@@ -219,6 +224,7 @@ static ac_status enter(ac_cli *cli, ac_err *err)
     cli->quiet = common.quiet;
     cli->threads = common.threads;
     cli->cpu = (ac_cpu)common.cpu;
+    cli->device = (ac_device_kind)common.device;
     ac_progress_init(&cli->progress, cli->err, cli->err_tty, cli->quiet,
                      cli->err_tty ? columns(STDERR_FILENO) : 80);
     cli->sink = ac_progress_sink(&cli->progress);

@@ -19,6 +19,9 @@
 
 typedef struct ac_cmd ac_cmd;
 
+/* AUTO: the CPU, or a GPU where the contract's numerics are a GPU's. */
+typedef enum { AC_DEVICE_AUTO, AC_DEVICE_CPU, AC_DEVICE_CUDA } ac_device_kind;
+
 typedef struct {
     FILE *out, *err;
     bool out_tty, err_tty, color;   /* color: stdout is a terminal that wants it */
@@ -28,6 +31,7 @@ typedef struct {
     bool answered;                  /* the result is printed: a failure has its line on stderr and nothing more */
     int64_t threads;                /* 0: all that the process may use */
     ac_cpu cpu;
+    ac_device_kind device;
     const ac_cmd *cmd;
     int argc;                       /* the whole command line, for env.json */
     char *const *argv;

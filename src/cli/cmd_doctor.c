@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include <string.h>
 
+#include "backend/cuda.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -29,6 +30,8 @@ typedef struct {
     char tiers[64];
     ac_selftest test[AC_COUNTOF(tiers)];
     ac_bf16_route bf16;
+    bool has_gpu;
+    ac_str gpu;                         /* its name, or why there is none */
 } facts;
 
 /* The number in the first line that begins with `key`; 0 when there is none. */
@@ -127,6 +130,16 @@ static void bf16_says(ac_str *s, const ac_bf16_route *r)
                         r->used ? "by vdpbf16ps" : "through the fp32 tiles", r->times_faster);
 }
 
+/* Opens the device that --device cuda would open. */
+static void gpu_facts(facts *f)
+{
+    ac_device *d = NULL;
+    ac_err why = { 0 };
+    f->has_gpu = !ac_device_open_cuda(&d, 0, &why);
+    ac_str_append_c(&f->gpu, f->has_gpu ? ac_device_name(d) : why.text);
+    ac_device_close(&d);
+}
+
 const char *ac_tier_why(const ac_cli *cli)
 {
     return cli->cpu == AC_CPU_AUTO ? "the widest that CPU and system offer and that passes its self-test" : "asked for with --cpu";
@@ -146,6 +159,7 @@ static ac_status gather(facts *f, const ac_cli *cli, ac_arena *arena, ac_err *er
     if (st) return st;
     f->tier = k.tier;
     f->bf16 = ac_kernels_bf16_route();
+    gpu_facts(f);
     return self_tests(f, err);
 }
 
@@ -195,6 +209,10 @@ static ac_status as_json(ac_str *s, const facts *f, const ac_cli *cli, ac_err *e
     ac_str_release(&route);
     ac_jw_u64(&w, "threads", f->threads);
     ac_jw_end_object(&w);
+    ac_jw_object(&w, "cuda");
+    ac_jw_bool(&w, "usable", f->has_gpu);
+    ac_jw_cstr(&w, f->has_gpu ? "name" : "why", ac_str_c(&f->gpu));
+    ac_jw_end_object(&w);
     ac_jw_object(&w, "memory");
     ac_jw_u64(&w, "total_bytes", f->memory);
     ac_jw_u64(&w, "available_bytes", f->available);
@@ -235,6 +253,7 @@ static void as_text(ac_str *s, const facts *f)
     ac_str_appendf(s, "bits       %s\n", f->same_bits ? "the same as ref's in every self-test"
                                                        : "DIFFER from ref's in a self-test");
     ac_str_appendf(s, "threads    %zu\n", f->threads);
+    ac_str_appendf(s, f->has_gpu ? "gpu        %s, numerics " AC_NUMERICS_CUDA_BF16 "\n" : "gpu        none: %s\n", ac_str_c(&f->gpu));
     ac_str_appendf(s, "memory     %s, %s available", total, f->available ? available : "unknown");
     ac_str_appendf(s, f->cgroup_limit ? ", limited to %s\n" : "\n", limit);
     if (f->cache)
@@ -256,6 +275,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     if (!st && !f.same_bits)
         st = ac_fail(err, AC_ENO, "this machine offers a tier that fails its self-test (above); %s is used in its"
                      " place. Please report it", ac_cpu_name(f.tier));
+    ac_str_release(&f.gpu);
     ac_str_release(&s);
     ac_arena_release(&arena);
     return st;
@@ -266,7 +286,7 @@ const ac_cmd ac_cmd_doctor = {
     .group = "Machine",
     .summary = "what this build and this machine are, and whether they keep the bit contract",
     .text = "Prints version, compiler, system, CPU and the instruction sets found, memory and its limit, "
-            "threads, and where downloads go. Each instruction set that CPU and system offer is run on small "
+            "threads, the GPU or why none can be used, and where downloads go. Each instruction set that CPU and system offer is run on small "
             "inputs and compared with the reference code, as at every start; one that gives other bytes is not "
             "used, and is exit code 1 here.",
     .options = options,

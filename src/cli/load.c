@@ -1,5 +1,6 @@
 #include "cli/load.h"
 
+#include "backend/cuda.h"
 #include "base/file.h"
 
 static ac_status locate(ac_loaded *l, const char *name, ac_err *err)
@@ -20,10 +21,17 @@ static ac_status load_adapter(ac_loaded *l, const char *dir, ac_err *err)
     return ac_adapter_load(&l->adapter, l->model, dir, err);
 }
 
+static ac_status open_device(ac_loaded *l, const ac_cli *cli, ac_err *err)
+{
+    const bool gpu = cli->device == AC_DEVICE_CUDA || (cli->device == AC_DEVICE_AUTO && l->wants_gpu);
+    return gpu ? ac_device_open_cuda(&l->device, 0, err)
+               : ac_device_open_cpu(&l->device, cli->cpu, (size_t)cli->threads, err);
+}
+
 ac_status ac_load_model(ac_loaded *l, const ac_cli *cli, const char *name, const char *adapter, ac_err *err)
 {
     ac_status st = locate(l, name, err);
-    if (!st) st = ac_device_open_cpu(&l->device, cli->cpu, (size_t)cli->threads, err);
+    if (!st) st = open_device(l, cli, err);
     if (!st) st = ac_model_open(&l->model, l->device, l->path, err);
     if (!st && adapter) st = load_adapter(l, adapter, err);
     return st;

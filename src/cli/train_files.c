@@ -170,9 +170,11 @@ static void readme(ac_str *s, const ac_run_record *rec)
         if (i) ac_str_append_char(s, ' ');
         quote_arg(s, rec->cli->argv[i]);
     }
-    ac_str_appendf(s, "\n\naccord %s, numerics %s, computed by %s; `env.json` has the rest. Neither instruction "
-                   "set nor threads change a bit.\n\n", ACCORD_VERSION,
-                   strcmp(rec->v->numerics, "bf16") == 0 ? AC_NUMERICS_BF16 : AC_NUMERICS_FP32, rec->tier);
+    ac_str_appendf(s, "\n\naccord %s, numerics %s, computed by %s; `env.json` has the rest. %s\n\n", ACCORD_VERSION,
+                   rec->numerics, rec->tier,
+                   strcmp(rec->numerics, AC_NUMERICS_CUDA_BF16) == 0
+                       ? "The bits are those of this GPU model, driver\nand cuBLAS."
+                       : "Neither instruction set nor threads change a bit.");
     ac_audit_head h = { .count = 0 };
     if (!ac_audit_verify(".", &h, NULL) && h.count) {
         char head[AC_AUDIT_HEAD_TEXT];
@@ -200,7 +202,7 @@ ac_status ac_run_write_start(const ac_run_record *rec, ac_project *p, ac_err *er
     const ac_env_facts facts = {
         .argc = rec->cli->argc, .argv = rec->cli->argv, .tier = rec->tier, .threads = rec->threads, .project = ".",
         .tier_why = ac_tier_why(rec->cli), .lock = rec->lock_hex, .diff = &diff,
-        .numerics = strcmp(rec->v->numerics, "bf16") == 0 ? AC_NUMERICS_BF16 : AC_NUMERICS_FP32,
+        .numerics = rec->numerics,
     };
     ac_status st = ac_env_json(&env, &facts, err);
     if (!st && diff.len) st = write_text(rec, &arena, "changes.diff", &diff, err);

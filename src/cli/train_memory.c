@@ -17,6 +17,16 @@ static uint64_t system_limit(uint64_t held, uint64_t weights)
     return limit > weights ? limit : weights;
 }
 
+/* A GPU's own memory, where that is what a run lives in; its weights are there already. */
+static uint64_t limit_of(const ac_loaded *l, uint64_t *held)
+{
+    const uint64_t weights = ac_model_get_config(l->model)->weight_bytes;
+    const uint64_t own = l->device->op->free_memory(l->device);
+    if (!own) return system_limit(*held, weights);
+    *held = 0;
+    return own - own / 16 + weights;
+}
+
 ac_status ac_train_plan_memory(ac_memory_plan *out, ac_train_opts *o, const ac_train_cli *cli,
                                const ac_contract_values *v, const ac_loaded *l, const ac_dataset *train,
                                const ac_dataset *valid, int64_t mapped_before, ac_err *err)
@@ -30,7 +40,7 @@ ac_status ac_train_plan_memory(ac_memory_plan *out, ac_train_opts *o, const ac_t
     ac_status st = AC_OK;
     if (cli->memory_limit && !ac_parse_size(ac_view_of(cli->memory_limit), &ask.limit))
         st = ac_fail(err, AC_EARG, "--memory-limit: expected a size like 900M or 4G, found \"%.40s\"", cli->memory_limit);
-    else if (!cli->memory_limit) ask.limit = system_limit(ask.held, ac_model_get_config(l->model)->weight_bytes);
+    else if (!cli->memory_limit) ask.limit = limit_of(l, &ask.held);
     return st ? st : ac_memory_plan_make(out, o, &ask, l->model, train, valid, err);
 }
 

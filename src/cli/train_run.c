@@ -46,7 +46,7 @@ ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_e
     static const char *const optimizers[] = { "adamw", "sgd", "lion", "adafactor", "muon" };   /* ac_optim_kind */
     static const char *const states[] = { "fp32", "bf16", "int8" };                   /* ac_state_type */
     static const char *const tunes[] = { "lora", "full", "dora" };                    /* ac_tune */
-    static const char *const numerics[] = { "fp32", "bf16" };                         /* ac_numerics */
+    static const char *const numerics[] = { "fp32", "bf16", "cuda-bf16" };            /* ac_numerics */
     int schedule = 0, optimizer = 0, tune = 0, state = 0, arithmetic = 0;
     ac_train_opts o = {
         .lora = { .rank = (uint32_t)v->rank, .alpha = v->alpha, .rslora = v->rslora,
@@ -116,9 +116,11 @@ static ac_status prepare(work *w, ac_err *err)
     const char *model = NULL;
     const int64_t mapped = ac_rss_mapped_bytes();
     ac_status st = ac_contract_model_path(&w->project.contract, &model, err);
+    if (!st) st = ac_train_opts_of(&w->opts, v, err);
+    w->l.wants_gpu = w->opts.numerics == AC_NUM_CUDA_BF16;
     if (!st) st = ac_load_model(&w->l, w->cli, model, NULL, err);
     if (!st) st = ac_load_tokenizer(&w->l, model, err);
-    if (!st) st = ac_train_opts_of(&w->opts, v, err);
+    w->rec.numerics = ac_numerics_name(w->opts.numerics);
     if (!st) st = ac_train_data(&w->train, &w->train_rows, &w->l, &w->project.contract, v->train, &w->cli->sink, err);
     if (!st && v->valid)
         st = ac_train_data(&w->valid, &w->valid_rows, &w->l, &w->project.contract, v->valid, &w->cli->sink, err);

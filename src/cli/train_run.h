@@ -42,7 +42,7 @@ void      ac_memory_json(ac_jw *w, const ac_memory_plan *p);                    
 typedef struct {
     const ac_cli *cli;
     const ac_contract_values *v;
-    const char *dir, *id, *lock_hex, *tier;
+    const char *dir, *id, *lock_hex, *tier, *numerics;
     size_t threads;
     char started[32];
     uint64_t resumed, total_steps, epochs;

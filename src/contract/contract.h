@@ -52,7 +52,7 @@ typedef struct {
     const char *schedule;          /* cosine | linear | constant */
     bool packing;
     const char *recompute;         /* auto | none | block */
-    const char *numerics;          /* fp32 or bf16 */
+    const char *numerics;          /* fp32, bf16 or cuda-bf16 */
     /* should it be tuned at all */
     double triage_corpus_share, triage_churn_share, triage_version_share, triage_format_share, triage_bar,
         triage_headroom_gib, triage_local_hours;

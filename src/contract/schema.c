@@ -98,8 +98,8 @@ const ac_key ac_keys[] = {
     INT("method", "save_every", save_every, "0", 0, BIG, "steps between checkpoints; 0: each epoch's end"),
     INT("method", "keep_checkpoints", keep_checkpoints, "2", 1, 1000, "checkpoints kept"),
     INT("method", "patience", patience, "0", 0, 1e6, "validations without improvement before stopping; 0: never"),
-    ENUM("method", "numerics", numerics, "fp32", "fp32|bf16",
-         "arithmetic of training: see docs/numerics.md; bf16 rounds the factors of products to bfloat16"),
+    ENUM("method", "numerics", numerics, "fp32", "fp32|bf16|cuda-bf16",
+         "arithmetic of training: see docs/numerics.md; bf16 rounds the factors of products to bfloat16, cuda-bf16 is a GPU's"),
 
     INT("triage", "trials", triage_trials, "1", 1, 1e6, "trainings that are planned in all"),
     F64("triage", "corpus_share", triage_corpus_share, "0.5", 0, 1,

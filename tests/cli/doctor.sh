@@ -2,7 +2,7 @@
 . "$(dirname "$0")/lib.sh"
 
 run 0 doctor
-for key in accord compiler system cpu tiers bits threads memory cache; do
+for key in accord compiler system cpu tiers bits threads gpu memory cache; do
     grep -q "^$key " "$work/out" || bad "doctor lacks $key"
 done
 out_has "bits       the same as ref's in every self-test"

@@ -319,6 +319,13 @@ static bool set_numerics(ac_device *dev, ac_numerics n)
     return n == AC_NUM_CUDA_BF16;
 }
 
+static uint64_t free_memory(const ac_device *dev)
+{
+    size_t left = 0, all = 0;
+    (void)dev;
+    return cudaMemGetInfo(&left, &all) == cudaSuccess ? left : 0;
+}
+
 static size_t own_bytes(const ac_device *dev)
 {
     (void)dev;
@@ -545,7 +552,7 @@ static const ac_device_ops ops = {
     .keep = keep, .pull = pull, .push = push, .let_go = let_go,
     .write = write_to, .read = read_from, .copy = copy_on, .zero = zero, .sync = sync_device,
     .supports = supports, .lacks = lacks, .has_rule = has_rule, .set_numerics = set_numerics,
-    .scratch_floats = cuda_scratch_floats, .own_bytes = own_bytes,
+    .scratch_floats = cuda_scratch_floats, .free_memory = free_memory, .own_bytes = own_bytes,
     .prepare = prepare, .unprepare = unprepare, .prepared_bytes = prepared_bytes,
     .embed = embed, .norm = norm, .norm_grad = norm_grad,
     .linear = cuda_linear, .linears = cuda_linears, .linear_grad = cuda_linear_grad,
