@@ -210,7 +210,8 @@ static ac_status answer(ac_ab *ab, ac_err *err)
     const ac_contract_values *v = &ab->project.contract.v;
     const ac_arm_env env = {
         .model = ab->l.model, .tokenizer = ab->l.tokenizer, .chat = ab->l.chat, .adapter = ab->l.adapter,
-        .rag = ab->rag, .embed = embed_question, .embed_ctx = ab, .system = v->system, .max_tokens = (size_t)v->max_tokens, .grader = ab->grader,
+        .rag = ab->rag, .embed = embed_question, .embed_ctx = ab, .system = v->system, .max_tokens = (size_t)v->max_tokens,
+        .perplexity = ab->o->perplexity, .grader = ab->grader,
         .sink = &ab->cli->sink,
     };
     const ac_verdict_rules rules = {

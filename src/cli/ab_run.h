@@ -16,6 +16,7 @@ typedef struct {
     const ac_opt_list *endpoints;   /* NAME=URL,MODEL */
     int64_t endpoint_seconds;
     bool dry_run, untuned, ci;      /* ci: one line */
+    bool perplexity;                /* of answers and references, as a column */
 } ac_ab_cli;
 
 typedef struct {

@@ -82,9 +82,9 @@ ac_status ac_ab_write_files(const ac_ab *ab, double seconds, double cpu_seconds,
 static ac_status arms_table(const ac_ab *ab, ac_str *s, ac_err *err)
 {
     static const char *const head[] = { "arm", "passed", "share", "95 % interval", "success", "refusal", "edge",
-                                        "tokens" };
+                                        "tokens", "perplexity" };
     ac_table t;
-    ac_table_init(&t, "lrrrrrrr", head);
+    ac_table_init(&t, ab->o->perplexity ? "lrrrrrrrr" : "lrrrrrrr", head);
     for (size_t i = 0; i < ab->n_results; i++) {
         const ac_arm_result *r = &ab->result[i];
         double low, high;
@@ -96,6 +96,9 @@ static ac_status arms_table(const ac_ab *ab, ac_str *s, ac_err *err)
         for (size_t c = 0; c < AC_CLASS_COUNT; c++)
             ac_table_cellf(&t, "%zu/%zu", r->n_pass_class[c], ab->cases.n_class[c]);
         ac_table_cellf(&t, "%llu", (unsigned long long)(r->prompt_tokens + r->answer_tokens));
+        const double ppl = ac_arm_reference_perplexity(r);
+        if (ab->o->perplexity && ppl > 0) ac_table_cellf(&t, "%.3f", ppl);
+        else if (ab->o->perplexity) ac_table_cell(&t, AC_VIEW("-"));
     }
     const ac_status st = ac_table_render(&t, s, 0, ab->cli->color, err);
     ac_table_release(&t);

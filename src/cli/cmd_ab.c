@@ -13,6 +13,8 @@ static const ac_opt options[] = {
                 "also ask this OpenAI-compatible server; its key, if any, is taken from ACCORD_ENDPOINT_KEY"),
     AC_OPT_INT(0, "endpoint-seconds", &a.endpoint_seconds, 1, 86400, "n", "longest wait for one answer of a server"),
     AC_OPT_BOOL(0, "untuned", &a.untuned, "score the base model without any run, for accord triage; no verdict"),
+    AC_OPT_BOOL(0, "perplexity", &a.perplexity,
+                "also measure how well each arm predicts the references and its own answers: a column, never a verdict"),
     AC_OPT_BOOL(0, "ci", &a.ci, "print one line; the exit code says the rest: 0 for WIN, 1 for anything else"),
     AC_OPT_BOOL(0, "dry-run", &a.dry_run, "say what would be scored, and open nothing"),
     AC_OPT_END

@@ -123,7 +123,7 @@ static ac_status refusal_share(double *share, const work *w, ac_grade_ctx *g, co
     for (size_t i = 0; i < t->n; i++) {
         ac_arena own = { 0 };
         ac_grade grade;
-        const ac_status st = ac_grade_answer(g, &any, t->answer[i], 0, &own, &grade, err);
+        const ac_status st = ac_grade_answer(g, &any, t->answer[i], 0, (double)NAN, &own, &grade, err);
         if (!st) n += grade.pass || like_a_case(w, t->answer[i]);
         ac_arena_release(&own);
         if (st) return st;

@@ -85,6 +85,13 @@ static void answer_text(ac_str *s, const ac_cli *cli, const ac_json *answer)
     ac_str_append_c(s, " tokens in, ");
     word(s, cli, answer, "tokens");
     ac_str_append_c(s, cut && cut->type == AC_JSON_BOOL && cut->boolean ? " out, cut off\n" : " out\n");
+    if (ac_json_get(answer, "perplexity") || ac_json_get(answer, "reference_perplexity")) {
+        ac_str_append_c(s, INDENT "-- perplexity ");
+        word(s, cli, answer, "perplexity");
+        ac_str_append_c(s, ", of the reference ");
+        word(s, cli, answer, "reference_perplexity");
+        ac_str_append_char(s, '\n');
+    }
     passages(s, cli, answer);
 }
 

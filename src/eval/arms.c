@@ -1,5 +1,6 @@
 #include "eval/arms.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/time.h"
@@ -27,6 +28,13 @@ bool ac_arm_parse(ac_view name, ac_arm *out)
     return false;
 }
 
+/* A conversation with its reference behind it, and which tokens that is. */
+typedef struct {
+    int32_t *ids;
+    uint8_t *target;
+    size_t n, n_target;
+} ac_scored;
+
 typedef struct {
     const ac_arm_env *env;
     const ac_cases *cases;
@@ -34,7 +42,8 @@ typedef struct {
     ac_arm_result *out;
     ac_gen_request *request;
     ac_gen_answer *made;
-    bool rag;
+    ac_scored *reference;        /* NULL: not asked for */
+    bool rag, tuned;
     ac_err *err;
 } arm_job;
 
@@ -88,9 +97,9 @@ static const char *with_tools(ac_arena *a, ac_view *system, ac_view tools)
 /* The case's turns with the system turn and the passages where they belong. */
 static ac_status conversation(const arm_job *j, const ac_case *c, ac_answer *ans, ac_message **out, size_t *n)
 {
-    ac_message *m = ac_arena_alloc_array(j->a, c->n_turns + 1, sizeof *m);
+    ac_message *m = ac_arena_alloc_array(j->a, c->n_turns + 2, sizeof *m);     /* a system turn and a reference more */
     size_t count = 0;
-    if (!m) return ac_fail_nomem(j->err, (c->n_turns + 1) * sizeof *m);
+    if (!m) return ac_fail_nomem(j->err, (c->n_turns + 2) * sizeof *m);
     if ((j->env->system || c->tools.len) && c->turn[0].role != AC_ROLE_SYSTEM) {
         const ac_view system = j->env->system ? ac_view_of(j->env->system) : AC_VIEW("");
         m[count++] = (ac_message){ .role = AC_ROLE_SYSTEM, .content = system, .train = -1 };
@@ -102,6 +111,28 @@ static ac_status conversation(const arm_job *j, const ac_case *c, ac_answer *ans
     *out = m;
     *n = count;
     return j->rag ? add_passages(j, c, ans, &m[count - 1]) : AC_OK;
+}
+
+/* The same turns with the reference as the answer; m has room for it. */
+static ac_status keep_reference(const arm_job *j, size_t i, ac_message *m, size_t n)
+{
+    ac_rendered r = { 0 };
+    ac_scored *s = &j->reference[i];
+    m[n] = (ac_message){ .role = AC_ROLE_ASSISTANT, .content = j->cases->item[i].ideal, .train = -1 };
+    ac_status st = ac_chat_render(j->env->chat, m, n + 1, false, &r, j->err);
+    if (!st && r.ids.n <= ac_model_get_config(j->env->model)->context) {
+        s->ids = ac_arena_alloc_array(j->a, r.ids.n, sizeof *s->ids);
+        s->target = ac_arena_alloc_array(j->a, r.ids.n, sizeof *s->target);
+        if (!s->ids || !s->target) st = ac_fail_nomem(j->err, r.ids.n * sizeof *s->ids);
+        for (size_t t = 0; !st && t < r.ids.n; t++) {
+            s->ids[t] = r.ids.id[t];
+            s->target[t] = t && r.said[t] && r.message[t] == (int32_t)n;
+            s->n_target += s->target[t];
+        }
+        if (!st) s->n = r.ids.n;
+    }
+    ac_rendered_release(&r);
+    return st;
 }
 
 static ac_status make_request(const arm_job *j, size_t i)
@@ -128,8 +159,68 @@ static ac_status make_request(const arm_job *j, size_t i)
         }
     }
     ac_rendered_release(&r);
+    if (!st && j->reference && c->ideal.ptr) st = keep_reference(j, i, m, n);
     return st ? ac_err_prefix(j->err, st, "arm %s, case \"" AC_VIEW_FMT "\"", ac_arm_name(j->out->arm),
                               AC_VIEW_ARG(c->id)) : AC_OK;
+}
+
+/* ---- perplexity (A4) ---- */
+
+static ac_status nll(const arm_job *j, const int32_t *ids, const uint8_t *target, size_t n, double *out)
+{
+    static const uint32_t zero = 0;
+    const ac_unit u = { .ids = ids, .target = target, .n = n, .doc_start = &zero, .n_docs = 1 };
+    return ac_model_nll(j->env->model, j->tuned ? j->env->adapter : NULL, &u, 1, out, NULL, j->err);
+}
+
+static bool wants_perplexity(const arm_job *j, const ac_case *c)
+{
+    bool asked = j->env->perplexity;
+    for (size_t i = 0; i < c->n_asserts; i++) asked |= c->assert_[i].type == AC_GRADE_PERPLEXITY;
+    return asked;
+}
+
+static ac_status answer_perplexity(const arm_job *j, size_t i)
+{
+    const ac_gen_request *q = &j->request[i];
+    const ac_gen_answer *g = &j->made[i];
+    const size_t n = q->n_prompt + g->ids.n;
+    double sum = 0;
+    if (g->ids.n == 0 || !wants_perplexity(j, &j->cases->item[i])) return AC_OK;
+    int32_t *ids = ac_arena_alloc_array(j->a, n, sizeof *ids);
+    uint8_t *target = ac_arena_alloc_array(j->a, n, sizeof *target);
+    if (!ids || !target) return ac_fail_nomem(j->err, n * sizeof *ids);
+    memcpy(ids, q->prompt, q->n_prompt * sizeof *ids);
+    memcpy(ids + q->n_prompt, g->ids.id, g->ids.n * sizeof *ids);
+    memset(target, 0, q->n_prompt);
+    memset(target + q->n_prompt, 1, g->ids.n);
+    const ac_status st = nll(j, ids, target, n, &sum);
+    if (!st) j->out->answer[i].perplexity = ac_model_perplexity(sum, g->ids.n);
+    return st;
+}
+
+static ac_status score_references(const arm_job *j)
+{
+    ac_status st = AC_OK;
+    for (size_t i = 0; j->reference && i < j->cases->n && !st; i++) {
+        const ac_scored *s = &j->reference[i];
+        if (s->n_target == 0) continue;
+        st = nll(j, s->ids, s->target, s->n, &j->out->answer[i].reference_nll);
+        if (!st) j->out->answer[i].reference_tokens = s->n_target;
+    }
+    return st;
+}
+
+double ac_arm_reference_perplexity(const ac_arm_result *r)
+{
+    double sum = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->answer[i].reference_tokens == 0) continue;
+        sum += r->answer[i].reference_nll;
+        n += r->answer[i].reference_tokens;
+    }
+    return n ? ac_model_perplexity(sum, n) : 0;
 }
 
 static ac_status take_answer(const arm_job *j, size_t i)
@@ -146,7 +237,9 @@ static ac_status take_answer(const arm_job *j, size_t i)
         else st = ac_fail_nomem(j->err, text.len);
     }
     ac_str_release(&text);
-    if (!st) st = ac_grade_answer(j->env->grader, &j->cases->item[i], ans->text, ans->n_passages, j->a, &grade, j->err);
+    if (!st) st = answer_perplexity(j, i);
+    if (!st) st = ac_grade_answer(j->env->grader, &j->cases->item[i], ans->text, ans->n_passages,
+                                  ans->perplexity > 0 ? ans->perplexity : (double)NAN, j->a, &grade, j->err);
     if (!st && ans->n_passages) st = ac_rag_check_cites(&ans->cites, ans->text, ans->passage, ans->n_passages, j->err);
     if (st) return st;
     ans->pass = grade.pass;
@@ -168,11 +261,10 @@ static ac_status run(arm_job *j)
     if (st) return st;
     ac_gen_opts opts = { .max_tokens = j->env->max_tokens, .top_p = 1 };
     opts.stop = ac_chat_stop_ids(j->env->chat, &opts.n_stop);
-    const bool tuned = j->out->arm == AC_ARM_TUNED || j->out->arm == AC_ARM_TUNED_RAG;
-    st = ac_generate(j->env->model, tuned ? j->env->adapter : NULL, j->request, n, &opts, j->made, NULL, NULL,
+    st = ac_generate(j->env->model, j->tuned ? j->env->adapter : NULL, j->request, n, &opts, j->made, NULL, NULL,
                      j->env->sink, j->err);
     for (size_t i = 0; i < n && !st; i++) st = take_answer(j, i);
-    return st;
+    return st ? st : score_references(j);
 }
 
 ac_status ac_arm_run(const ac_arm_env *env, ac_arm arm, const ac_cases *cases, ac_arena *a, ac_arm_result *out,
@@ -181,12 +273,15 @@ ac_status ac_arm_run(const ac_arm_env *env, ac_arm arm, const ac_cases *cases, a
     const int64_t start = ac_mono_ns();
     ac_arm_result made = { .arm = arm, .n = cases->n };
     arm_job j = { .env = env, .cases = cases, .a = a, .out = &made, .err = err };
+    j.tuned = arm == AC_ARM_TUNED || arm == AC_ARM_TUNED_RAG;
     j.rag = arm == AC_ARM_RAG || arm == AC_ARM_TUNED_RAG;
     if (j.rag && !env->rag) return ac_fail(err, AC_EARG, "arm %s needs documents", ac_arm_name(arm));
     if (arm >= AC_ARM_TUNED && !env->adapter) return ac_fail(err, AC_EARG, "arm %s needs an adapter", ac_arm_name(arm));
     made.answer = ac_arena_alloc_array(a, cases->n, sizeof *made.answer);
     j.request = ac_arena_alloc_array(a, cases->n, sizeof *j.request);
     j.made = ac_arena_alloc_array(a, cases->n, sizeof *j.made);
+    if (env->perplexity && !(j.reference = ac_arena_alloc_array(a, cases->n, sizeof *j.reference)))
+        return ac_fail_nomem(err, cases->n * sizeof *j.reference);
     if (!made.answer || !j.request || !j.made) return ac_fail_nomem(err, cases->n * sizeof *made.answer);
     ac_event ev = { .kind = AC_EV_STAGE, .text = ac_arm_name(arm), .unit = "tokens", .total = cases->n };
     ac_status st = ac_emit(env->sink, &ev, err);

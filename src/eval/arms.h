@@ -3,6 +3,9 @@
  * A1  Decoding is greedy with the sealed max_tokens; an arm differs from another only in adapter and passages.
  * A2  The rag arms search with the case's last user turn (with the user turn before it for follow-ups), and put
  *     the passages into the last user turn; the system turn is never touched.
+ * A4  Perplexity of an answer is measured where an assertion asks for it, or where the environment does: over the answer's
+ *     tokens, given the prompt that it had. That of a reference is over what training would learn of it: its tokens and the
+ *     end of the turn.
  * A3  An answer is the decoded text up to the stop token, control tokens left out. */
 #ifndef AC_EVAL_ARMS_H
 #define AC_EVAL_ARMS_H
@@ -30,6 +33,9 @@ typedef struct {
     ac_view why;                 /* the grader's line */
     size_t n_prompt, n_tokens;
     bool cut;                    /* ended at max_tokens */
+    double perplexity;           /* of the answer's tokens by the arm itself; 0: not measured */
+    double reference_nll;        /* of the case's reference and its end of turn, summed; read when reference_tokens > 0 */
+    size_t reference_tokens;
     size_t n_passages;
     const ac_passage *passage;   /* what the rag arms put in front; borrowed from the index */
     ac_rag_cites cites;          /* what the answer cites of them */
@@ -56,11 +62,14 @@ typedef struct {
     ac_status (*embed)(void *ctx, ac_view text, const float **out, ac_err *err);
     void *embed_ctx;
     size_t max_tokens;
+    bool perplexity;             /* measure that of references (a column, never a verdict) and answers */
     ac_grade_ctx *grader;
     const ac_sink *sink;
 } ac_arm_env;
 
 const char *ac_arm_label(const ac_arm_result *r);
+/* exp of the mean over all references' tokens; 0: not measured. */
+double      ac_arm_reference_perplexity(const ac_arm_result *r);
 /* Everything in *out lives in the arena. A case whose prompt and answer exceed the context is AC_EFORMAT and
  * named. */
 ac_status ac_arm_run(const ac_arm_env *env, ac_arm arm, const ac_cases *cases, ac_arena *a, ac_arm_result *out,

@@ -15,7 +15,7 @@ static const char *const class_names[AC_CLASS_COUNT] = { "success", "refusal", "
 static const char *const grader_names[AC_GRADE_COUNT] = {
     "equals", "contains", "icontains", "contains-any", "contains-all", "starts-with", "regex", "numeric",
     "is-json", "sql-equal", "is-refusal", "f1", "contains-json", "citation", "levenshtein", "rouge-l", "rouge-n",
-    "tool-call",
+    "tool-call", "perplexity",
 };
 
 const char *ac_class_name(ac_class c)
@@ -179,7 +179,8 @@ static ac_status read_limits(const reader *r, const ac_json *o, ac_assert *a)
         return bad(r, "\"threshold\" must be above 0 (0 would always pass)", "raise it");
     const bool rouge = a->type == AC_GRADE_ROUGE_L || a->type == AC_GRADE_ROUGE_N;
     const bool edits = a->type == AC_GRADE_LEVENSHTEIN;
-    if (threshold && a->type != AC_GRADE_F1 && a->type != AC_GRADE_NUMERIC && !rouge && !edits)
+    if (threshold && a->type != AC_GRADE_F1 && a->type != AC_GRADE_NUMERIC && !rouge && !edits
+        && a->type != AC_GRADE_PERPLEXITY)
         return bad(r, "\"threshold\" has no effect on this type of assertion", "remove it");
     if (rouge) a->threshold = 0.75;                     /* promptfoo's, as are the 5 edits */
     if (edits) a->threshold = 5;
@@ -189,6 +190,8 @@ static ac_status read_limits(const reader *r, const ac_json *o, ac_assert *a)
     if (rouge && a->threshold > 1) return bad(r, "the \"threshold\" of rouge is at most 1", "lower it");
     if (edits && (a->threshold > 1000 || a->threshold < 1))
         return bad(r, "the \"threshold\" of levenshtein is 1 to 1000 edits", "correct it");
+    if (a->type == AC_GRADE_PERPLEXITY && (!threshold || a->threshold <= 1 || a->threshold > 1000 || a->negate))
+        return bad(r, "perplexity needs a \"threshold\" above 1 and up to 1000, and has no \"not-\"", "correct it");
     return read_n_gram(r, o, a);
 }
 
@@ -233,13 +236,16 @@ static ac_status read_assert(const reader *r, const ac_json *o, ac_assert *a)
     if (!grader_parse(name, &a->type))
         return bad_name(r, "unknown assertion type", type->text,
                         "types are equals contains icontains contains-any contains-all starts-with regex numeric "
-                        "is-json contains-json sql-equal is-refusal citation f1 levenshtein rouge-l rouge-n tool-call");
+                        "is-json contains-json sql-equal is-refusal citation f1 levenshtein rouge-l rouge-n tool-call "
+                        "perplexity");
     for (const ac_json *k = o->child; k; k = k->next)
         if (!ac_view_eq_str(k->key, "type") && !ac_view_eq_str(k->key, "value") &&
             !ac_view_eq_str(k->key, "threshold") && !ac_view_eq_str(k->key, "weight") && !ac_view_eq_str(k->key, "n"))
             return bad_name(r, "unknown key in an assertion", k->key, "keys are type, value, threshold, and n of rouge-n");
     ac_status st = read_limits(r, o, a);
     if (st) return st;
+    if (a->type == AC_GRADE_PERPLEXITY)
+        return value ? bad(r, "\"value\" has no effect on perplexity", "remove it") : AC_OK;
     const bool optional = a->type == AC_GRADE_IS_JSON || a->type == AC_GRADE_CONTAINS_JSON ||
                           a->type == AC_GRADE_IS_REFUSAL || a->type == AC_GRADE_CITATION;
     if (!value || value->type == AC_JSON_NULL)
@@ -265,7 +271,10 @@ static ac_status read_asserts(const reader *r, const ac_json *list, ac_case *c)
         if (st) return st;
         c->n_asserts++;
     }
-    return AC_OK;
+    for (size_t i = 0; i < c->n_asserts; i++)
+        if (c->assert_[i].type != AC_GRADE_PERPLEXITY) return AC_OK;
+    return bad(r, "perplexity says how sure the model was, not whether it was right, and nothing else judges this case",
+               "add an assertion about the answer's words");
 }
 
 /* What a case without "assert" is judged by (C2). */

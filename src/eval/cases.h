@@ -25,7 +25,7 @@ typedef enum {
     AC_GRADE_EQUALS, AC_GRADE_CONTAINS, AC_GRADE_ICONTAINS, AC_GRADE_CONTAINS_ANY, AC_GRADE_CONTAINS_ALL,
     AC_GRADE_STARTS_WITH, AC_GRADE_REGEX, AC_GRADE_NUMERIC, AC_GRADE_IS_JSON, AC_GRADE_SQL_EQUAL,
     AC_GRADE_IS_REFUSAL, AC_GRADE_F1, AC_GRADE_CONTAINS_JSON, AC_GRADE_CITATION, AC_GRADE_LEVENSHTEIN,
-    AC_GRADE_ROUGE_L, AC_GRADE_ROUGE_N, AC_GRADE_TOOL_CALL, AC_GRADE_COUNT
+    AC_GRADE_ROUGE_L, AC_GRADE_ROUGE_N, AC_GRADE_TOOL_CALL, AC_GRADE_PERPLEXITY, AC_GRADE_COUNT
 } ac_grader;
 const char *ac_grader_name(ac_grader g);
 
@@ -36,7 +36,8 @@ typedef struct {
     ac_view *value;
     const ac_json *schema;     /* is-json, contains-json: the value when it is an object; or NULL */
     const ac_json *calls;      /* tool-call: an object with a name, or a list of them */
-    double threshold;          /* numeric: tolerance (0 unless given); f1, rouge: least score; levenshtein: most edits */
+    double threshold;          /* numeric: tolerance (0 unless given); f1, rouge: least score; levenshtein: most edits;
+                                  perplexity: the most */
     unsigned n_gram;           /* rouge-n */
 } ac_assert;
 

@@ -1,5 +1,6 @@
 #include "eval/endpoint.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -126,7 +127,7 @@ static ac_status one_case(const ac_endpoint *e, const ac_arm_env *env, const ac_
 {
     ac_grade grade = { 0 };
     ac_status st = ask(e, env, c, ans, a, err);
-    if (!st) st = ac_grade_answer(env->grader, c, ans->text, 0, a, &grade, err);
+    if (!st) st = ac_grade_answer(env->grader, c, ans->text, 0, (double)NAN, a, &grade, err);
     if (st) return ac_err_prefix(err, st, "arm %s, case \"" AC_VIEW_FMT "\"", e->name, AC_VIEW_ARG(c->id));
     ans->pass = grade.pass;
     ans->why = grade.why;

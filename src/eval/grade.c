@@ -314,11 +314,20 @@ static ac_status simple(ac_grade_ctx *g, const ac_assert *as, ac_view answer, si
     return AC_OK;
 }
 
+static ac_status low_perplexity(const ac_assert *as, double is, ac_arena *a, ac_verdict_one *out)
+{
+    out->hold = is <= as->threshold;                       /* NAN: false */
+    out->why = isnan(is) ? ac_arena_printf(a, "perplexity is not known of this answer")
+                         : ac_arena_printf(a, "perplexity %.3f, at most %.3f allowed", is, as->threshold);
+    return AC_OK;
+}
+
 static ac_status judge(ac_grade_ctx *g, const ac_case *c, const ac_assert *as, ac_view answer, size_t n_passages,
-                       ac_arena *a, ac_verdict_one *out, ac_err *err)
+                       double perplexity, ac_arena *a, ac_verdict_one *out, ac_err *err)
 {
     ac_status st;
-    if (as->type == AC_GRADE_SQL_EQUAL) st = ac_grade_sql(g, c, as, answer, a, out, err);
+    if (as->type == AC_GRADE_PERPLEXITY) st = low_perplexity(as, perplexity, a, out);
+    else if (as->type == AC_GRADE_SQL_EQUAL) st = ac_grade_sql(g, c, as, answer, a, out, err);
     else if (as->type == AC_GRADE_IS_JSON || as->type == AC_GRADE_CONTAINS_JSON)
         st = ac_grade_json(as, answer, a, out, err);
     else if (as->type == AC_GRADE_TOOL_CALL) st = ac_grade_tool_call(as, answer, a, out, err);
@@ -335,14 +344,14 @@ static ac_status judge(ac_grade_ctx *g, const ac_case *c, const ac_assert *as, a
     return AC_OK;
 }
 
-ac_status ac_grade_answer(ac_grade_ctx *g, const ac_case *c, ac_view answer, size_t n_passages, ac_arena *a,
-                          ac_grade *out, ac_err *err)
+ac_status ac_grade_answer(ac_grade_ctx *g, const ac_case *c, ac_view answer, size_t n_passages, double perplexity,
+                          ac_arena *a, ac_grade *out, ac_err *err)
 {
     const ac_view text = ac_view_trim(answer);
     ac_verdict_one one = { 0 };
     for (size_t i = 0; i < c->n_asserts; i++) {
         one = (ac_verdict_one){ 0 };
-        const ac_status st = judge(g, c, &c->assert_[i], text, n_passages, a, &one, err);
+        const ac_status st = judge(g, c, &c->assert_[i], text, n_passages, perplexity, a, &one, err);
         if (st) return ac_err_prefix(err, st, "case \"" AC_VIEW_FMT "\" (line %zu)", AC_VIEW_ARG(c->id), c->line);
         if (!one.hold) break;
     }
@@ -355,9 +364,9 @@ ac_status ac_grade_reference(ac_grade_ctx *g, const ac_case *c, ac_arena *a, ac_
     if (!c->ideal.ptr) {
         /* Still compile what can be bad in itself: an answer of nothing exercises every assertion. */
         ac_grade ignored;
-        const ac_status st = ac_grade_answer(g, c, AC_VIEW(""), 0, a, &ignored, err);
+        const ac_status st = ac_grade_answer(g, c, AC_VIEW(""), 0, 1, a, &ignored, err);
         if (!st) *out = (ac_grade){ true, AC_VIEW("no reference to try") };
         return st;
     }
-    return ac_grade_answer(g, c, c->ideal, 1, a, out, err);
+    return ac_grade_answer(g, c, c->ideal, 1, 1, a, out, err);
 }

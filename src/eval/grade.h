@@ -26,12 +26,13 @@ typedef struct {
     bool pass;
     ac_view why;          /* one line, in the arena: the first assertion that failed, or what held */
 } ac_grade;
-/* n_passages: how many numbered passages the answer could cite (0: none). AC_ECONTRACT when an assertion of the
+/* n_passages: how many numbered passages the answer could cite (0: none). perplexity: of the answer, as the model that gave it
+ * has it; NAN: not known, as of a server's, and then an assertion about it does not hold. AC_ECONTRACT when an assertion of the
  * case itself is bad (a regex that does not compile, a reference query that fails). */
-ac_status ac_grade_answer(ac_grade_ctx *g, const ac_case *c, ac_view answer, size_t n_passages, ac_arena *a,
-                          ac_grade *out, ac_err *err);
+ac_status ac_grade_answer(ac_grade_ctx *g, const ac_case *c, ac_view answer, size_t n_passages, double perplexity,
+                          ac_arena *a, ac_grade *out, ac_err *err);
 /* A reference must pass its own case (freeze refuses one that does not). AC_OK and pass = true when the case
- * has no reference to try. */
+ * has no reference to try. Nothing is known of a reference's perplexity, so an assertion about it counts as met. */
 ac_status ac_grade_reference(ac_grade_ctx *g, const ac_case *c, ac_arena *a, ac_grade *out, ac_err *err);
 
 #endif

@@ -207,6 +207,7 @@ static void write_arm(ac_jw *w, const ac_arm_result *r)
     write_classes(w, "passed_by_class", r->n_pass_class);
     ac_jw_u64(w, "prompt_tokens", r->prompt_tokens);
     ac_jw_u64(w, "answer_tokens", r->answer_tokens);
+    if (ac_arm_reference_perplexity(r) > 0) ac_jw_f64(w, "reference_perplexity", ac_arm_reference_perplexity(r));
     ac_jw_f64(w, "seconds", r->seconds);
     ac_jw_end_object(w);
 }
@@ -242,6 +243,9 @@ static void write_answer(ac_jw *w, const ac_arm_result *r, size_t i, bool sealed
     ac_jw_u64(w, "prompt_tokens", a->n_prompt);
     ac_jw_u64(w, "tokens", a->n_tokens);
     ac_jw_bool(w, "cut", a->cut);
+    if (a->perplexity > 0) ac_jw_f64(w, "perplexity", a->perplexity);
+    if (a->reference_tokens)
+        ac_jw_f64(w, "reference_perplexity", ac_model_perplexity(a->reference_nll, a->reference_tokens));
     if (a->n_passages) {
         ac_jw_array(w, "passages");
         for (size_t k = 0; k < a->n_passages; k++) {

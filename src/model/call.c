@@ -274,6 +274,11 @@ static ac_status nll_group(ac_model *m, const ac_adapted *ad, const ac_unit *uni
     return st;
 }
 
+double ac_model_perplexity(double nll, size_t tokens)
+{
+    return ac_exp_f64(nll / (double)tokens);
+}
+
 ac_status ac_model_nll(ac_model *m, const ac_adapter *ad, const ac_unit *units, size_t n_units,
                        double *loss, float *token_nll, ac_err *err)
 {

@@ -75,6 +75,8 @@ ac_status ac_model_grad(ac_model *m, const ac_adapter *ad, const ac_unit *units,
 /* Forward only; ad may be NULL. token_nll (may be NULL): one value for each supervised token in order. */
 ac_status ac_model_nll(ac_model *m, const ac_adapter *ad, const ac_unit *units, size_t n_units,
                        double *loss, float *token_nll, ac_err *err);
+/* exp(nll / tokens), the same on every machine; 1 is certainty. tokens >= 1. */
+double    ac_model_perplexity(double nll, size_t tokens);
 /* Logits of every position of one sequence, for tests: n x vocab. */
 ac_status ac_model_logits(ac_model *m, const ac_adapter *ad, const int32_t *ids, size_t n, float *logits,
                           ac_err *err);

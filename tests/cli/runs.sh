@@ -23,6 +23,16 @@ err_has 'needs a verdict'
 run 1 ab --arms base,tuned --ci
 out_has 'NO CLEAR LIFT: tuned '
 [ "$(wc -l <"$work/out")" -eq 1 ] || bad "--ci prints more than a line"
+# The column beside the verdict is what accord score says of a reference as a row.
+run 1 ab --arms base,tuned --perplexity --json
+ours=$(sed -n 's/.*"reference_perplexity": *\([0-9.]*\).*/\1/p' "$work/out" | sed -n 3p)     # after the two arms
+sed -n '2s/.*"turns": \[\(.*\)\], "ideal": \("[^"]*"\).*/{"messages": [\1, {"role": "assistant", "content": \2}]}/p' \
+    ../shop-sql/evals/cases.jsonl >row.jsonl
+run 0 score --model ../tiny-base/model --data row.jsonl --json
+theirs=$(sed -n 's/.*"mean": *\([0-9.]*\).*/\1/p' "$work/out" | awk '{ printf "%.9f", exp($1) }')
+[ -n "$ours" ] && [ "$(echo "$ours" | awk '{ printf "%.9f", $1 }')" = "$theirs" ] || bad "perplexity $ours, by score $theirs"
+run 1 ab --arms base,tuned --perplexity
+out_has 'perplexity'
 run 77 promote "$one"
 err_has 'only a WIN is promoted'
 run 64 promote --without-win

@@ -32,7 +32,7 @@ static void judge(ac_grade_ctx *g, const ac_case *x, ac_view answer, size_t n_pa
     ac_arena a = { 0 };
     ac_err err = { 0 };
     ac_grade grade = { 0 };
-    ac_status st = ac_grade_answer(g, x, answer, n_passages, &a, &grade, &err);
+    ac_status st = ac_grade_answer(g, x, answer, n_passages, 2.5, &a, &grade, &err);
     FUZZ_CHECK(st == AC_OK || (st == AC_ECONTRACT && err.text[0]));
     if (st == AC_OK) FUZZ_CHECK(grade.why.len);
     err = (ac_err){ 0 };

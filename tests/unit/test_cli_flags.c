@@ -20,7 +20,7 @@ static const struct { const char *command, *option; effect what; } known[] = {
     { "train", "recompute", SAME_BITS }, { "train", "memory-limit", SAME_BITS }, { "train", "dry-run", SELECTS },
     { "train", "guard", SAME_BITS },
     { "ab", "run", SELECTS }, { "ab", "arms", SELECTS }, { "ab", "endpoint", SELECTS }, { "ab", "endpoint-seconds", SELECTS },
-    { "ab", "untuned", SELECTS }, { "ab", "ci", SAME_BITS }, { "ab", "dry-run", SELECTS },
+    { "ab", "untuned", SELECTS }, { "ab", "ci", SAME_BITS }, { "ab", "perplexity", SAME_BITS }, { "ab", "dry-run", SELECTS },
     { "freeze", "accept-small", RECORDED }, { "freeze", "accept-finding", RECORDED }, { "freeze", "accept-leak", RECORDED },
     { "freeze", "reason", RECORDED },
 };

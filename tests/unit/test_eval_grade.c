@@ -49,7 +49,7 @@ static ac_status grade(ac_assert *as, const char *answer, const char *refusal, s
     ac_grade out = { 0 };
     const ac_case c = { .id = AC_VIEW("c"), .line = 1, .n_asserts = 1, .assert_ = as };
     ac_status st = ac_grade_open(&g, db_path, refusal, err);
-    if (!st) st = ac_grade_answer(g, &c, ac_view_of(answer), passages, &a, &out, err);
+    if (!st) st = ac_grade_answer(g, &c, ac_view_of(answer), passages, 2.5, &a, &out, err);
     if (!st) assert_true(out.why.len > 0);
     *pass = out.pass;
     ac_grade_close(&g);
@@ -101,6 +101,7 @@ static void test_text(void **state)
         { AC_GRADE_IS_REFUSAL, "Nope.", 0, "Nope. Never", true }, { AC_GRADE_IS_REFUSAL, "Nope.", 0, "I can't", false },
         { AC_GRADE_CITATION, NULL, 0, "as [1] and [3] say", true }, { AC_GRADE_CITATION, NULL, 0, "as [4] says", false },
         { AC_GRADE_CITATION, NULL, 0, "as all say", false }, { AC_GRADE_CITATION, NULL, 0, "[0]", false },
+        { AC_GRADE_PERPLEXITY, NULL, 2.5, "four", true }, { AC_GRADE_PERPLEXITY, NULL, 2.4, "four", false },   /* of 2.5 */
         { AC_GRADE_IS_JSON, NULL, 0, "{\"a\":[1,2]}", true }, { AC_GRADE_IS_JSON, NULL, 0, "{a:1}", false },
         { AC_GRADE_CONTAINS_JSON, NULL, 0, "Here: {\"a\":\"}\"} ok", true },
         { AC_GRADE_CONTAINS_JSON, NULL, 0, "Here: {a} ok", false },
