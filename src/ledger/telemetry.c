@@ -541,7 +541,7 @@ ac_status ac_run_void_read(ac_run_void *out, ac_arena *a, const char *run_dir, a
     ac_err own = { 0 };
     ac_tail tail = { 0 };
     const char *path = ac_arena_printf(a, "%s/%s", run_dir, AC_TELEMETRY_FILE);
-    reading r = { &t, path };
+    reading r = { &t, AC_TELEMETRY_FILE };       /* reasons travel with evidence: no path of this machine */
     if (!path) return ac_fail_nomem(err, strlen(run_dir));
     const ac_status st = ac_tail_read(&tail, path, LINE_MAX_BYTES, ends_only, &r, &own);
     bool ok = true;

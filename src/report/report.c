@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "ledger/telemetry.h"
 #include "report/report_int.h"
 
 #define MAX_FILE ((size_t)256 << 20)
@@ -30,7 +31,14 @@ static const char style[] =
     "summary{cursor:pointer}.cls{color:var(--mute);font-size:.85rem}.mark{margin:0 .1rem;font-weight:700}.mark.pass,.pass .arm"
     "{color:var(--ok)}.mark.fail,.fail .arm{color:var(--no)}.turn{margin:.4rem 0}.role{color:var(--mute);font-size:.8rem;"
     "display:inline-block;min-width:5.5rem}.answers{display:grid;grid-template-columns:repeat(auto-fit,minmax(230px,1fr));gap:.6rem}"
-    ".answer{border-top:2px solid var(--line);padding-top:.2rem}.arm{font-weight:600}";
+    ".answer{border-top:2px solid var(--line);padding-top:.2rem}.arm{font-weight:600}"
+    ".void{color:var(--no);font-weight:600}.green{fill:var(--ok)}.yellow{fill:#d9a400}.red{fill:#d1382c}.emergency{fill:#8a1c7c}"
+    "rect.tint{opacity:.14}.paused{fill:var(--mute)}.full{fill:var(--line)}.small{fill:var(--a);opacity:.55}"
+    ".foot{stroke:var(--a);stroke-width:2}.avail{stroke:var(--ok);stroke-width:2}.range{fill:var(--a);opacity:.22}"
+    ".range.avail{fill:var(--ok);stroke:none}.limit{stroke:var(--no);stroke-dasharray:6 4}.act{stroke:var(--fg);opacity:.45;"
+    "stroke-dasharray:2 3}.mark rect{fill:var(--fg)}.mark text{fill:var(--bg);font-size:11px;font-weight:600}"
+    ".seam{stroke:var(--fg)}.panel{fill:var(--mute);font-size:12px;font-weight:600}.strip{fill:var(--fg);font-size:11px}.strip.on{fill:var(--bg)}"
+    "table.acts td{padding:.2rem .6rem}";
 
 /* ---- reading -------------------------------------------------------------------------------------------- */
 
@@ -59,7 +67,7 @@ static bool add_point(points *list, ac_arena *a, double step, double value)
         list->p = bigger;
         list->cap = cap;
     }
-    list->p[list->n++] = (ac_point){ step, value };
+    list->p[list->n++] = (ac_point){ step, value, step };
     return true;
 }
 
@@ -95,6 +103,29 @@ static ac_status read_curves(ac_curves *out, ac_arena *a, const char *dir, ac_er
     ac_lines_close(&lines);
     *out = (ac_curves){ .train = train.p, .valid = valid.p, .n_train = train.n, .n_valid = valid.n };
     return st;
+}
+
+/* What the guard saw, *there false when it kept no record. One that cannot be read is no reason to show no report: the
+ * times are VOID then, with what is wrong with it. */
+static ac_status read_guard(ac_tel *t, bool *there, ac_arena *a, const char *dir, ac_err *err)
+{
+    const char *path = ac_path_join(a, dir, AC_TELEMETRY_FILE);
+    ac_err own = { 0 };
+    if (!path) return ac_fail_nomem(err, strlen(dir));
+    const ac_status st = ac_path_exists(path) ? ac_tel_read(t, path, &own) : AC_OK;
+    *there = !st && t->n_samples > 0;
+    return st == AC_ENOMEM ? ac_fail(err, st, "%s", own.text) : AC_OK;
+}
+
+/* Puts the points to the times at which their steps were finished; those that have none go. */
+static size_t to_time(ac_point *p, size_t n, const ac_tel *t)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        p[i].x = ac_tel_time_of_step(t, p[i].step);
+        if (p[i].x >= 0) p[kept++] = p[i];
+    }
+    return kept;
 }
 
 /* ---- the page --------------------------------------------------------------------------------------------- */
@@ -149,10 +180,36 @@ static void figure(ac_str *out, const char *name, const ac_json *run, const char
     ac_str_appendf(out, "<tr><td>%s</td><td class=\"num\">%.*f</td></tr>\n", name, digits, v->number * scale);
 }
 
-static void training_part(ac_str *out, const ac_json *run, const ac_curves *c)
+/* A figure that is a time, or made of one. */
+static void time_figure(ac_str *out, const char *name, const ac_json *run, const char *key, const ac_run_void *v)
+{
+    const ac_json *n = ac_json_get(run, key);
+    if (!n || n->type != AC_JSON_NUMBER) return;
+    ac_str_appendf(out, "<tr><td>%s%s</td><td class=\"num\">%.1f</td></tr>\n", name,
+                   v->n ? " <span class=\"void\">VOID</span>" : "", n->number);
+}
+
+static void void_note(ac_str *out, const ac_run_void *v)
+{
+    if (!v->n) return;
+    ac_str_append_c(out, "<p class=\"note\"><span class=\"void\">VOID for timing claims:</span> ");
+    for (size_t i = 0; i < v->n; i++) {
+        if (i) ac_str_append_c(out, "; ");
+        ac_html_text(out, ac_view_of(v->why[i]));
+    }
+    ac_str_append_c(out, ".</p>\n");
+}
+
+static void training_part(ac_str *out, const ac_json *run, ac_curves *c, const ac_tel *t, const ac_run_void *v)
 {
     ac_str_append_c(out, "<h2>Training</h2>\n");
-    ac_html_loss_curve(out, c);
+    if (t) {
+        c->n_train = to_time(c->train, c->n_train, t);
+        c->n_valid = to_time(c->valid, c->n_valid, t);
+        ac_html_guard_curves(out, c, t);
+    } else {
+        ac_html_loss_curve(out, c);
+    }
     ac_str_append_c(out, "<table><tbody>\n");
     figure(out, "steps", run, "steps", 0, 1);
     figure(out, "first loss", run, "first_loss", 5, 1);
@@ -161,11 +218,13 @@ static void training_part(ac_str *out, const ac_json *run, const ac_curves *c)
     figure(out, "best step", run, "best_step", 0, 1);
     figure(out, "tokens computed", run, "tokens", 0, 1);
     figure(out, "tokens supervised", run, "supervised_tokens", 0, 1);
-    figure(out, "training, seconds", run, "train_seconds", 1, 1);
-    figure(out, "tokens a second", run, "tokens_per_second", 1, 1);
+    time_figure(out, "training, seconds", run, "train_seconds", v);
+    time_figure(out, "tokens a second", run, "tokens_per_second", v);
     figure(out, "peak memory, MB", run, "peak_rss_bytes", 0, 1e-6);
-    figure(out, "CPU seconds", run, "cpu_seconds", 1, 1);
+    time_figure(out, "CPU seconds", run, "cpu_seconds", v);
     ac_str_append_c(out, "</tbody></table>\n");
+    void_note(out, v);
+    if (t) ac_html_guard_sums(out, t);
 }
 
 static void hash_row(ac_str *out, const char *name, const ac_json *o, const char *key)
@@ -215,6 +274,9 @@ ac_status ac_report_html(ac_str *out, const char *run_dir, ac_err *err)
 {
     ac_arena a = { 0 };
     ac_curves curves = { 0 };
+    ac_tel tel = { 0 };
+    ac_run_void timing = { 0 };
+    bool watched = false;
     const ac_json *run = NULL, *verdict = NULL, *env = NULL;
     ac_status st = read_optional(&run, &a, run_dir, "run.json", err);
     if (!st && !run)
@@ -222,10 +284,12 @@ ac_status ac_report_html(ac_str *out, const char *run_dir, ac_err *err)
     if (!st) st = read_optional(&verdict, &a, run_dir, "verdict.json", err);
     if (!st) st = read_optional(&env, &a, run_dir, "env.json", err);
     if (!st) st = read_curves(&curves, &a, run_dir, err);
+    if (!st) st = read_guard(&tel, &watched, &a, run_dir, err);
+    if (!st) st = ac_run_void_read(&timing, &a, run_dir, err);
     if (!st) {
         head(out, run, verdict);
         verdict_part(out, verdict);
-        training_part(out, run, &curves);
+        training_part(out, run, &curves, watched ? &tel : NULL, &timing);
         if (verdict) {
             ac_str_append_c(out, "<h2>Cases</h2>\n");
             ac_html_cases(out, verdict);
@@ -234,6 +298,7 @@ ac_status ac_report_html(ac_str *out, const char *run_dir, ac_err *err)
         ac_str_append_c(out, "</body></html>\n");
         if (!ac_str_ok(out)) st = ac_fail_nomem(err, out->len);
     }
+    ac_tel_release(&tel);
     ac_arena_release(&a);
     return st;
 }

@@ -1,6 +1,6 @@
 /* report/report.h - one self-contained HTML file from a run folder: verdict, loss curve, cases, hashes.
  *
- * R1  Reads the run folder's files alone (run.json, metrics.jsonl, verdict.json, env.json), so a folder pulled from
+ * R1  Reads the run folder's files alone (run.json, metrics.jsonl, telemetry.jsonl, verdict.json, env.json), so a folder pulled from
  *     another machine reports the same. What is missing is said, not guessed.
  * R2  No script, no font, no image from elsewhere; every text from a file is escaped. Dark and light follow the
  *     reader's setting; charts are inline SVG with the numbers as titles. */

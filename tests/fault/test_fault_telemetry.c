@@ -12,7 +12,10 @@
 
 #include "base/fault.h"
 #include "base/file.h"
+#include "cli/explain.h"
+#include "cli/top.h"
 #include "ledger/telemetry.h"
+#include "report/report.h"
 #include "telemetry_fixture.h"
 
 static char dir[64], path[96];
@@ -34,6 +37,54 @@ static ac_status void_of(ac_err *err)
     if (!st && v.n == 0) fail_msg("a run that was disturbed is not VOID");
     ac_arena_release(&a);
     return st;
+}
+
+static ac_status text_done(ac_str *s, ac_status st, const char *must, ac_err *err)
+{
+    if (!st && !ac_str_ok(s)) st = ac_fail_nomem(err, s->len);
+    if (!st && !strstr(ac_str_c(s), must)) fail_msg("the text lacks %s", must);
+    ac_str_release(s);
+    return st;
+}
+
+static ac_status told(ac_err *err)
+{
+    ac_tel t = { 0 };
+    ac_run_void v = { 0 };
+    ac_cli cli = { .width = 80 };
+    ac_arena a = { 0 };
+    ac_str s = { 0 };
+    ac_status st = ac_tel_read(&t, path, err);
+    if (!st) st = ac_run_void_read(&v, &a, dir, err);
+    if (!st) ac_explain_text(&s, &cli, &t, &v, "r", false);
+    st = text_done(&s, st, "micro-batch 4 instead of 8", err);
+    if (!st) ac_explain_json(&s, &t, &v, "r", false);
+    st = text_done(&s, st, "\"cost_seconds\"", err);
+    ac_tel_release(&t);
+    ac_arena_release(&a);
+    return st;
+}
+
+static ac_status watched(ac_err *err)
+{
+    const ac_top_screen size = { .width = 80, .height = 24, .color = true };
+    ac_top t;
+    ac_str s = { 0 };
+    ac_top_open(&t, dir);
+    ac_status st = ac_top_read(&t, err);
+    if (!st) ac_top_frame(&s, &t, &size);
+    st = text_done(&s, st, "40/40", err);
+    if (!st) ac_top_json(&s, &t);
+    st = text_done(&s, st, "\"last_acts\"", err);
+    ac_top_close(&t);
+    return st;
+}
+
+static ac_status reported(ac_err *err)
+{
+    ac_str s = { 0 };
+    const ac_status st = ac_report_html(&s, dir, err);
+    return text_done(&s, st, "<h2>Training", err);
 }
 
 static void each(ac_fault_kind kind, ac_status (*scenario)(ac_err *), bool may_pass)
@@ -60,6 +111,9 @@ static void every_allocation(void **state)
     (void)state;
     each(AC_FAULT_ALLOC, summary, false);
     each(AC_FAULT_ALLOC, void_of, false);
+    each(AC_FAULT_ALLOC, told, false);
+    each(AC_FAULT_ALLOC, watched, false);
+    each(AC_FAULT_ALLOC, reported, false);
 }
 
 static void every_io_call(void **state)
@@ -67,6 +121,8 @@ static void every_io_call(void **state)
     (void)state;
     each(AC_FAULT_IO, summary, false);
     each(AC_FAULT_IO, void_of, true);
+    each(AC_FAULT_IO, watched, false);
+    each(AC_FAULT_IO, reported, true);     /* the report says that the record cannot be read */
 }
 
 int main(void)
@@ -75,6 +131,12 @@ int main(void)
     (void)strcpy(dir, "/tmp/accord-fault-telemetry-XXXXXX");
     if (!mkdtemp(dir)) return 1;
     (void)snprintf(path, sizeof path, "%s/telemetry.jsonl", dir);
+    char other[96];
+    static const char info[] = "{\"id\":\"r\",\"state\":\"training\"}", step[] = "{\"event\":\"step\",\"step\":40,\"loss\":1}\n";
+    (void)snprintf(other, sizeof other, "%s/run.json", dir);
+    if (ac_file_write_atomic(other, info, sizeof info - 1, NULL)) return 1;
+    (void)snprintf(other, sizeof other, "%s/metrics.jsonl", dir);
+    if (ac_file_write_atomic(other, step, sizeof step - 1, NULL)) return 1;
     FILE *f = fopen(path, "w");
     if (!f || fwrite(tel_story, 1, sizeof tel_story - 1, f) != sizeof tel_story - 1 || fclose(f)) return 1;
     const int rc = cmocka_run_group_tests(tests, NULL, NULL);
