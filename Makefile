@@ -2,7 +2,7 @@
 PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all deps demo tiny-base test check cuda identity bench bench-peers lint install clean
+.PHONY: all deps demo tiny-base test check check-darwin cuda identity bench bench-peers lint install clean
 
 all: deps build/build.ninja
 	@cmake --build build -j $(JOBS) --target accord
@@ -30,6 +30,10 @@ test: all
 # The long checks: sanitizers, the second compiler, fuzz corpora, lint.
 check: all
 	@tools/check.sh
+
+# Compiles and links the guard for macOS, and compares what it imports with a list. Nothing of it is run.
+check-darwin:
+	@tools/check_darwin.sh
 
 # The same bits from every program, instruction set, number of threads and micro-batch, after any kill: docs/identity.md.
 # QUICK=1: a part of it. WRITE=1: puts down new hashes, where the arithmetic was changed on purpose.

@@ -33,6 +33,7 @@ clang          second compiler, libFuzzer
 clang-tidy     lint
 libclang-rt-14-dev sanitizers and libFuzzer for clang
 cppcheck       lint
+python3-pip    fetches the compiler that checks the macOS part
 age            opens what seal-data wrote, and the other way round
 LIST
     ;;

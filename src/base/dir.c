@@ -77,7 +77,11 @@ ac_status ac_file_mtime_ns(const char *path, int64_t *out, ac_err *err)
 {
     struct stat st;
     if (stat(path, &st) != 0) return ac_fail_errno(err, errno == ENOENT ? AC_ENOENT : AC_EIO, errno, "%s", path);
+#if defined(__APPLE__)
+    *out = (int64_t)st.st_mtimespec.tv_sec * 1000000000 + st.st_mtimespec.tv_nsec;
+#else
     *out = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+#endif
     return AC_OK;
 }
 

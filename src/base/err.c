@@ -83,8 +83,12 @@ ac_status ac_fail_errno(ac_err *err, ac_status st, int errno_value, const char *
     size_t used = n < 0 ? 0 : (size_t)n;
     if (used > sizeof err->text - 1) used = sizeof err->text - 1;
     char why[128];
-    /* GNU strerror_r: it may return its own constant text instead of filling the buffer. */
+#if defined(__GLIBC__)
+    /* It may return its own constant text instead of filling the buffer. */
     const char *text = strerror_r(errno_value, why, sizeof why);
+#else
+    const char *text = strerror_r(errno_value, why, sizeof why) == 0 ? why : "unknown error";
+#endif
     join(err->text, used, text);
     clean(err->text);
     return st;

@@ -71,6 +71,9 @@ int ac_io_write_all(int fd, const void *buf, size_t len)
 int ac_io_fsync(int fd)
 {
     if (failing()) return -1;
+#if defined(F_FULLFSYNC)      /* fsync of macOS leaves the data in the drive's own memory */
+    if (fcntl(fd, F_FULLFSYNC) == 0) return 0;
+#endif
     return fsync(fd);
 }
 

@@ -115,6 +115,17 @@ static ac_status not_started(const char *program, int e, ac_err *err)
     return ac_fail_errno(err, AC_EIO, e, "%s: cannot be started", program);
 }
 
+static int pipe_closed_in_programs(int fd[2])
+{
+#if defined(__APPLE__)
+    if (pipe(fd) != 0) return -1;
+    for (int i = 0; i < 2; i++) (void)fcntl(fd[i], F_SETFD, FD_CLOEXEC);
+    return 0;
+#else
+    return pipe2(fd, O_CLOEXEC);
+#endif
+}
+
 ac_status ac_proc_run(const char *const *argv, const ac_proc_limits *limits, ac_str *out, int *exit_code,
                       ac_err *err)
 {
@@ -124,7 +135,7 @@ ac_status ac_proc_run(const char *const *argv, const ac_proc_limits *limits, ac_
     pid_t pid = 0;
     const bool failing = ac_fault_hit(AC_FAULT_IO);
     if (failing) errno = EMFILE;
-    if (failing || pipe2(fd, O_CLOEXEC) != 0)
+    if (failing || pipe_closed_in_programs(fd) != 0)
         return ac_fail_errno(err, AC_EIO, errno, "%s: cannot make a pipe", argv[0]);
     const int e = spawn(&pid, argv, &(streams){ .out_fd = fd[1], .with_stderr = l.with_stderr });
     ac_io_close(fd[1]);

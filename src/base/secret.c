@@ -1,3 +1,6 @@
+#if defined(__APPLE__)
+#define __STDC_WANT_LIB_EXT1__ 1                  /* memset_s */
+#endif
 #include "base/secret.h"
 
 #include <errno.h>
@@ -25,7 +28,11 @@ typedef struct {
 
 void ac_wipe(void *p, size_t bytes)
 {
+#if defined(__APPLE__)
+    if (bytes) (void)memset_s(p, bytes, 0, bytes);
+#else
     if (bytes) explicit_bzero(p, bytes);
+#endif
 }
 
 void *ac_secret_alloc(size_t bytes)
@@ -38,7 +45,9 @@ void *ac_secret_alloc(size_t bytes)
     char *p = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) return NULL;
     (void)mlock(p, mapped);                       /* best effort: unprivileged users may lock little */
+#if defined(MADV_DONTDUMP)
     (void)madvise(p, mapped, MADV_DONTDUMP);
+#endif
     *(lead *)(void *)p = (lead){ mapped, bytes };
     ac_mem_count((int64_t)bytes);
     return p + LEAD;
@@ -125,11 +134,24 @@ static void on_ask_signal(int sig)
     ask_caught = sig;
 }
 
+static int wait_in(int fd, const sigset_t *let_in)
+{
+#if defined(__APPLE__)                            /* no ppoll, and its poll does not know terminals */
+    fd_set in;
+    if (fd >= FD_SETSIZE) return errno = EINVAL, -1;
+    FD_ZERO(&in);
+    FD_SET(fd, &in);
+    return pselect(fd + 1, &in, NULL, NULL, NULL, let_in);
+#else
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    return ppoll(&p, 1, NULL, let_in);
+#endif
+}
+
 /* Waits for a byte with signals let in, so that Ctrl-C ends the wait, and only the wait. */
 static ac_status wait_key(int fd, const sigset_t *let_in, ac_err *err)
 {
-    struct pollfd p = { .fd = fd, .events = POLLIN };
-    while (ppoll(&p, 1, NULL, let_in) < 0) {
+    while (wait_in(fd, let_in) < 0) {
         if (errno != EINTR) return ac_fail_errno(err, AC_EIO, errno, "/dev/tty: cannot wait");
         if (ask_caught) return ac_fail(err, AC_ECANCEL, "stopped while the passphrase was asked for; nothing was done");
     }

@@ -11,9 +11,14 @@ static int64_t clock_ns(clockid_t id)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* macOS counts a sleep in CLOCK_MONOTONIC; its clock that does not is mach_absolute_time's. */
 int64_t ac_mono_ns(void)
 {
+#if defined(__APPLE__)
+    return clock_ns(CLOCK_UPTIME_RAW);
+#else
     return clock_ns(CLOCK_MONOTONIC);
+#endif
 }
 
 int64_t ac_boot_ns(void)
@@ -21,7 +26,7 @@ int64_t ac_boot_ns(void)
 #if defined(CLOCK_BOOTTIME)
     return clock_ns(CLOCK_BOOTTIME);
 #else
-    return clock_ns(CLOCK_MONOTONIC);            /* which runs on there */
+    return clock_ns(CLOCK_MONOTONIC_RAW);        /* mach_continuous_time's */
 #endif
 }
 
