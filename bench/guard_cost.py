@@ -28,14 +28,18 @@ def records(run):
 
 
 def memory(pid):
-    """RSS, PSS and private bytes of a process."""
+    """RSS, PSS, private bytes and highest RSS of a process."""
     found = {}
+    with open("/proc/%d/status" % pid) as f:
+        for line in f:
+            if line.startswith("VmHWM:"):
+                found["peak"] = int(line.split()[1]) * 1024
     with open("/proc/%d/smaps_rollup" % pid) as f:
         for line in f:
             word = line.split()
             if word[0] in ("Rss:", "Pss:", "Private_Clean:", "Private_Dirty:"):
                 found[word[0]] = int(word[1]) * 1024
-    return found["Rss:"], found["Pss:"], found["Private_Clean:"] + found["Private_Dirty:"]
+    return found["Rss:"], found["Pss:"], found["Private_Clean:"] + found["Private_Dirty:"], found["peak"]
 
 
 def train(a, folder, guarded):
@@ -43,11 +47,11 @@ def train(a, folder, guarded):
     args = [a.accord, "-C", folder, "train", "-q"] + ([] if guarded else ["--no-guard"])
     if a.steps:
         args += ["--stop-after-step", str(a.steps)]
-    start, seen = time.monotonic(), (0, 0, 0)
+    start, seen = time.monotonic(), (0, 0, 0, 0)
     p = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while p.poll() is None:
         try:
-            seen = max(seen, memory(p.pid))
+            seen = tuple(max(x) for x in zip(seen, memory(p.pid)))
         except (OSError, KeyError):
             pass
         time.sleep(0.5)
@@ -61,7 +65,6 @@ def train(a, folder, guarded):
     if guarded:
         end = records(run)[-1]
         took["cpu"] = end["guard"]["cpu_seconds"]
-        took["peak"] = end["guard"]["peak_rss_bytes"]
     shutil.rmtree(run)
     return took
 
@@ -120,22 +123,21 @@ def main():
     shutil.copytree(a.project, work, ignore=shutil.ignore_patterns(".accord"))
     os.makedirs(os.path.join(work, ".accord", "runs"), exist_ok=True)
     try:
-        ratios, shares, peaks, seen = [], [], [], []
+        ratios, shares, seen = [], [], []
         for i in range(a.pairs):
             pair = {}
             for guarded in ((True, False), (False, True))[i % 2]:
                 pair[guarded] = train(a, work, guarded)
             ratios.append(pair[True]["per_step"] / pair[False]["per_step"])
             shares.append(100 * pair[True]["cpu"] / pair[True]["wall"])
-            peaks.append(pair[True]["peak"])
             seen.append(pair[True]["memory"])
             print("pair %2d: %.4f s a step with, %.4f s without: %.4f; guard: %.2f %% of a processor"
                   % (i + 1, pair[True]["per_step"], pair[False]["per_step"], ratios[-1], shares[-1]), flush=True)
         if ratios:
-            rss, pss, private = (max(x[k] for x in seen) for k in range(3))
+            rss, pss, private, peak = (max(x[k] for x in seen) for k in range(4))
             print("seconds a step, with / without: median %.4f (%.4f to %.4f)" % (statistics.median(ratios), min(ratios), max(ratios)))
-            print("the guard: median %.2f %% of a processor; %s private, PSS %s, RSS %s (peak %s)"
-                  % (statistics.median(shares), mib(private), mib(pss), mib(rss), mib(max(peaks))))
+            print("the guard: median %.2f %% of a processor; %s private, PSS %s, RSS %s (%s while it started)"
+                  % (statistics.median(shares), mib(private), mib(pss), mib(rss), mib(peak)))
         for _ in range(a.red):
             red = red_to_durable(a, work)
             print("red memory: checkpoint of step %d on the disk %d ms after the command, the run at its end %.2f s after the signal "

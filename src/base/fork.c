@@ -16,6 +16,7 @@
 #endif
 
 #include "base/fault.h"
+#include "base/file.h"
 #include "base/file_int.h"
 
 static const int relayed[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGCHLD };
@@ -119,6 +120,33 @@ void ac_oom_score_set(int score)
     const ssize_t put = write(fd, text, (size_t)n);
     ac_io_close(fd);
     (void)put;
+}
+
+/* smaps: "55d0-7ffe r-xp 00000000 08:01 123  /usr/lib/..." and then one line a fact. A mapping without anonymous pages has
+ * no page that differs from its file. */
+void ac_drop_clean_pages(void)
+{
+#if defined(__linux__)
+    ac_lines *l = NULL;
+    ac_view line;
+    unsigned long from = 0, to = 0;
+    bool clean = false;
+    if (ac_lines_open(&l, "/proc/self/smaps", 65536, NULL)) return;
+    while (!ac_lines_next(l, &line, NULL, NULL) && line.ptr) {
+        char text[512], perms[8] = "", path[8] = "";
+        unsigned long a, b;
+        (void)snprintf(text, sizeof text, AC_VIEW_FMT, AC_VIEW_ARG(line));
+        if (sscanf(text, "%lx-%lx %7s %*s %*s %*s %7s", &a, &b, perms, path) >= 3) {
+            from = a;
+            to = b;
+            clean = path[0] == '/' && (!strcmp(perms, "r-xp") || !strcmp(perms, "r--p"));
+        } else if (clean && !strncmp(text, "Anonymous:", 10)) {
+            const char *digit = text + strcspn(text, "0123456789");
+            if (!strcmp(digit, "0 kB") && from < to) (void)madvise((void *)from, to - from, MADV_DONTNEED);
+        }
+    }
+    ac_lines_close(&l);
+#endif
 }
 
 void ac_lock_memory(void)

@@ -36,6 +36,9 @@ void      ac_fork_signal(const ac_forked *f, int sig);
 void      ac_fork_own_group(void);
 /* Asks the kernel to take this process first when memory runs out (best effort). */
 void      ac_oom_score_set(int score);
+/* Gives back what programs and libraries mapped when they started and is the same as in their files; what is used again
+ * comes back by itself. */
+void      ac_drop_clean_pages(void);
 /* Keeps this process's pages in memory, also those to come (best effort). */
 void      ac_lock_memory(void);
 

@@ -185,6 +185,7 @@ static ac_status be_guard(ac_cli *cli, const ac_forked *f, ac_err *err)
     }
     const char *why;             /* an older kernel, or one that asks for a privilege: a look a second is what there is */
     g.wake = ac_signals_wake_open(g.root, &why);
+    ac_drop_clean_pages();
     ac_lock_memory();
     ac_actor_init(&g.actor, f->fd, f->pid, g.root, &told);
     const ac_fork_end e = watch(&g);
