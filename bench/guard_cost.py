@@ -47,11 +47,13 @@ def train(a, folder, guarded):
     args = [a.accord, "-C", folder, "train", "-q"] + ([] if guarded else ["--no-guard"])
     if a.steps:
         args += ["--stop-after-step", str(a.steps)]
-    start, seen = time.monotonic(), (0, 0, 0, 0)
+    start, seen, busy = time.monotonic(), (0, 0, 0, 0), []
     p = subprocess.Popen(args, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while p.poll() is None:
         try:
             seen = tuple(max(x) for x in zip(seen, memory(p.pid)))
+            with open("/proc/%d/schedstat" % p.pid) as f:
+                busy.append((time.monotonic(), int(f.read().split()[0]) * 1e-9))
         except (OSError, KeyError):
             pass
         time.sleep(0.5)
@@ -65,6 +67,8 @@ def train(a, folder, guarded):
     if guarded:
         end = records(run)[-1]
         took["cpu"] = end["guard"]["cpu_seconds"]
+        busy = [b for b in busy if b[0] - start > 1.2] or busy
+        took["share"] = 100 * (busy[-1][1] - busy[0][1]) / max(busy[-1][0] - busy[0][0], 1e-9)
     shutil.rmtree(run)
     return took
 
@@ -123,21 +127,22 @@ def main():
     shutil.copytree(a.project, work, ignore=shutil.ignore_patterns(".accord"))
     os.makedirs(os.path.join(work, ".accord", "runs"), exist_ok=True)
     try:
-        ratios, shares, seen = [], [], []
+        ratios, shares, starts, seen = [], [], [], []
         for i in range(a.pairs):
             pair = {}
             for guarded in ((True, False), (False, True))[i % 2]:
                 pair[guarded] = train(a, work, guarded)
             ratios.append(pair[True]["per_step"] / pair[False]["per_step"])
-            shares.append(100 * pair[True]["cpu"] / pair[True]["wall"])
+            shares.append(pair[True]["share"])
+            starts.append(pair[True]["cpu"] - pair[True]["share"] / 100 * pair[True]["wall"])
             seen.append(pair[True]["memory"])
             print("pair %2d: %.4f s a step with, %.4f s without: %.4f; guard: %.2f %% of a processor"
                   % (i + 1, pair[True]["per_step"], pair[False]["per_step"], ratios[-1], shares[-1]), flush=True)
         if ratios:
             rss, pss, private, peak = (max(x[k] for x in seen) for k in range(4))
             print("seconds a step, with / without: median %.4f (%.4f to %.4f)" % (statistics.median(ratios), min(ratios), max(ratios)))
-            print("the guard: median %.2f %% of a processor; %s private, PSS %s, RSS %s (%s while it started)"
-                  % (statistics.median(shares), mib(private), mib(pss), mib(rss), mib(peak)))
+            print("the guard: median %.2f %% of a processor, %.0f ms to start; %s private, PSS %s, RSS %s (%s while it started)"
+                  % (statistics.median(shares), 1e3 * statistics.median(starts), mib(private), mib(pss), mib(rss), mib(peak)))
         for _ in range(a.red):
             red = red_to_durable(a, work)
             print("red memory: checkpoint of step %d on the disk %d ms after the command, the run at its end %.2f s after the signal "

@@ -40,7 +40,7 @@ static bool text_at(char *out, size_t size, const char *root, const char *path, 
     const ac_view v = ac_view_trim(line);
     const bool found = !st && v.ptr && v.len && v.len < size;
     if (found) (void)snprintf(out, size, AC_VIEW_FMT, AC_VIEW_ARG(v));
-    else if (why) (void)snprintf(why, AC_ENERGY_TEXT, "%s", st ? err.text : "empty or too long");
+    else if (why) (void)snprintf(why, AC_ENERGY_TEXT, "%.190s", st ? err.text : "empty or too long");
     ac_lines_close(&l);
     return found;
 }
