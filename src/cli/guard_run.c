@@ -158,6 +158,11 @@ static ac_status finish(guard *g, const ac_fork_end *e, ac_err *err)
     ac_telemetry_close(&g->record);
     ac_fork_close(&g->f);
     if (!e->signal && e->exit_code == 0) return AC_OK;
+    if (e->signal && g->actor.end_code) {                /* it was to end, and did not in time */
+        g->cli->exit_as = g->actor.end_code;
+        return ac_fail(err, AC_ECANCEL, "the trainer did not stop in time and was ended; its last checkpoint is of step %llu; go on with: "
+                       "accord train --resume %s", (unsigned long long)g->actor.durable, id ? id + 1 : "");
+    }
     g->cli->exit_as = e->exit_code;
     if (!e->signal) return AC_ENO;                       /* the trainer has said why */
     if (e->signal == SIGINT || e->signal == SIGTERM || e->signal == SIGHUP || e->signal == SIGUSR1 || e->signal == SIGUSR2)

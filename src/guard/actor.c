@@ -65,6 +65,7 @@ static void take_steps(ac_actor *a, const ac_msg *m)
 {
     a->step = m->step;
     if (m->durable > a->durable) a->durable = m->durable;
+    a->unit_ms = (int64_t)m->ms;
     if (m->tokens == 0) return;
     a->per_token[a->n_steps++ % AC_ACTOR_STEPS] = m->seconds / (double)m->tokens;
     if (a->n_steps < AC_ACTOR_STEPS) return;
@@ -311,6 +312,7 @@ void ac_actor_tick(ac_actor *a, const ac_actor_time *now, bool early)
     a->in.child_runs = a->child_runs;
     a->in.answered = a->answered;
     a->in.checkpoint_ms = a->checkpoint_ms;
+    a->in.unit_ms = a->unit_ms;
     if (ac_signals_read(&a->signals, &a->from, now->now_ms, &a->in, NULL)) a->in.taken_ms = a->in.now_ms - 3600000;   /* A2 */
     a->in.micro_fits = micro_that_fits(a);
     if (first && a->watch.begin) a->watch.begin(a->watch.ctx, a);

@@ -59,7 +59,7 @@ struct ac_actor {
     uint64_t step, durable, answered;
     uint64_t micro, duty;
     bool recompute, paused;
-    int64_t checkpoint_ms;
+    int64_t checkpoint_ms, unit_ms;      /* the last checkpoint; the longest unit */
     uint64_t checkpoint_bytes;
     int end_code;                        /* what it was told to end with; 0: nothing */
     struct {

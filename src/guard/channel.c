@@ -149,6 +149,7 @@ static void fields(io *x, ac_msg *m)
         number(x, &m->durable, 0, STEPS_MAX);
         seconds(x, &m->seconds);
         number(x, &m->tokens, 0, STEPS_MAX);
+        number(x, &m->ms, 0, STEPS_MAX);
         break;
     case AC_MSG_SAVED:
         number(x, &m->step, 0, STEPS_MAX);

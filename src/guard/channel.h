@@ -28,7 +28,7 @@ typedef enum {
     AC_MSG_HELLO,            /* what the run is; once, before the first forward */
     AC_MSG_HEARD,            /* command `id` is taken up, and needs a while */
     AC_MSG_ACK,              /* command `id` is done (ok) or cannot be (text) */
-    AC_MSG_STEP,             /* steps since the last one took `seconds` for `tokens` */
+    AC_MSG_STEP,             /* steps since the last one took `seconds` for `tokens`; ms: the longest unit under these settings */
     AC_MSG_SAVED,            /* a checkpoint of `step` took ms and has so many bytes */
     AC_MSG_KINDS
 } ac_msg_kind;

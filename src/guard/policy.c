@@ -238,6 +238,10 @@ static void end(ac_guard_state *s, const ac_guard_sample *in, ac_guard_acts *out
     s->end_ms = in->now_ms;
     s->end_wait_ms = kind == AC_ACT_DROP_EXIT ? 1000 : in->checkpoint_ms > 5000 / 3 ? 3 * in->checkpoint_ms : 5000;
     s->term_wait_ms = c == AC_CAUSE_MEMORY ? 1000 : 5000;
+    /* It hears at unit boundaries only: two long units are no silence. */
+    const int64_t units_ms = in->unit_ms > 0 && in->unit_ms < HOUR_MS ? 2 * in->unit_ms : 0;
+    if (s->end_wait_ms < units_ms) s->end_wait_ms = units_ms;
+    if (s->term_wait_ms < units_ms) s->term_wait_ms = units_ms;
     s->term_ms = -1;
 }
 

@@ -100,6 +100,7 @@ typedef struct {
     bool child_runs;
     uint64_t answered;                   /* id of the last command that the child acknowledged */
     int64_t checkpoint_ms;               /* how long the last checkpoint took; 0: none yet */
+    int64_t unit_ms;                     /* how long it takes to come to a unit boundary, where it hears; 0: not known yet */
     int64_t micro_fits;                  /* the largest micro-batch that there is room to grow to; 0: unknown */
 } ac_guard_sample;
 

@@ -37,6 +37,7 @@ static ac_order obey(ac_trainer *t, const ac_msg *m)
     case AC_MSG_GO: t->went = true; break;
     case AC_MSG_MICRO:
         t->micro = m->arg;
+        t->unit_ns = t->unit_told_ns = 0;
         answer(t, m->id, true, NULL);
         break;
     case AC_MSG_RECOMPUTE:
@@ -112,10 +113,12 @@ static ac_order rest(ac_trainer *t, int64_t busy_ns)
 
 static void tell_steps(ac_trainer *t)
 {
-    if (t->tokens == 0) return;
-    const ac_msg m = { .kind = AC_MSG_STEP, .step = t->step, .durable = t->durable, .seconds = t->seconds, .tokens = t->tokens };
+    if (t->tokens == 0 && t->unit_ns <= t->unit_told_ns + t->unit_told_ns / 8) return;
+    const ac_msg m = { .kind = AC_MSG_STEP, .step = t->step, .durable = t->durable, .seconds = t->seconds, .tokens = t->tokens,
+                       .ms = (uint64_t)(t->unit_ns / 1000000) };
     t->told_ns = ac_mono_ns();
     if (!ac_channel_send(&t->ch, &m, 0)) return;         /* the next one tells of these too */
+    t->unit_told_ns = t->unit_ns;
     t->tokens = 0;
     t->seconds = 0;
 }
@@ -141,6 +144,7 @@ ac_order ac_trainer_boundary(ac_trainer *t, uint64_t step, uint64_t durable)
     const int64_t busy = t->left_ns ? ac_mono_ns() - t->left_ns : 0;
     t->step = step;
     t->durable = durable;
+    if (busy > t->unit_ns) t->unit_ns = busy;
     if (t->save_due) {
         t->save_due = false;
         return AC_ORDER_SAVE;

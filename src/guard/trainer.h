@@ -25,6 +25,7 @@ typedef struct {
     bool can_recompute, went, save_due;
     uint64_t save_id, end_id;            /* commands that wait for a checkpoint */
     int64_t left_ns, told_ns;
+    int64_t unit_ns, unit_told_ns;       /* the longest time between two boundaries under these settings */
     uint64_t step, durable, tokens;      /* of steps that were not told yet */
     double seconds;
 } ac_trainer;

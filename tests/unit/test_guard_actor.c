@@ -243,6 +243,26 @@ static void emergency_drops(void **state)
     assert_non_null(strstr(acts, "term 0\nkill 0\n"));
 }
 
+/* A trainer whose units are long is given the time to come to the end of two. */
+static void long_units_are_no_silence(void **state)
+{
+    (void)state;
+    const ac_msg h = hello();
+    start(&h);
+    (void)command();
+    say((ac_msg){ .kind = AC_MSG_STEP, .step = 1, .seconds = 8, .tokens = 10, .ms = 2500 });
+    footprint(120);
+    pass(1000);
+    for (int i = 0; i < 48; i++) pass(100);
+    assert_int_equal(n_terms, 0);
+    for (int i = 0; i < 4; i++) pass(100);
+    assert_int_equal(n_terms, 1);
+    for (int i = 0; i < 44; i++) pass(100);
+    assert_int_equal(n_kills, 0);
+    for (int i = 0; i < 8; i++) pass(100);
+    assert_int_equal(n_kills, 1);
+}
+
 static void smallest_moves(void **state)
 {
     (void)state;
@@ -358,6 +378,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(smaller_and_smaller, up, down),
         cmocka_unit_test_setup_teardown(red_memory_saves_and_ends, up, down),
         cmocka_unit_test_setup_teardown(emergency_drops, up, down),
+        cmocka_unit_test_setup_teardown(long_units_are_no_silence, up, down),
         cmocka_unit_test_setup_teardown(smallest_moves, up, down),
         cmocka_unit_test_setup_teardown(outside_its_hours, up, down),
         cmocka_unit_test_setup_teardown(steps_slow_down, up, down),

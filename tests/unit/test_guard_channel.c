@@ -35,6 +35,7 @@ static ac_msg example(ac_msg_kind k)
         m.step = 12;
         m.seconds = 0.125;
         m.tokens = 4096;
+        m.ms = 125;
         break;
     case AC_MSG_SAVED:
         m.step = 10;
