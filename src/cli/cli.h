@@ -74,6 +74,9 @@ void ac_cli_note(ac_cli *cli, const char *text);
 /* Why this tier is computed with, for the fingerprint. */
 const char *ac_tier_why(const ac_cli *cli);
 
+/* doctor --signals. */
+ac_status ac_doctor_signals(ac_cli *cli, ac_err *err);
+
 /* ---- help ---- */
 void ac_help_list(ac_str *out, size_t width);                      /* accord --help */
 void ac_help_command(ac_str *out, const ac_cmd *cmd, size_t width);

@@ -13,7 +13,11 @@
 #include "formats/json.h"
 #include "ledger/ledger.h"
 
-static const ac_opt options[] = { AC_OPT_END };
+static bool signals;
+static const ac_opt options[] = {
+    AC_OPT_BOOL(0, "signals", &signals, "what the guard can read here, in place of the rest"),
+    AC_OPT_END
+};
 
 static const ac_cpu tiers[] = { AC_CPU_REF, AC_CPU_AVX2, AC_CPU_AVX512, AC_CPU_NEON };
 
@@ -268,6 +272,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     ac_arena arena = { 0 };
     ac_str s = { 0 };
     facts f = { .cpu_model = "" };
+    if (signals) return ac_doctor_signals(cli, err);
     ac_status st = gather(&f, cli, &arena, err);
     if (!st && cli->json) st = as_json(&s, &f, cli, err);
     if (!st && !cli->json) as_text(&s, &f);
@@ -288,7 +293,9 @@ const ac_cmd ac_cmd_doctor = {
     .text = "Prints version, compiler, system, CPU and the instruction sets found, memory and its limit, "
             "threads, the GPU or why none can be used, and where downloads go. Each instruction set that CPU and system offer is run on small "
             "inputs and compared with the reference code, as at every start; one that gives other bytes is not "
-            "used, and is exit code 1 here.",
+            "used, and is exit code 1 here. With --signals: each signal that the guard of a run looks at, its value "
+            "now and the level that it would ask for by itself, or why it is not measured; it takes a second, since "
+            "rates need two looks.",
     .options = options,
     .run = run,
 };

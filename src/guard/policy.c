@@ -108,6 +108,12 @@ static ac_reading reading_of(const ac_guard_state *s, const ac_guard_terms *t, c
     }
 }
 
+ac_reading ac_guard_judged(const ac_guard_terms *t, const ac_guard_sample *in, ac_signal sig)
+{
+    const ac_guard_state s = { .begun = false };
+    return reading_of(&s, t, in, sig);
+}
+
 static void latch_on(ac_guard_latch *l, const ac_guard_rule *r, int64_t now)
 {
     const bool again = l->off_ms >= 0 && now - l->off_ms < REENTRY_MS;

@@ -104,6 +104,10 @@ typedef struct {
     int64_t micro_fits;                  /* the largest micro-batch that there is room to grow to; 0: unknown */
 } ac_guard_sample;
 
+/* A sample's signal as the rules see it: what the terms allow, and what says nothing in this state of things (a battery's charge
+ * on mains, other programs while nobody is there), reads as well. */
+ac_reading ac_guard_judged(const ac_guard_terms *t, const ac_guard_sample *in, ac_signal s);
+
 typedef enum {
     AC_ACT_MICRO,                        /* arg: rows */
     AC_ACT_RECOMPUTE,
