@@ -327,6 +327,7 @@ typedef struct {
     size_t (*scratch_floats)(const ac_device *d, const ac_shape *s);      /* size of every .scratch */
     uint64_t (*free_memory)(const ac_device *d);  /* of the device's own, in bytes; 0: it computes in the host's */
     size_t (*own_bytes)(const ac_device *d);      /* what operations take beside buffers, once they have run */
+    void (*take_own)(ac_device *d);               /* takes all of that now; NULL: it is taken already */
 
     /* Lays w out once more for products of few rows, where the device has such a layout for its type (it sets
      * w->ahead; else it leaves NULL); changes no bit of any result. prepared_bytes: what that takes. */

@@ -405,6 +405,22 @@ static size_t cpu_own_bytes(const ac_device *dev)
     return ac_mm_workspace_bytes(d->threads) + (d->laid ? CPU_LAID_FLOATS * sizeof(float) : 0);
 }
 
+/* Each worker its own part first, so that it lies near the processor that uses it. */
+static void touch_part(void *ctx, size_t task, size_t worker)
+{
+    ac_cpu_device *d = ctx;
+    AC_UNUSED(task);
+    ac_mm_workspace_touch(d->ws, worker);
+}
+
+static void cpu_take_own(ac_device *dev)
+{
+    ac_cpu_device *d = cpu_of(dev);
+    ac_pool_run(d->pool, d->threads, touch_part, d);
+    for (size_t i = 0; i < d->threads; i++) ac_mm_workspace_touch(d->ws, i);
+    if (d->laid) ac_mem_touch(d->laid, CPU_LAID_FLOATS * sizeof *d->laid);
+}
+
 /* ---- the table ------------------------------------------------------------------------------------- */
 
 static void cpu_close(ac_device **dev)
@@ -437,7 +453,7 @@ static const ac_device_ops cpu_ops = {
     .set_numerics = cpu_set_numerics,
     .scratch_floats = cpu_scratch_floats,
     .free_memory = cpu_free_memory,
-    .own_bytes = cpu_own_bytes,
+    .own_bytes = cpu_own_bytes, .take_own = cpu_take_own,
     .prepare = cpu_prepare,
     .unprepare = cpu_unprepare,
     .prepared_bytes = cpu_prepared_bytes,

@@ -110,6 +110,7 @@ const char *ac_status_name(ac_status st)
     case AC_EDIVERGED: return "EDIVERGED";
     case AC_ECREATE: return "ECREATE";
     case AC_ENO: return "ENO";
+    case AC_EMOVE: return "EMOVE";
     }
     return "unknown status";
 }

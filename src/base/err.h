@@ -25,7 +25,8 @@ typedef enum {
     AC_ECONTRACT = -9, /* the contract or lock itself is bad or was changed      exit 78 */
     AC_EDIVERGED = -10,/* not finite three times in a row                        exit 79 */
     AC_ECREATE = -11,  /* an output cannot be created                            exit 73 */
-    AC_ENO = -12       /* checked, and the answer is no                          exit 1  */
+    AC_ENO = -12,      /* checked, and the answer is no                          exit 1  */
+    AC_EMOVE = -13     /* does not fit on this machine                           exit 76 */
 } ac_status;
 
 #define AC_ERR_TEXT_MAX 1024

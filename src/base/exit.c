@@ -18,6 +18,7 @@ ac_exit ac_exit_of(ac_status st)
     case AC_EDIVERGED: return AC_EXIT_DIVERGED;
     case AC_ECREATE: return AC_EXIT_CREATE;
     case AC_ENO: return AC_EXIT_NO;
+    case AC_EMOVE: return AC_EXIT_MOVE;
     }
     return AC_EXIT_FAULT;
 }
@@ -34,7 +35,7 @@ const char *ac_exit_meaning(int code)
     case AC_EXIT_CREATE: return "an output cannot be created";
     case AC_EXIT_IO: return "reading or writing failed";
     case AC_EXIT_RESUME: return "checkpointed; resume here";
-    case AC_EXIT_MOVE: return "checkpointed; move it to another machine";
+    case AC_EXIT_MOVE: return "does not fit here, or checkpointed: move it to another machine";
     case AC_EXIT_REFUSED: return "refused by the contract";
     case AC_EXIT_CONTRACT: return "the contract or its lock is bad, or what it seals has changed";
     case AC_EXIT_DIVERGED: return "training diverged: not finite";

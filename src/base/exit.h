@@ -14,7 +14,7 @@ typedef enum {
     AC_EXIT_CREATE = 73,    /* cannot create an output */
     AC_EXIT_IO = 74,        /* cannot read or write */
     AC_EXIT_RESUME = 75,    /* checkpointed, resume here */
-    AC_EXIT_MOVE = 76,      /* checkpointed, move it to another machine */
+    AC_EXIT_MOVE = 76,      /* does not fit here, or checkpointed: move it to another machine */
     AC_EXIT_REFUSED = 77,   /* refused by the contract */
     AC_EXIT_CONTRACT = 78,  /* bad contract */
     AC_EXIT_DIVERGED = 79,  /* not finite */

@@ -118,6 +118,23 @@ char *ac_strdup(const char *s)
     return p;
 }
 
+void ac_mem_touch(void *p, size_t bytes)
+{
+    enum { PAGE = 4096 };
+    volatile unsigned char *at = p;
+    for (size_t i = 0; i < bytes; i += PAGE) at[i] = at[i];
+    if (bytes) at[bytes - 1] = at[bytes - 1];
+}
+
+void ac_mem_settle(void)
+{
+#if defined(__GLIBC__)
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);        /* which also stops glibc from raising it */
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
+#endif
+    ac_mem_give_back();
+}
+
 void ac_mem_give_back(void)
 {
 #if defined(__GLIBC__)

@@ -22,6 +22,12 @@ char *ac_strdup(const char *s);
 void *ac_malloc_aligned(size_t bytes);
 
 void  ac_mem_give_back(void);                     /* freed memory that the C library keeps goes back to the system */
+/* Makes every page of a block the process's own now, so that memory that is not there shows here and not hours later. What
+ * the block holds stays. */
+void  ac_mem_touch(void *p, size_t bytes);
+/* Gives freed memory back to the system, and from now on blocks of a mebibyte and more with ac_free, so that the process
+ * holds what it uses. */
+void  ac_mem_settle(void);
 
 int64_t ac_live_bytes(void);                      /* bytes asked for and not yet freed */
 int64_t ac_peak_bytes(void);

@@ -48,13 +48,21 @@ static void window_of(ac_msg *m, const ac_contract_values *v)
     }
 }
 
+/* The plan was taken up front and is exact, so that one which fills its budget must not read as short of memory: the guard's
+ * first limit is 85 % of what it is told. */
+static uint64_t guarded_budget(const ac_memory_plan *p)
+{
+    const uint64_t roomy = p->peak + p->peak / 5;
+    return p->limit && p->limit < roomy ? roomy : p->limit;
+}
+
 void ac_link_hello(ac_guard_link *l, const ac_run_record *rec, const ac_train_reach *reach, uint64_t step)
 {
     const ac_contract_values *v = rec->v;
-    ac_msg m = { .kind = AC_MSG_HELLO, .step = step, .durable = step, .total_steps = rec->total_steps, .budget = rec->memory.limit,
-                 .planned_peak = rec->memory.peak, .call_bytes = rec->memory.call_bytes,
-                 .least_call_bytes = rec->memory.least_call_bytes, .micro_start = reach->units ? reach->units : 1,
-                 .recompute = rec->memory.recompute, .can_recompute = strcmp(v->recompute, "none") != 0,
+    ac_msg m = { .kind = AC_MSG_HELLO, .step = step, .durable = step, .total_steps = rec->total_steps, .budget = guarded_budget(&rec->memory.plan),
+                 .planned_peak = rec->memory.plan.peak, .call_bytes = rec->memory.plan.call_bytes,
+                 .least_call_bytes = rec->memory.plan.least_call_bytes, .micro_start = reach->units ? reach->units : 1,
+                 .recompute = rec->memory.plan.recompute, .can_recompute = strcmp(v->recompute, "none") != 0,
                  .battery = v->guard_battery, .lid = v->guard_lid, .polite = v->guard_polite, .beside = v->guard_beside };
     if (!l->guarded) return;
     (void)snprintf(m.run_dir, sizeof m.run_dir, "%s", rec->dir);

@@ -99,74 +99,44 @@ typedef struct {
     ac_cli *cli;
     const ac_train_cli *o;
     ac_project project;
-    ac_loaded l;
+    ac_train_inputs in;
     ac_arena arena;
-    ac_row_file train_rows, valid_rows;
-    ac_dataset train, valid;
-    ac_train_opts opts;
     char *dir;
     ac_run_record rec;
     ac_recorder events;
     ac_train_reach reach;
 } work;
 
-static ac_status prepare(work *w, ac_err *err)
-{
-    const ac_contract_values *v = &w->project.contract.v;
-    const char *model = NULL;
-    const int64_t mapped = ac_rss_mapped_bytes();
-    ac_status st = ac_contract_model_path(&w->project.contract, &model, err);
-    if (!st) st = ac_train_opts_of(&w->opts, v, err);
-    w->l.wants_gpu = w->opts.numerics == AC_NUM_CUDA_BF16;
-    if (!st) st = ac_load_model(&w->l, w->cli, model, NULL, err);
-    if (!st) st = ac_load_tokenizer(&w->l, model, err);
-    w->rec.numerics = ac_numerics_name(w->opts.numerics);
-    if (!st) st = ac_train_data(&w->train, &w->train_rows, &w->l, &w->project.contract, v->train, &w->cli->sink, err);
-    if (!st && v->valid)
-        st = ac_train_data(&w->valid, &w->valid_rows, &w->l, &w->project.contract, v->valid, &w->cli->sink, err);
-    if (!st)
-        st = ac_train_plan_memory(&w->rec.memory, &w->opts, w->o, v, &w->l, &w->train, &w->valid, mapped, err);
-    if (!st) {
-        const uint64_t per_epoch = ac_train_steps_per_epoch(&w->opts, w->train.n);
-        w->rec.total_steps = ac_train_total_steps(&w->opts, w->train.n);
-        w->rec.epochs = per_epoch ? (w->rec.total_steps + per_epoch - 1) / per_epoch : 0;
-    }
-    return st;
-}
-
 static ac_status dry_run(work *w, ac_err *err)
 {
-    ac_adapter *ad = NULL;
+    const ac_memory_plan *p = &w->in.memory.plan;
     ac_str s = { 0 };
-    ac_status st = ac_train_opts_check(&w->opts, err);
-    if (!st) st = ac_adapter_open(&ad, w->l.model, &w->opts.lora, err);
-    if (st) return st;
     char tokens[32], params[32];
-    ac_human_count(tokens, w->train.n_tokens);
-    ac_human_count(params, ad->n_params);
+    ac_human_count(tokens, w->in.train.n_tokens);
+    ac_human_count(params, p->n_params);
     if (w->cli->json) {
         ac_jw j;
         ac_jw_init(&j, &s, true);
         ac_jw_object(&j, NULL);
-        ac_jw_u64(&j, "rows", w->train.n);
-        ac_jw_u64(&j, "valid_rows", w->valid.n);
-        ac_jw_u64(&j, "tokens", w->train.n_tokens);
-        ac_jw_u64(&j, "supervised_tokens", w->train.n_targets);
+        ac_jw_u64(&j, "rows", w->in.train.n);
+        ac_jw_u64(&j, "valid_rows", w->in.valid.n);
+        ac_jw_u64(&j, "tokens", w->in.train.n_tokens);
+        ac_jw_u64(&j, "supervised_tokens", w->in.train.n_targets);
         ac_jw_u64(&j, "steps", w->rec.total_steps);
-        ac_jw_u64(&j, "parameters", ad->n_params);
-        ac_jw_u64(&j, "optimizer_bytes", ac_optimizer_state_bytes(&w->opts, ad));
-        ac_memory_json(&j, &w->rec.memory);
+        ac_jw_u64(&j, "parameters", p->n_params);
+        ac_jw_u64(&j, "optimizer_bytes", p->state_bytes);
+        ac_memory_json(&j, &w->in.memory);
         ac_jw_end_object(&j);
     } else {
         ac_str_appendf(&s, "%zu rows, %s tokens; %zu validation rows\n%llu steps, %s parameters to train by "
-                       "%s (state %s)\n", w->train.n, tokens, w->valid.n, (unsigned long long)w->rec.total_steps, params,
-                       ac_optim_name(w->opts.optimizer), ac_state_name(w->opts.optimizer_state));
-        ac_memory_table(&s, &w->rec.memory);
+                       "%s (state %s)\n", w->in.train.n, tokens, w->in.valid.n, (unsigned long long)w->rec.total_steps, params,
+                       ac_optim_name(w->in.opts.optimizer), ac_state_name(w->in.opts.optimizer_state));
+        ac_memory_table(&s, &w->in.memory);
     }
-    st = ac_cli_result(w->cli, &s, err);
+    const ac_status st = ac_cli_result(w->cli, &s, err);
     ac_str_release(&s);
-    ac_adapter_close(&ad);
-    return st;
+    w->cli->answered = !st;
+    return st || p->fits ? st : ac_memory_refuse(&w->in.memory, err);
 }
 
 /* The engine holds the run and has refused nothing: from here on it is a training. */
@@ -198,7 +168,7 @@ static ac_status open_run(work *w, ac_err *err)
     w->rec.cli = w->cli;
     w->rec.lock_hex = w->project.lock_hex;
     w->rec.v = &w->project.contract.v;
-    w->rec.tier = ac_device_name(w->l.device);
+    w->rec.tier = ac_device_name(w->in.l.device);
     w->rec.guarded = w->o->link->guarded;
     w->rec.threads = w->cli->threads ? (size_t)w->cli->threads : ac_cpu_count();
     ac_status st = w->o->resume ? ac_run_find(&w->dir, &w->arena, ".", w->o->resume, err)
@@ -223,12 +193,12 @@ static ac_status train(work *w, ac_train_result *r, ac_err *err)
     w->events.path = metrics;
     w->events.begin = begin;
     w->events.ctx = w;
-    const bool one_at_a_time = w->opts.lora.tune == AC_TUNE_FULL && ac_model_get_config(w->l.model)->tied_output;
-    st = ac_train_reach_of(&w->reach, &w->opts, &w->train, one_at_a_time, err);
+    const bool one_at_a_time = w->in.opts.lora.tune == AC_TUNE_FULL && ac_model_get_config(w->in.l.model)->tied_output;
+    st = ac_train_reach_of(&w->reach, &w->in.opts, &w->in.train, one_at_a_time, err);
     if (st) return st;
     const ac_sink sink = ac_link_sink(w->o->link, ac_recorder_sink(&w->events));
     const ac_train_job job = {
-        .opts = &w->opts, .model = w->l.model, .train = &w->train, .valid = w->valid.n ? &w->valid : NULL,
+        .opts = &w->in.opts, .model = w->in.l.model, .train = &w->in.train, .valid = w->in.valid.n ? &w->in.valid : NULL,
         .run_dir = w->dir, .base_name = w->rec.v->base_model, .lock_hash = w->project.lock.hash,
         .resume = w->o->resume != NULL, .sink = &sink, .stop_after_step = w->o->stop_after,
         .audit_count = head.count, .audit_head = head.head, .control = ac_link_control, .control_ctx = w->o->link,
@@ -239,7 +209,7 @@ static ac_status train(work *w, ac_train_result *r, ac_err *err)
 
 static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
 {
-    const bool full = w->opts.lora.tune == AC_TUNE_FULL;
+    const bool full = w->in.opts.lora.tune == AC_TUNE_FULL;
     ac_str s = { 0 };
     ac_audit_head head = { .count = 0 };
     char hex[AC_SHA256_HEX], took[32], tokens[32], rss[32], planned[32], at[AC_AUDIT_HEAD_TEXT];
@@ -280,7 +250,7 @@ static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
         const uint64_t all = r->tokens + r->padding_tokens;
         ac_str_appendf(&s, "padding    %.1f %% of the computed positions\n",
                        all ? 100.0 * (double)r->padding_tokens / (double)all : 0.0);
-        ac_human_bytes(planned, w->rec.memory.peak);
+        ac_human_bytes(planned, w->rec.memory.plan.peak);
         ac_str_appendf(&s, "memory     %s at most, %s planned\n%-10s %s/%s\nsha-256    %s\n", rss, planned,
                        full ? "model" : "adapter", w->dir, full ? "model" : "adapter", hex);
         if (!ac_audit_verify(".", &head, NULL)) {
@@ -319,6 +289,10 @@ static ac_status settle(work *w, ac_status st, const ac_train_result *r, ac_err 
 static ac_status run_it(work *w, ac_err *err)
 {
     ac_train_result r = { .steps = 0 };
+    if (!w->in.memory.plan.fits) {                       /* nothing is written for a run that cannot be */
+        const ac_status noted = ac_memory_note(&w->in.memory, &w->cli->sink, err);
+        return noted ? noted : ac_memory_refuse(&w->in.memory, err);
+    }
     ac_link_catch_signals(w->o->link);                   /* before there is anything to leave half done */
     ac_status st = open_run(w, err);
     if (st) return ac_project_refused("train", st, err);
@@ -332,14 +306,14 @@ ac_status ac_train_command(ac_cli *cli, const ac_train_cli *o, ac_err *err)
 {
     work w = { .cli = cli, .o = o };
     ac_status st = ac_project_open(&w.project, "train", err);
-    if (!st) st = prepare(&w, err);
+    if (!st) st = ac_train_inputs_open(&w.in, cli, o, &w.project.contract, err);
+    w.rec.memory = w.in.memory;
+    w.rec.total_steps = w.in.total_steps;
+    w.rec.epochs = w.in.epochs;
+    w.rec.numerics = ac_numerics_name(w.in.opts.numerics);
     if (!st) st = o->dry_run ? dry_run(&w, err) : run_it(&w, err);
     ac_recorder_close(&w.events);
-    ac_dataset_release(&w.train);
-    ac_dataset_release(&w.valid);
-    ac_rows_release(&w.train_rows);
-    ac_rows_release(&w.valid_rows);
-    ac_loaded_release(&w.l);
+    ac_train_inputs_close(&w.in);
     ac_arena_release(&w.arena);
     ac_project_release(&w.project);
     return st;

@@ -6,6 +6,7 @@
 #include "cli/load.h"
 #include "cli/project.h"
 #include "data/data.h"
+#include "plan/budget.h"
 #include "train/train.h"
 
 typedef struct ac_guard_link ac_guard_link;      /* guard_run.h */
@@ -29,14 +30,35 @@ ac_status ac_train_data(ac_dataset *out, ac_row_file *rows, ac_loaded *l, ac_con
                         const ac_sink *sink, ac_err *err);
 
 /* ---- memory (train_memory.c) ---- */
-/* The plan under the contract's and the command line's wishes; the choice goes into o. mapped_before: pages of mapped
- * files that the process held before the model was opened. */
-ac_status ac_train_plan_memory(ac_memory_plan *out, ac_train_opts *o, const ac_train_cli *cli,
+typedef struct {
+    ac_memory_plan plan;
+    ac_budget budget;
+    bool courtesy;               /* it fits only because a reserve that nobody wrote is not kept */
+    bool recompute_refused;
+} ac_train_memory;
+/* The plan under the contract's and the command line's wishes; the choice goes into o. AC_OK even where nothing fits
+ * (plan.fits). mapped_before: pages of mapped files that the process held before the model was opened. */
+ac_status ac_train_plan_memory(ac_train_memory *out, ac_train_opts *o, const ac_cli *common, const ac_train_cli *cli,
                                const ac_contract_values *v, const ac_loaded *l, const ac_dataset *train,
                                const ac_dataset *valid, int64_t mapped_before, ac_err *err);
-void      ac_memory_table(ac_str *out, const ac_memory_plan *p);
-ac_status ac_memory_note(const ac_memory_plan *p, const ac_sink *sink, ac_err *err);   /* two lines */
-void      ac_memory_json(ac_jw *w, const ac_memory_plan *p);                           /* a member "memory" */
+ac_status ac_memory_refuse(const ac_train_memory *m, ac_err *err);   /* AC_EMOVE: what it needs, and the way out */
+void      ac_memory_table(ac_str *out, const ac_train_memory *m);
+ac_status ac_memory_note(const ac_train_memory *m, const ac_sink *sink, ac_err *err);   /* two lines, and a warning */
+void      ac_memory_json(ac_jw *w, const ac_train_memory *m);                           /* a member "memory" */
+
+/* ---- what a training is made from (train_inputs.c) ---- */
+typedef struct {
+    ac_loaded l;
+    ac_row_file train_rows, valid_rows;
+    ac_dataset train, valid;
+    ac_train_opts opts;          /* with the choice of the memory plan */
+    ac_train_memory memory;
+    uint64_t total_steps, epochs;
+    double seconds;              /* that this took */
+} ac_train_inputs;               /* {0} is valid */
+/* Opens all of it and plans the memory; AC_OK even where it does not fit. */
+ac_status ac_train_inputs_open(ac_train_inputs *in, ac_cli *cli, const ac_train_cli *o, ac_contract *c, ac_err *err);
+void      ac_train_inputs_close(ac_train_inputs *in);
 
 /* ---- run.json and its neighbours (train_files.c) ---- */
 typedef struct {
@@ -46,7 +68,7 @@ typedef struct {
     size_t threads;
     char started[32];
     uint64_t resumed, total_steps, epochs;
-    ac_memory_plan memory;
+    ac_train_memory memory;
     bool guarded;
 } ac_run_record;
 /* error and r may be NULL. */

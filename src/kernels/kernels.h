@@ -113,6 +113,7 @@ typedef struct ac_mm_workspace ac_mm_workspace;
 ac_status ac_mm_workspace_open(ac_mm_workspace **out, size_t threads, ac_err *err);
 void      ac_mm_workspace_close(ac_mm_workspace **w);
 size_t    ac_mm_workspace_bytes(size_t threads);
+void      ac_mm_workspace_touch(ac_mm_workspace *w, size_t worker);   /* every page of its part is there from now on */
 
 /* ---- attention ---------------------------------------------------------------------------------- */
 

@@ -28,6 +28,11 @@ size_t ac_mm_workspace_bytes(size_t threads)
     return (threads ? threads : 1) * AC_MM_WS_FLOATS * sizeof(float);
 }
 
+void ac_mm_workspace_touch(ac_mm_workspace *w, size_t worker)
+{
+    if (worker < w->threads) ac_mem_touch(w->base + worker * AC_MM_WS_FLOATS, AC_MM_WS_FLOATS * sizeof(float));
+}
+
 void ac_mm_workspace_close(ac_mm_workspace **w)
 {
     if (!*w) return;

@@ -80,40 +80,48 @@ static void list_tensors(ac_adapter *a)
     }
 }
 
-ac_status ac_adapter_open(ac_adapter **out, const ac_model *m, const ac_lora_spec *spec, ac_err *err)
+static ac_status outline_modules(ac_adapter *a, const ac_model *m, const ac_lora_spec *spec, ac_err *err)
+{
+    const double r = (double)spec->rank;
+    const bool dora = spec->tune == AC_TUNE_DORA;
+    size_t n_out = 0;
+    a->spec = *spec;
+    a->scale = (float)(spec->alpha / (spec->rslora ? sqrt(r) : r));
+    if (lay_out(m, spec, NULL, &a->n_modules, &a->n_params, &n_out)) {
+        a->module = ac_calloc(a->n_modules, sizeof *a->module);
+        a->n_tensors = (dora ? 3 : 2) * a->n_modules;
+        a->tensor = ac_calloc(a->n_tensors, sizeof *a->tensor);
+        if (dora) a->dora = ac_dora_new(n_out);
+    }
+    if (!a->module || !a->tensor || (dora && !a->dora)) return ac_fail_nomem(err, a->n_params * sizeof(float));
+    lay_out(m, spec, a->module, &a->n_modules, &a->n_params, &n_out);
+    list_tensors(a);
+    return AC_OK;
+}
+
+ac_status ac_adapter_outline(ac_adapter **out, const ac_model *m, const ac_lora_spec *spec, ac_err *err)
 {
     const bool full = spec->tune == AC_TUNE_FULL;
     ac_status st = full ? AC_OK : check_spec(m, spec, err);
     if (st) return st;
     ac_adapter *a = ac_calloc(1, sizeof *a);
     if (!a) return ac_fail_nomem(err, sizeof *a);
-    if (full) {
-        a->spec.tune = AC_TUNE_FULL;
-        st = ac_full_open(a, m, err);
-        if (st) ac_adapter_close(&a);
-        else *out = a;
-        return st;
-    }
-    a->spec = *spec;
-    const double r = (double)spec->rank;
-    a->scale = (float)(spec->alpha / (spec->rslora ? sqrt(r) : r));
-    size_t n_out = 0;
-    const bool dora = spec->tune == AC_TUNE_DORA;
-    if (lay_out(m, spec, NULL, &a->n_modules, &a->n_params, &n_out)) {
-        a->module = ac_calloc(a->n_modules, sizeof *a->module);
-        a->n_tensors = (dora ? 3 : 2) * a->n_modules;
-        a->tensor = ac_calloc(a->n_tensors, sizeof *a->tensor);
-        a->params = ac_calloc(a->n_params, sizeof *a->params);
-        if (dora) a->dora = ac_dora_new(n_out);
-    }
-    if (!a->module || !a->tensor || !a->params || (dora && !a->dora)) {
-        const size_t want = a->n_params;
-        ac_adapter_close(&a);
-        return ac_fail_nomem(err, want * sizeof(float));
-    }
-    lay_out(m, spec, a->module, &a->n_modules, &a->n_params, &n_out);
-    list_tensors(a);
-    if (dora) st = ac_dora_start(a, m, err);
+    a->spec.tune = spec->tune;
+    st = full ? ac_full_outline(a, &m->cfg, err) : outline_modules(a, m, spec, err);
+    if (st) ac_adapter_close(&a);
+    else *out = a;
+    return st;
+}
+
+ac_status ac_adapter_open(ac_adapter **out, const ac_model *m, const ac_lora_spec *spec, ac_err *err)
+{
+    ac_adapter *a = NULL;
+    ac_status st = ac_adapter_outline(&a, m, spec, err);
+    if (st) return st;
+    a->params = ac_calloc(a->n_params, sizeof *a->params);
+    if (!a->params) st = ac_fail_nomem(err, (unsigned long long)a->n_params * sizeof *a->params);
+    if (!st && spec->tune == AC_TUNE_FULL) st = ac_full_start(a, m, err);
+    if (!st && a->dora) st = ac_dora_start(a, m, err);
     if (st) ac_adapter_close(&a);
     else *out = a;
     return st;

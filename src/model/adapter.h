@@ -76,6 +76,8 @@ struct ac_adapter {
 
 /* Zeroed parameters but for magnitudes, or with AC_TUNE_FULL the model's own. */
 ac_status ac_adapter_open(ac_adapter **out, const ac_model *m, const ac_lora_spec *spec, ac_err *err);
+/* The same without parameters (params is NULL): what a plan asks for sizes. */
+ac_status ac_adapter_outline(ac_adapter **out, const ac_model *m, const ac_lora_spec *spec, ac_err *err);
 void      ac_adapter_close(ac_adapter **a);
 /* A uniform in +-1/sqrt(in) from stream AC_RNG_INIT (PEFT's and mlx-lm's choice), B zero.
  * All weights stay what they are. */

@@ -141,7 +141,7 @@ static ac_status expand_all(ac_model *m, ac_adapter *a, ac_err *err)
     return st;
 }
 
-static ac_status lay_out(ac_adapter *a, const ac_model_config *c, ac_err *err)
+ac_status ac_full_outline(ac_adapter *a, const ac_model_config *c, ac_err *err)
 {
     a->n_tensors = count_tensors(c);
     a->tensor = ac_calloc(a->n_tensors, sizeof *a->tensor);
@@ -157,8 +157,7 @@ static ac_status lay_out(ac_adapter *a, const ac_model_config *c, ac_err *err)
     a->name = ac_calloc(a->n_tensors, sizeof *a->name);
     if (!a->name) return ac_fail_nomem(err, a->n_tensors * sizeof *a->name);
     for (size_t i = 0; i < a->n_tensors; i++) tensor_name(a->name[i], c, i);
-    a->params = ac_calloc(a->n_params, sizeof *a->params);
-    return a->params ? AC_OK : ac_fail_nomem(err, a->n_params * sizeof *a->params);
+    return AC_OK;
 }
 
 ac_status ac_full_blank(ac_adapter **out, const ac_model_config *c, ac_err *err)
@@ -166,16 +165,16 @@ ac_status ac_full_blank(ac_adapter **out, const ac_model_config *c, ac_err *err)
     ac_adapter *a = ac_calloc(1, sizeof *a);
     if (!a) return ac_fail_nomem(err, sizeof *a);
     a->spec.tune = AC_TUNE_FULL;
-    const ac_status st = lay_out(a, c, err);
+    ac_status st = ac_full_outline(a, c, err);
+    if (!st && !(a->params = ac_calloc(a->n_params, sizeof *a->params)))
+        st = ac_fail_nomem(err, (unsigned long long)a->n_params * sizeof *a->params);
     if (st) ac_adapter_close(&a);
     else *out = a;
     return st;
 }
 
-ac_status ac_full_open(ac_adapter *a, const ac_model *m, ac_err *err)
+ac_status ac_full_start(ac_adapter *a, const ac_model *m, ac_err *err)
 {
-    const ac_status st = lay_out(a, &m->cfg, err);
-    if (st) return st;
     /* Reading a model's weights changes nothing that its owner can see. */
     return expand_all((ac_model *)(uintptr_t)m, a, err);
 }

@@ -59,12 +59,23 @@ static ac_status make_frequencies(ac_model *m, ac_err *err)
     return AC_OK;
 }
 
+static size_t rope_rows(const ac_model *m, size_t rows)
+{
+    if (rows <= m->rope_rows) return m->rope_rows;
+    size_t want = m->rope_rows * 2 > rows ? m->rope_rows * 2 : rows;
+    if (want < 256) want = 256;
+    return want > m->cfg.context && rows <= m->cfg.context ? m->cfg.context : want;
+}
+
+size_t ac_model_table_bytes(const ac_model *m, size_t longest)
+{
+    return 2 * rope_rows(m, longest) * (m->cfg.head_dim / 2) * sizeof(float);
+}
+
 ac_status ac_rope_prepare(ac_model *m, size_t rows, ac_err *err)
 {
     if (rows <= m->rope_rows) return AC_OK;
-    size_t want = m->rope_rows * 2 > rows ? m->rope_rows * 2 : rows;
-    if (want < 256) want = 256;
-    if (want > m->cfg.context && rows <= m->cfg.context) want = m->cfg.context;
+    const size_t want = rope_rows(m, rows);
     const size_t half = m->cfg.head_dim / 2, bytes = want * half * sizeof(float);
     float *host = ac_malloc(2 * bytes);
     if (!host) return ac_fail_nomem(err, 2 * bytes);

@@ -94,6 +94,10 @@ typedef struct {
  * NULL): the parts of it that are the layers' activations, and the operations' own (logits among them). */
 size_t    ac_model_call_bytes(const ac_model *m, const ac_adapter *ad, const ac_call_size *s, size_t *layers,
                               size_t *scratch);
+/* Bytes of the rotary tables for documents of up to `longest` tokens. */
+size_t    ac_model_table_bytes(const ac_model *m, size_t longest);
+/* Takes now what calls up to these sizes will need, every page of it, so that no later call has to ask. */
+ac_status ac_model_reserve(ac_model *m, const ac_adapter *ad, const ac_call_size *sizes, size_t n, ac_err *err);
 /* Bytes that the device takes for itself while it computes, beside all buffers. */
 size_t    ac_model_device_bytes(const ac_model *m);
 /* Tokens that one forward-only pass computes at once when it is given `longest` or less a unit. */

@@ -165,7 +165,9 @@ ac_status ac_dora_open(ac_adapted *ad, ac_model *m, ac_err *err);
 /* Places of a layer's tensors; biases (3) and head norms (2) follow where the family has them. */
 enum { AC_FULL_ATTN_NORM, AC_FULL_FFN_NORM, AC_FULL_LINEAR, AC_FULL_BIAS = AC_FULL_LINEAR + AC_TARGET_COUNT };
 
-ac_status ac_full_open(ac_adapter *a, const ac_model *m, ac_err *err);
+/* Tensors and their places; then, with parameters there, the model's own values. */
+ac_status ac_full_outline(ac_adapter *a, const ac_model_config *c, ac_err *err);
+ac_status ac_full_start(ac_adapter *a, const ac_model *m, ac_err *err);
 /* Zeroed parameters of a configuration, without a model. */
 ac_status ac_full_blank(ac_adapter **out, const ac_model_config *c, ac_err *err);
 bool      ac_full_fits(const ac_adapter *a, const ac_model *m);

@@ -186,6 +186,28 @@ size_t ac_model_call_bytes(const ac_model *m, const ac_adapter *ad, const ac_cal
     return bytes;
 }
 
+ac_status ac_model_reserve(ac_model *m, const ac_adapter *ad, const ac_call_size *sizes, size_t n, ac_err *err)
+{
+    ac_status st = AC_OK;
+    bump most;
+    bump_init(&most, m->dev, NULL);
+    for (size_t i = 0; i < n && !st; i++) {
+        const ac_call_size *s = &sizes[i];
+        const plan p = { m, ad, s->tokens, s->supervised, s->longest, s->grad, s->dropout, s->recompute };
+        bump at;
+        lay_out(&at, m->acts, &m->temps, &p, NULL, NULL);
+        for (size_t k = 0; k < AC_STORE_COUNT; k++)
+            if (at.at[k] > most.at[k]) most.at[k] = at.at[k];
+        most.overflow = most.overflow || at.overflow;
+        st = ac_rope_prepare(m, s->longest, err);
+    }
+    if (!st) st = grow(m, &most, err);
+    for (size_t k = 0; k < AC_STORE_COUNT && !st; k++)
+        if (most.at[k]) m->dev->op->zero(m->dev, (ac_ref){ m->work[k], 0 }, most.at[k]);
+    if (!st && m->dev->op->take_own) m->dev->op->take_own(m->dev);
+    return st ? st : m->dev->op->sync(m->dev, err);
+}
+
 size_t ac_model_device_bytes(const ac_model *m)
 {
     return m->dev->op->own_bytes(m->dev);

@@ -458,6 +458,16 @@ static ac_status go_on(run *r, ac_err *err)
     return st ? st : ac_emit(r->sink, &e, err);
 }
 
+/* All memory that the run will need, taken now: a plan that was accepted is kept to its end. */
+static ac_status take_memory(run *r, ac_err *err)
+{
+    const size_t params = r->ad->n_params * sizeof(float);
+    ac_mem_touch(r->ad->params, params);
+    ac_mem_touch(r->best, r->best ? params : 0);
+    ac_optimizer_touch(&r->opt);
+    return ac_memory_reserve(r->o, r->job->model, r->ad, r->job->train, r->job->valid, err);
+}
+
 static ac_status begin(run *r, ac_err *err)
 {
     const ac_train_job *j = r->job;
@@ -488,6 +498,7 @@ static ac_status begin(run *r, ac_err *err)
     if (!st) st = make_paths(r, err);
     if (!st) st = ac_ckpt_sweep(&r->ckpt, &has_checkpoints, err);
     if (!st) st = j->resume ? go_on(r, err) : start_fresh(r, has_checkpoints, err);
+    if (!st) st = take_memory(r, err);
     if (!st) st = ac_optimizer_keep(&r->opt, err);
     /* An adapter folder says that the run is finished. */
     if (!st && !finished(r)) st = ac_remove_tree(r->adapter_dir, err);
@@ -502,6 +513,7 @@ static ac_status export_adapter(run *r, ac_train_result *out, ac_err *err)
 {
     ac_status st = ac_optimizer_pull(&r->opt, false, err);
     if (st) return st;
+    ac_model_trim(r->job->model);              /* what writing takes has room where the activations were */
     if (r->s.has_best) memcpy(r->ad->params, r->best, r->ad->n_params * sizeof *r->best);
     ac_adapter_changed(r->ad);
     st = ac_adapter_save(r->ad, r->adapter_dir, r->job->base_name, r->o->dropout, err);
@@ -535,6 +547,7 @@ static void end(run *r)
 {
     ac_device *dev = ac_model_device(r->job->model);
     dev->op->set_numerics(dev, AC_NUM_FP32);
+    ac_model_trim(r->job->model);
     ac_appender_close(&r->trace);
     ac_optimizer_close(&r->opt);
     ac_adapter_close(&r->ad);

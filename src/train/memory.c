@@ -1,18 +1,18 @@
-/* train/memory.c - what a run will hold in memory, counted before anything of it exists.
+/* train/memory.c - what a run will hold in memory, counted before anything of it exists, and taken before step 0.
  *
  * Every buffer of a run follows from the model, the options and the rows' lengths, so the plan asks those who will
  * open the buffers how large they will be, with the largest call that the epochs' plans can give. Where the sum is
  * over the limit, two things can be made smaller without changing a bit: how many tokens are computed at once, and
  * whether layers keep their activations. The first costs next to nothing down to about the device's call_tokens, so it is
  * tried first. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/size.h"
 #include "train/train_int.h"
 
-#define MIB ((double)(1 << 20))
+/* The system keeps 8 bytes for a page of 4,096, and charges them. */
+#define PAGES_A_TABLE 512
 
 /* The most tokens that calls can come to: of one unit, of a step, and of the n longest rows for n <= batch_rows. */
 typedef struct {
@@ -68,13 +68,6 @@ static size_t valid_tokens(const ac_dataset *d, const ac_train_opts *o, size_t m
     return most < ac_model_nll_tokens(unit) ? most : ac_model_nll_tokens(unit);
 }
 
-static void add(ac_memory_plan *p, const char *name, uint64_t bytes)
-{
-    if (!bytes) return;
-    p->line[p->n_lines++] = (ac_memory_line){ name, bytes };
-    p->peak = p->peak > UINT64_MAX - bytes ? UINT64_MAX : p->peak + bytes;
-}
-
 typedef struct {
     const ac_train_opts *o;
     const ac_memory_ask *ask;
@@ -84,24 +77,67 @@ typedef struct {
     lengths len;
 } job;
 
+/* The largest calls of a step and of validation. */
+static void call_sizes(ac_call_size out[2], const job *j, size_t micro_batch, size_t micro_tokens, bool recompute)
+{
+    size_t tokens = call_tokens(&j->len, micro_batch, micro_tokens);
+    /* A tied matrix takes one unit at a time. */
+    if (j->ad->spec.tune == AC_TUNE_FULL && ac_model_get_config(j->m)->tied_output) tokens = j->len.unit;
+    out[0] = (ac_call_size){ .tokens = tokens, .supervised = tokens, .longest = j->train->max_len, .grad = true,
+                             .dropout = j->o->dropout > 0, .recompute = recompute };
+    out[1] = (ac_call_size){ 0 };
+    if (!j->valid || !j->valid->n) return;
+    const size_t n = valid_tokens(j->valid, j->o, micro_batch, micro_tokens);
+    out[1] = (ac_call_size){ .tokens = n, .supervised = n, .longest = j->valid->max_len };
+}
+
+ac_status ac_memory_reserve(const ac_train_opts *o, ac_model *m, const ac_adapter *ad, const ac_dataset *train,
+                            const ac_dataset *valid, ac_err *err)
+{
+    ac_arena arena = { 0 };
+    ac_call_size size[2];
+    job j = { .o = o, .m = m, .ad = ad, .train = train, .valid = valid };
+    ac_status st = measure_rows(&j.len, o, train, &arena, err);
+    if (!st) {
+        call_sizes(size, &j, o->micro_batch, o->micro_tokens, o->recompute);
+        st = ac_model_reserve(m, ad, size, size[1].tokens ? 2 : 1, err);
+    }
+    ac_arena_release(&arena);
+    return st;
+}
+
+/* ---- counting ------------------------------------------------------------------------------------------- */
+
+static void add(ac_memory_plan *p, const char *name, uint64_t bytes)
+{
+    if (!bytes) return;
+    p->line[p->n_lines++] = (ac_memory_line){ name, bytes };
+    p->peak = p->peak > UINT64_MAX - bytes ? UINT64_MAX : p->peak + bytes;
+}
+
+/* Units and their tokens of a step and of all validation rows, an epoch's plan, what a checkpoint's files are made with. */
+static uint64_t small_things(const job *j, size_t tokens)
+{
+    const ac_dataset *v = j->valid;
+    const uint64_t joined = j->o->packing ? 5 : 0, unit = sizeof(ac_unit) + sizeof(double) + 32;
+    uint64_t n = (uint64_t)tokens * 24 + (uint64_t)j->len.step * joined + (uint64_t)j->len.rows * 3 * unit;
+    n += (uint64_t)j->train->n * 16 + (uint64_t)j->ad->n_tensors * 1024;
+    if (v) n += (uint64_t)v->n * unit + (uint64_t)v->n_tokens * joined;
+    return n;
+}
+
 static void count(ac_memory_plan *p, const job *j)
 {
     const bool has_valid = j->valid && j->valid->n, full = j->ad->spec.tune == AC_TUNE_FULL;
     const uint64_t params = (uint64_t)j->ad->n_params * sizeof(float);
+    ac_call_size size[2];
+    call_sizes(size, j, p->micro_batch, p->micro_tokens, p->recompute);
     p->n_lines = 0;
     p->peak = 0;
-    p->tokens = call_tokens(&j->len, p->micro_batch, p->micro_tokens);
-    /* A tied matrix takes one unit at a time. */
-    if (full && ac_model_get_config(j->m)->tied_output) p->tokens = j->len.unit;
-    const ac_call_size step = { .tokens = p->tokens, .supervised = p->tokens, .longest = j->train->max_len, .grad = true,
-                                .dropout = j->o->dropout > 0, .recompute = p->recompute };
+    p->tokens = size[0].tokens;
     size_t layers = 0, scratch = 0, score = 0;
-    const size_t call = ac_model_call_bytes(j->m, j->ad, &step, &layers, &scratch);
-    if (has_valid) {
-        const size_t n = valid_tokens(j->valid, j->o, p->micro_batch, p->micro_tokens);
-        const ac_call_size all = { .tokens = n, .supervised = n, .longest = j->valid->max_len };
-        score = ac_model_call_bytes(j->m, j->ad, &all, NULL, NULL);
-    }
+    const size_t call = ac_model_call_bytes(j->m, j->ad, &size[0], &layers, &scratch);
+    if (has_valid) score = ac_model_call_bytes(j->m, j->ad, &size[1], NULL, NULL);
     add(p, "weights, mapped", ac_model_get_config(j->m)->weight_bytes);
     add(p, "program, tokenizer and rows", j->ask->held);
     add(p, full ? "parameters" : "adapter", params);
@@ -115,15 +151,19 @@ static void count(ac_memory_plan *p, const job *j)
     const size_t least_tokens = j->len.unit < p->tokens ? j->len.unit : p->tokens;
     p->call_bytes = score > call ? score : call;
     p->least_call_bytes = p->tokens ? (uint64_t)((double)p->call_bytes * (double)least_tokens / (double)p->tokens) : 0;
+    const size_t longest = size[1].longest > size[0].longest ? size[1].longest : size[0].longest;
     add(p, "activations of the layers", layers);
     add(p, "activations between layers", call - layers - scratch);
     add(p, "logits and scratch", scratch);
     add(p, "more for validation", score > call ? score - call : 0);    /* the same memory serves both */
     add(p, "lengths of adapted rows", j->ad->dora ? j->ad->dora->n * sizeof(float) : 0);
+    add(p, "rotary tables", ac_model_table_bytes(j->m, longest));
     add(p, "matrix kernels", ac_model_device_bytes(j->m));
-    add(p, "a step's units and checkpoint headers",
-        (uint64_t)j->len.step * 64 + (uint64_t)j->ad->n_tensors * 1024 + (uint64_t)j->train->n * 16);
+    add(p, "units, checkpoint headers", small_things(j, p->tokens));
+    add(p, "page tables", p->peak / PAGES_A_TABLE);
 }
+
+/* ---- choosing ------------------------------------------------------------------------------------------- */
 
 /* Halves what is computed at once; false when one unit is left. */
 static bool shrink(ac_memory_plan *p, const lengths *l)
@@ -135,19 +175,8 @@ static bool shrink(ac_memory_plan *p, const lengths *l)
     return true;
 }
 
-static ac_status refuse(const ac_memory_plan *p, ac_err *err)
-{
-    ac_str s = { 0 };
-    for (size_t i = 0; i < p->n_lines; i++)
-        ac_str_appendf(&s, "%s%s %.1f", i ? ", " : "", p->line[i].name, (double)p->line[i].bytes / MIB);
-    (void)ac_fail(err, AC_ENOMEM, "the smallest run of this contract needs %.1f MiB, but %.1f MiB may be used (in MiB: %s); "
-                  "give more memory, or lower method.rank, data.max_len or method.pack_len, or allow method.recompute",
-                  (double)p->peak / MIB, (double)p->limit / MIB, ac_str_c(&s));
-    ac_str_release(&s);
-    return AC_ENOMEM;
-}
-
-static ac_status choose(ac_memory_plan *p, const job *j, ac_err *err)
+/* The first choice that fits, or the smallest. */
+static void choose(ac_memory_plan *p, const job *j)
 {
     const ac_recompute asked = j->ask->recompute;
     const size_t micro_batch = j->o->micro_batch;
@@ -159,14 +188,22 @@ static ac_status choose(ac_memory_plan *p, const job *j, ac_err *err)
         p->micro_tokens = micro_tokens;
         do {
             count(p, j);
-            if (!p->limit || p->peak <= p->limit) {
-                p->shrunk = p->micro_batch != micro_batch || p->micro_tokens != micro_tokens ||
-                            (p->recompute && asked == AC_RECOMPUTE_AUTO);
-                return AC_OK;
-            }
+            p->fits = !p->limit || p->peak <= p->limit;
+            p->shrunk = p->micro_batch != micro_batch || p->micro_tokens != micro_tokens ||
+                        (p->recompute && asked == AC_RECOMPUTE_AUTO);
+            if (p->fits) return;
         } while (shrink(p, &j->len));
     }
-    return refuse(p, err);
+}
+
+static uint64_t least_of(const job *j, ac_recompute recompute)
+{
+    ac_memory_plan p;
+    job least = *j;
+    const ac_memory_ask ask = { .recompute = recompute, .limit = 1, .held = j->ask->held };
+    least.ask = &ask;
+    choose(&p, &least);
+    return p.peak;
 }
 
 ac_status ac_memory_plan_make(ac_memory_plan *out, ac_train_opts *o, const ac_memory_ask *ask, const ac_model *m,
@@ -174,12 +211,18 @@ ac_status ac_memory_plan_make(ac_memory_plan *out, ac_train_opts *o, const ac_me
 {
     ac_arena arena = { 0 };
     ac_adapter *ad = NULL;
-    ac_memory_plan p;
+    ac_memory_plan p = { 0 };
     job j = { .o = o, .ask = ask, .m = m, .train = train, .valid = valid };
     ac_status st = measure_rows(&j.len, o, train, &arena, err);
-    if (!st) st = ac_adapter_open(&ad, m, &o->lora, err);
+    if (!st) st = ac_adapter_outline(&ad, m, &o->lora, err);
     j.ad = ad;
-    if (!st) st = choose(&p, &j, err);
+    if (!st) {
+        choose(&p, &j);
+        p.n_params = ad->n_params;
+        p.state_bytes = ac_optimizer_state_bytes(o, ad);
+        p.least = least_of(&j, ask->recompute);
+        p.least_recomputed = least_of(&j, AC_RECOMPUTE_BLOCK);
+    }
     ac_adapter_close(&ad);
     ac_arena_release(&arena);
     if (st) return st;

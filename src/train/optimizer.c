@@ -84,6 +84,14 @@ ac_status ac_optimizer_open(ac_optimizer *o, ac_device *dev, ac_adapter *ad, con
 
 static void let_go(ac_optimizer *o);
 
+void ac_optimizer_touch(ac_optimizer *o)
+{
+    ac_mem_touch(o->grad, o->ad->n_params * sizeof(float));
+    for (size_t i = 0; i < AC_STATE_ARRAYS; i++)
+        ac_mem_touch(o->array[i].data, o->array[i].n * ac_dtype_block_bytes(o->array[i].type));
+    ac_mem_touch(o->scratch, o->n_scratch * sizeof(float));
+}
+
 void ac_optimizer_close(ac_optimizer *o)
 {
     let_go(o);

@@ -77,6 +77,7 @@ void ac_step_adafactor(ac_optimizer *o, const ac_optim_step *s);
 void ac_step_muon(ac_optimizer *o, const ac_optim_step *s);
 
 ac_status ac_optimizer_open(ac_optimizer *o, ac_device *dev, ac_adapter *ad, const ac_train_opts *opts, ac_err *err);
+void      ac_optimizer_touch(ac_optimizer *o);      /* every page of its memory is there from now on */
 void      ac_optimizer_close(ac_optimizer *o);
 /* Parameters, gradient and state live on the device from here on (D6): once their host arrays hold what a run starts
  * with. pull makes the host's parameters, and with state_too the optimizer's state, what the device has. */

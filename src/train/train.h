@@ -92,15 +92,18 @@ typedef struct {
     size_t n_lines;
     ac_memory_line line[AC_MEMORY_LINES];   /* each buffer of the run; their sum is the peak */
     uint64_t peak, limit;
+    uint64_t least, least_recomputed;       /* peak of the smallest run that the ask allows; and with recomputation */
     size_t micro_batch, micro_tokens;       /* as in the options: what was asked for, or less */
     size_t tokens;                          /* computed at once at most */
     bool recompute, shrunk;                 /* shrunk: memory made it smaller than was asked for */
     uint64_t call_bytes, least_call_bytes;  /* what shrinks with the micro-batch, and what one unit alone takes of it */
+    bool fits;                              /* else this is the smallest run, and it is over the limit */
+    size_t n_params, state_bytes;           /* trained values; optimizer's state and working space */
 } ac_memory_plan;
 
 /* What the run will hold, before anything of it exists. Where that is over the limit, the micro-batch is halved
  * until one unit is left, then layers are recomputed (if the ask allows): neither changes a bit. Copies the choice
- * into o. AC_ENOMEM, with the numbers: nothing fits. */
+ * into o. ac_train_run takes all of it before its first step, so that memory which is not there shows then. */
 ac_status ac_memory_plan_make(ac_memory_plan *out, ac_train_opts *o, const ac_memory_ask *ask, const ac_model *m,
                               const ac_dataset *train, const ac_dataset *valid, ac_err *err);
 

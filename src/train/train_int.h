@@ -54,6 +54,12 @@ typedef struct {
 /* Units that the next forward takes, from unit `first` on; >= 1 where there is one. */
 size_t ac_units_at_once(ac_micro most, const ac_unit_list *u, size_t first);
 
+/* ---- memory.c ------------------------------------------------------------------------------------------- */
+
+/* Takes the workspace of the largest calls that these options and rows can give. */
+ac_status ac_memory_reserve(const ac_train_opts *o, ac_model *m, const ac_adapter *ad, const ac_dataset *train,
+                            const ac_dataset *valid, ac_err *err);
+
 /* ---- schedule.c ------------------------------------------------------------------------------------- */
 
 /* SHA-256 over the options that steer a run and over the rows: a checkpoint of others is not resumed. */

@@ -116,8 +116,11 @@ same_bits 'recompute block'
 out_has '"recompute": "block"'
 err_has 'planned peak'
 before=$(ls .accord/runs)
-run 70 train --memory-limit 1M
+run 76 train --memory-limit 1M
 err_has 'smallest run of this contract needs'
+err_has 'activations of the layers'
+run 76 train --memory-limit 1M --dry-run
+out_has 'planned peak'
 run 64 train --memory-limit 4X
 err_has 'expected a size like 900M'
 [ "$(ls .accord/runs)" = "$before" ] || bad "a run that does not fit left a folder"

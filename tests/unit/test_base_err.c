@@ -82,6 +82,7 @@ static void each_status_has_a_name_and_a_code(void **state)
         { AC_ECANCEL, 75, "ECANCEL" }, { AC_ENOENT, 66, "ENOENT" },
         { AC_EREFUSED, 77, "EREFUSED" }, { AC_ECONTRACT, 78, "ECONTRACT" },
         { AC_EDIVERGED, 79, "EDIVERGED" }, { AC_ECREATE, 73, "ECREATE" }, { AC_ENO, 1, "ENO" },
+        { AC_EMOVE, 76, "EMOVE" },
     };
     for (size_t i = 0; i < AC_COUNTOF(rows); i++) {
         assert_int_equal(ac_exit_of(rows[i].st), rows[i].code);
