@@ -69,6 +69,7 @@ static void level_why(ac_str *s, const ac_tel *t, size_t i)
     const ac_tel_act *a = &t->act[i], *other = a->signal ? a : reason_beside(t, i);
     if (a->to < a->from)
         ac_str_append_c(s, "no limit of the level before was reached for as long as its hold is; it gets better one level at a time");
+    else if (other && other != a) ac_str_appendf(s, "%s, as act %zu tells", other->signal, (size_t)(other - t->act) + 1);
     else if (other) ac_explain_because(s, other);
     else if (a->text) ac_str_append_c(s, a->text);
     else ac_str_append_c(s, "a limit was reached; the acts that follow name it");
@@ -117,9 +118,8 @@ static void process_head(const page *p, const ac_tel *t, size_t i)
                    s->terms.window ? s->terms.window : "all", s->terms.battery ? "on" : "pause", s->terms.lid ? "on" : "pause",
                    s->terms.polite ? "respected" : "ignored", s->terms.beside ? "full size" : "half size");
     entry_str(p, "terms", &line);
-    for (size_t k = 0; k < s->n_unknown; k++)
-        ac_str_appendf(&line, "%s%s (%s)", k ? "; " : "", s->unknown[k].name, s->unknown[k].text);
-    if (s->n_unknown) entry_str(p, "not read", &line);
+    for (size_t k = 0; k < s->n_unknown; k++) ac_str_appendf(&line, "%s%s", k ? ", " : "", s->unknown[k].name);
+    if (s->n_unknown) entry_str(p, "not read", &line);                        /* --json tells why */
     ac_str_release(&line);
 }
 

@@ -77,33 +77,56 @@ void ac_explain_headline(ac_str *out, const ac_tel_act *a)
 
 /* ---- why -------------------------------------------------------------------------------------------------------- */
 
-static void limit(ac_str *out, const ac_guard_rule *r)
+/* "yes = 1": a signal that is so or not. */
+static bool is_yes_or_no(const ac_signal_info *about)
 {
-    ac_str_append_c(out, r->above ? "; the limit is " : "; the limit is less than ");
-    number(out, r->enter);
-    if (r->above) ac_str_append_c(out, " or more");
+    return about && ac_view_ends(ac_view_of(about->unit), AC_VIEW("= 1"));
+}
+
+static void limit(ac_str *out, const ac_guard_rule *r, bool yes_or_no)
+{
+    if (yes_or_no) {
+        ac_str_append_c(out, r->enter_ms ? "; the limit is that it lasts" : "; that is the limit");
+    } else {
+        ac_str_append_c(out, r->above ? "; the limit is " : "; the limit is less than ");
+        number(out, r->enter);
+        if (r->above) ac_str_append_c(out, " or more");
+    }
     if (r->enter_ms) ac_str_appendf(out, " for %d s", r->enter_ms / 1000);
     if (r->enter_samples > 1) ac_str_appendf(out, " in %d samples in a row", r->enter_samples);
     ac_str_appendf(out, " (rule %d, %s; source: %s)", (int)(r - ac_guard_rules), ac_guard_level_name(r->level), r->source);
+}
+
+/* The state itself acts where no limit is reached, or where one was for long. */
+static const char *by_itself(const ac_tel_act *a)
+{
+    if (is(a, "micro-batch") && a->arg > a->before) return "15 minutes of green, and it was smaller than at the start";
+    if (is(a, "duty") && a->arg >= 100) return "green again";
+    if (is(a, "resume")) return "nothing asks for red any more";
+    if (is(a, "checkpoint") && a->cause && strcmp(a->cause, "window") == 0) return "the contract's hours end soon";
+    if (is(a, "checkpoint-exit") && a->arg < 76) return "the pause lasted ten minutes: it gives its memory back, too";
+    return a->text ? a->text : "the state itself";
 }
 
 void ac_explain_because(ac_str *out, const ac_tel_act *a)
 {
     const ac_signal_info *about = ac_explain_signal(a->signal);
     const ac_guard_rule *r = ac_explain_rule(a);
+    const bool yes_or_no = is_yes_or_no(about);
     if (!a->signal) {
-        ac_str_append_c(out, a->text ? a->text : a->is_level ? "the level itself" : "the state itself");
+        ac_str_append_c(out, by_itself(a));
         return;
     }
     ac_str_append_c(out, a->signal);
     if (about) ac_str_appendf(out, " (%s)", about->what);
     if (isnan(a->value)) ac_str_append_c(out, " reached its limit");
+    else if (yes_or_no) ac_str_append_c(out, a->value >= 1 ? ": yes" : ": no");
     else {
         ac_str_append_c(out, " was ");
         number(out, a->value);
         if (about) ac_str_appendf(out, " %s", about->unit);
     }
-    if (r) limit(out, r);
+    if (r) limit(out, r, yes_or_no);
     else if (!isnan(a->limit)) {
         ac_str_append_c(out, "; the limit was ");
         number(out, a->limit);
@@ -183,7 +206,8 @@ bool ac_explain_obeyed(ac_str *out, const ac_tel_act *a)
         return true;
     }
     ac_str_append_c(out, a->ok ? "yes" : "refused");
-    if (!isnan(a->ack_ms)) ac_str_appendf(out, ", after %.2f s", a->ack_ms / 1000);
+    if (!isnan(a->ack_ms)) ac_str_appendf(out, a->ack_ms < 1000 ? ", after %.0f ms" : ", after %.1f s",
+                                          a->ack_ms < 1000 ? a->ack_ms : a->ack_ms / 1000);
     ac_str_appendf(out, ", with step %llu done and step %llu durable", (unsigned long long)a->ack_step,
                    (unsigned long long)a->ack_durable);
     if (a->ack_text) ac_str_appendf(out, ": %s", a->ack_text);

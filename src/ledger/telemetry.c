@@ -369,13 +369,16 @@ static void ack(in *l)
 
 static void spend(ac_tel *t, ac_tel_setting s, double seconds, uint64_t steps)
 {
+    const ac_tel_session *begun = &t->session[t->n_sessions - 1];
+    const bool full = !s.paused && s.duty == 100 && s.recompute == begun->recompute && s.micro == (int64_t)begun->micro_start;
     size_t i = 0;
-    while (i < t->n_spent && !same_setting(t->spent[i].s, s)) i++;
+    if (s.paused) s = (ac_tel_setting){ .paused = true };    /* whatever else was set, nothing was computed */
+    while (i < t->n_spent && (t->spent[i].full != full || !same_setting(t->spent[i].s, s))) i++;
     if (i == AC_COUNTOF(t->spent)) {
         t->left_out++;
         return;
     }
-    if (i == t->n_spent) t->spent[t->n_spent++] = (ac_tel_spent){ .s = s };
+    if (i == t->n_spent) t->spent[t->n_spent++] = (ac_tel_spent){ .s = s, .full = full };
     t->spent[i].seconds += seconds;
     t->spent[i].steps += steps;
 }

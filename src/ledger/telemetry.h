@@ -85,6 +85,7 @@ typedef struct {
 } ac_tel_setting_at;
 typedef struct {                     /* what was done under one setting, over the whole run */
     ac_tel_setting s;
+    bool full;                       /* the setting that its process began with */
     double seconds;
     uint64_t steps;
 } ac_tel_spent;
@@ -154,7 +155,7 @@ void      ac_tel_release(ac_tel *t);
 /* When a step was finished, in the clock of T3, between the samples around it; the last time, where a resume did it
  * again. NAN: after the last sample, or there is none. */
 double ac_tel_time_of_step(const ac_tel *t, double step);
-/* Seconds a step under the setting that the run began with; NAN where none was finished under it. */
+/* Seconds a step under the settings that the processes began with; NAN where none was finished under them. */
 double ac_tel_step_seconds(const ac_tel *t);
 /* What the guard cost in time: all seconds of training less those that as many steps take undisturbed. NAN: not known. */
 double ac_tel_cost_seconds(const ac_tel *t);

@@ -82,14 +82,13 @@ double ac_tel_time_of_step(const ac_tel *t, double step)
 
 double ac_tel_step_seconds(const ac_tel *t)
 {
-    if (!t->n_sessions) return (double)NAN;
-    const ac_tel_session *s = &t->session[0];
+    double seconds = 0, steps = 0;
     for (size_t i = 0; i < t->n_spent; i++) {
-        const ac_tel_spent *p = &t->spent[i];
-        if (!p->s.paused && p->s.duty == 100 && p->s.recompute == s->recompute && p->s.micro == (int64_t)s->micro_start && p->steps)
-            return p->seconds / (double)p->steps;
+        if (!t->spent[i].full) continue;
+        seconds += t->spent[i].seconds;
+        steps += (double)t->spent[i].steps;
     }
-    return (double)NAN;
+    return steps > 0 ? seconds / steps : (double)NAN;
 }
 
 double ac_tel_cost_seconds(const ac_tel *t)

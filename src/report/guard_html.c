@@ -290,7 +290,8 @@ static void act_row(ac_str *out, const ac_tel_act *a, size_t number)
     ac_str_append_c(out, "</td><td>");
     if (a->acked) {
         ac_str_append_c(out, a->ok ? "obeyed" : "refused");
-        if (!isnan(a->ack_ms)) ac_str_appendf(out, " after %.2f s", a->ack_ms / 1000);
+        if (!isnan(a->ack_ms)) ac_str_appendf(out, a->ack_ms < 1000 ? " after %.0f ms" : " after %.1f s",
+                                              a->ack_ms < 1000 ? a->ack_ms : a->ack_ms / 1000);
     }
     ac_str_append_c(out, "</td></tr>\n");
 }

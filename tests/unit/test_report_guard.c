@@ -78,7 +78,7 @@ static void story(void **state)
     has(&s, "3 acts of the guard");
     has(&s, "micro-batch 4 instead of 8");
     has(&s, "footprint 87 % of budget, limit 85: micro-batch 4");
-    has(&s, "obeyed after 0.50 s");
+    has(&s, "obeyed after 500 ms");
     has(&s, "resumed at step 14");
     has(&s, "yellow from 0:10 to 0:23");
     has(&s, "training, seconds <span class=\"void\">VOID</span></td><td class=\"num\">57.5");
