@@ -188,6 +188,7 @@ const char *ac_explain_otherwise(const ac_tel_act *a)
         { "beside", "guard.beside: true keeps the full size beside such a program" },
         { "step-time", "nothing in the contract; something that the guard cannot see slows the machine" },
         { "disk", "make room on the disk, or keep fewer: method.keep_checkpoints" },
+        { "written", "save less often, with method.save_every; what a disk bears is not the contract's" },
         { "window", "guard.window says when a run computes; without the key it always does" },
         { "blind", "nothing in the contract; the machine was too busy to be looked at" },
     };

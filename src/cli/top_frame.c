@@ -224,7 +224,7 @@ static void setting_line(frame *f, const ac_top *t)
         (unsigned long long)s->micro_start);
     put(f, NULL, ", recompute %s, ", now->recompute ? "on" : "off");
     put(f, now->duty < 100 ? "\x1b[33m" : NULL, "duty %lld %%", (long long)now->duty);
-    put(f, NULL, ", durable: step %llu", (unsigned long long)t->tel.now.durable);
+    put(f, NULL, ", durable: step %llu", (unsigned long long)s->durable);
     end_line(f);
 }
 
@@ -317,7 +317,7 @@ static void watched_json(ac_jw *w, const ac_top *t)
     ac_jw_u64(w, "acts", t->tel.n_acts);
     acts_json(w, t);
     if (!n->any) return;
-    ac_jw_u64(w, "durable", n->durable);
+    ac_jw_u64(w, "durable", s->durable);
     ac_jw_f64(w, "footprint_bytes", n->c[AC_TEL_FOOTPRINT]);
     ac_jw_f64(w, "available_bytes", n->c[AC_TEL_AVAILABLE]);
     ac_jw_f64(w, "cores", n->c[AC_TEL_CORES]);
