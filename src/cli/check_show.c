@@ -12,22 +12,36 @@ static const char *severity_name(ac_severity s)
     return s == AC_FIND_FAIL ? "FAIL" : s == AC_FIND_WARN ? "warn" : "note";
 }
 
+/* The survey counts its own kinds, beyond those findings that it kept. */
+static void count_kind(ac_check_page *p, const char *kind, size_t n)
+{
+    size_t i = 0;
+    while (i < p->n_kinds && strcmp(p->kind[i].kind, kind) != 0) i++;
+    if (i == AC_CHECK_KINDS) return;
+    if (i == p->n_kinds) p->kind[p->n_kinds++] = (ac_survey_count){ .kind = kind };
+    p->kind[i].n += n;
+}
+
 void ac_check_count(ac_check_page *p)
 {
     memcpy(p->by, p->survey->by, sizeof p->by);
+    for (size_t i = 0; i < p->survey->n_counts; i++) count_kind(p, p->survey->count[i].kind, p->survey->count[i].n);
     for (size_t i = 0; i < p->n_more; i++)
-        for (size_t j = 0; j < p->more[i]->n; j++) p->by[p->more[i]->finding[j].severity]++;
+        for (size_t j = 0; j < p->more[i].n; j++) {
+            p->by[p->more[i].finding[j].severity]++;
+            count_kind(p, p->more[i].finding[j].kind, 1);
+        }
 }
 
 /* ---- JSON ---- */
 
-static void finding_json(ac_jw *w, const char *where, const ac_finding *f)
+static void finding_json(ac_jw *w, const ac_finding *f)
 {
     ac_jw_object(w, NULL);
     ac_jw_cstr(w, "severity", severity_name(f->severity));
     ac_jw_cstr(w, "kind", f->kind);
     ac_jw_cstr(w, "id", f->id);
-    ac_jw_cstr(w, "where", where ? where : f->path_a);
+    ac_jw_cstr(w, "where", f->path_a);
     ac_jw_cstr(w, "file_a", f->path_a);
     ac_jw_u64(w, "line_a", f->line_a);
     ac_jw_cstr(w, "file_b", f->path_b);
@@ -107,6 +121,28 @@ static void overlap_json(ac_jw *w, const ac_survey *s, const ac_survey_overlap *
     ac_jw_end_object(w);
 }
 
+static void texts_json(ac_jw *w, const ac_check_page *p)
+{
+    char hex[AC_SHA256_HEX];
+    if (p->absent) ac_jw_cstr(w, "absent", p->absent);
+    if (p->cases) {
+        ac_sha256_hex(hex, &p->cases->hash);
+        ac_jw_object(w, "cases");
+        ac_jw_cstr(w, "path", p->cases->path);
+        ac_jw_cstr(w, "sha256", hex);
+        ac_jw_u64(w, "cases", p->cases->n);
+        for (int i = 0; i < AC_CLASS_COUNT; i++) ac_jw_u64(w, ac_class_name((ac_class)i), p->cases->n_class[i]);
+        ac_jw_bool(w, "canary", p->cases->canary.len > 0);
+        ac_jw_end_object(w);
+    }
+    if (!p->docs) return;
+    ac_jw_object(w, "documents");
+    ac_jw_cstr(w, "path", p->docs);
+    ac_jw_u64(w, "documents", p->n_docs);
+    ac_jw_u64(w, "bytes", p->docs_bytes);
+    ac_jw_end_object(w);
+}
+
 void ac_check_json(ac_str *out, const ac_check_page *p)
 {
     const ac_survey *s = p->survey;
@@ -133,13 +169,14 @@ void ac_check_json(ac_str *out, const ac_check_page *p)
     ac_jw_array(&w, "overlaps");
     for (size_t i = 0; i < s->n_overlaps; i++) overlap_json(&w, s, &s->overlap[i]);
     ac_jw_end_array(&w);
+    texts_json(&w, p);
     ac_jw_object(&w, "counts");
-    for (size_t i = 0; i < s->n_counts; i++) ac_jw_u64(&w, s->count[i].kind, s->count[i].n);
+    for (size_t i = 0; i < p->n_kinds; i++) ac_jw_u64(&w, p->kind[i].kind, p->kind[i].n);
     ac_jw_end_object(&w);
     ac_jw_array(&w, "findings");
-    for (size_t j = 0; j < s->found.n; j++) finding_json(&w, NULL, &s->found.finding[j]);
+    for (size_t j = 0; j < s->found.n; j++) finding_json(&w, &s->found.finding[j]);
     for (size_t i = 0; i < p->n_more; i++)
-        for (size_t j = 0; j < p->more[i]->n; j++) finding_json(&w, p->where[i], &p->more[i]->finding[j]);
+        for (size_t j = 0; j < p->more[i].n; j++) finding_json(&w, &p->more[i].finding[j]);
     ac_jw_end_array(&w);
     if (p->has_masks) ac_jw_str(&w, "masks", p->masks);
     ac_jw_end_object(&w);
@@ -189,25 +226,21 @@ static void overlap_text(ac_str *s, const ac_survey *v, const ac_survey_overlap 
                    o->pairs_distinct, o->prompts_words, o->prompts_bytes, o->prompts_distinct);
 }
 
-static void place(ac_table *t, const char *where, const ac_finding *f)
+static void place(ac_table *t, const ac_finding *f)
 {
-    if (where) {
-        if (f->line_a && f->line_b) ac_table_cellf(t, "%s: %zu, %zu", where, f->line_a, f->line_b);
-        else ac_table_cellf(t, "%s: %zu", where, f->line_a ? f->line_a : f->line_b);
-        return;
-    }
-    const char *a = f->path_a ? f->path_a : "-";
-    if (!f->line_a) ac_table_cell(t, ac_view_of(a));
+    const char *a = f->path_a ? f->path_a : "-", *b = f->path_b ? f->path_b : a;
+    if (!f->line_a && f->line_b) ac_table_cellf(t, "%s:%zu", b, f->line_b);
+    else if (!f->line_a) ac_table_cell(t, ac_view_of(a));
     else if (!f->line_b) ac_table_cellf(t, "%s:%zu", a, f->line_a);
-    else if (!f->path_b || strcmp(a, f->path_b) == 0) ac_table_cellf(t, "%s:%zu, %zu", a, f->line_a, f->line_b);
-    else ac_table_cellf(t, "%s:%zu, %s:%zu", a, f->line_a, f->path_b, f->line_b);
+    else if (strcmp(a, b) == 0) ac_table_cellf(t, "%s:%zu, %zu", a, f->line_a, f->line_b);
+    else ac_table_cellf(t, "%s:%zu, %s:%zu", a, f->line_a, b, f->line_b);
 }
 
-static void row(ac_table *t, const char *where, const ac_finding *f)
+static void row(ac_table *t, const ac_finding *f)
 {
     ac_table_cell(t, ac_view_of(severity_name(f->severity)));
     ac_table_cell(t, ac_view_of(f->kind));
-    place(t, where, f);
+    place(t, f);
     ac_table_cell(t, ac_view_of(f->id));
     ac_table_cell(t, ac_view_of(f->text));
 }
@@ -218,13 +251,13 @@ static size_t rows(ac_table *t, const ac_check_page *p, int level, size_t left)
     const size_t before = left;
     for (size_t j = 0; j < s->found.n && left; j++)
         if ((int)s->found.finding[j].severity == level) {
-            row(t, NULL, &s->found.finding[j]);
+            row(t, &s->found.finding[j]);
             left--;
         }
     for (size_t i = 0; i < p->n_more; i++)
-        for (size_t j = 0; j < p->more[i]->n && left; j++)
-            if ((int)p->more[i]->finding[j].severity == level) {
-                row(t, p->where[i], &p->more[i]->finding[j]);
+        for (size_t j = 0; j < p->more[i].n && left; j++)
+            if ((int)p->more[i].finding[j].severity == level) {
+                row(t, &p->more[i].finding[j]);
                 left--;
             }
     return before - left;
@@ -240,13 +273,35 @@ static void total(ac_str *s, const ac_check_page *p)
         bytes += v->file[i].bytes;
     }
     counted(s, n, "rows");
-    if (p->seconds >= 1.0) {
+    if (p->cases) {
+        ac_str_append_c(s, ", ");
+        counted(s, p->cases->n, "cases");
+    }
+    if (p->docs) {
+        ac_str_append_c(s, ", ");
+        counted(s, p->n_docs, p->n_docs == 1 ? "document" : "documents");
+    }
+    if (n && p->seconds >= 1.0) {
         char size[32];
         ac_human_bytes(size, (uint64_t)((double)bytes / p->seconds));
         ac_str_appendf(s, " in %.1f s (%s a second)", p->seconds, size);
     }
     ac_str_appendf(s, ": %zu failures, %zu warnings, %zu notes\n", p->by[AC_FIND_FAIL], p->by[AC_FIND_WARN],
                    p->by[AC_FIND_NOTE]);
+}
+
+static void texts_text(ac_str *s, const ac_check_page *p)
+{
+    const ac_cases *c = p->cases;
+    if (p->absent) ac_str_appendf(s, "%s: is not there; cases and documents are checked without it\n", p->absent);
+    if (c)
+        ac_str_appendf(s, "%s: %zu cases (%zu success, %zu refusal, %zu edge), %s canary\n", c->path, c->n, c->n_class[0],
+                       c->n_class[1], c->n_class[2], c->canary.len ? "with a" : "no");
+    if (p->docs) {
+        char size[32];
+        ac_human_bytes(size, p->docs_bytes);
+        ac_str_appendf(s, "%s: %zu document%s, %s\n", p->docs, p->n_docs, p->n_docs == 1 ? "" : "s", size);
+    }
 }
 
 ac_status ac_check_text(ac_str *s, const ac_check_page *p, const ac_cli *cli, ac_err *err)
@@ -259,6 +314,7 @@ ac_status ac_check_text(ac_str *s, const ac_check_page *p, const ac_cli *cli, ac
     ac_str_append(s, p->masks);
     for (size_t i = 0; i < p->survey->n_files; i++) file_text(s, &p->survey->file[i], p->survey->has_tokens);
     for (size_t i = 0; i < p->survey->n_overlaps; i++) overlap_text(s, p->survey, &p->survey->overlap[i]);
+    texts_text(s, p);
     ac_table_init(&t, "lllll", head);
     for (int level = AC_FIND_FAIL; level >= AC_FIND_NOTE; level--) printed += rows(&t, p, level, most - printed);
     if (printed) {

@@ -8,11 +8,11 @@
 #include "cli/commands.h"
 #include "cli/load.h"
 #include "contract/contract.h"
-#include "eval/cases.h"
+#include "contract/texts.h"
 
 static struct {
     ac_opt_list files;
-    const char *model, *chat_format, *rules;
+    const char *model, *chat_format, *rules, *cases, *docs;
     int mask, on_long;
     int64_t show_mask, max_len, limit;
     bool near, scan;
@@ -23,7 +23,9 @@ static const char *const longs[] = { "refuse", "truncate", "drop", NULL };      
 
 static const ac_opt options[] = {
     AC_OPT_ARGS("FILE", &a.files, 0, AC_OPT_LIST_MAX, "rows to check, or a folder with train.jsonl, valid.jsonl, "
-                "test.jsonl; none: what accord.yaml names"),
+                "test.jsonl; without files, --cases and --docs: what accord.yaml names"),
+    AC_OPT_PATH(0, "cases", &a.cases, "file", "check these cases too, and whether they stand in the rows"),
+    AC_OPT_PATH(0, "docs", &a.docs, "dir", "check the documents in this folder too"),
     AC_OPT_GROUP("Tokens, for files given here; else accord.yaml says"),
     AC_OPT_PATH('m', "model", &a.model, "path", "count lengths and masks in this model's tokens; without it, in words"),
     AC_OPT_STR(0, "chat-format", &a.chat_format, "name", "instead of the one recognised from the model"),
@@ -54,7 +56,12 @@ typedef struct {
     size_t n_in;
     ac_survey_opts opts;
     ac_survey survey;
-    ac_findings leaks[2];
+    const char *cases_path, *docs_path;
+    ac_cases cases;
+    ac_case_texts texts;
+    ac_rag_text *doc;
+    size_t n_docs, n_lists;
+    ac_findings *list;                  /* cases and documents, cases among themselves, leaks file by file */
     ac_check_page page;
     ac_str shown;                       /* rows with their masks */
 } check;
@@ -135,8 +142,18 @@ static ac_status add_folder(check *k, const char *dir, ac_err *err)
     return AC_OK;
 }
 
+static bool from_contract(void)
+{
+    return !a.files.n && !a.cases && !a.docs;
+}
+
 static ac_status name_files(check *k, ac_err *err)
 {
+    if (!a.files.n && (a.model || a.chat_format || a.mask || a.max_len || a.on_long || a.show_mask))
+        return ac_fail(err, AC_EARG, "--model, --chat-format, --mask, --max-len, --on-long and --show-mask are about rows; "
+                       "give a file of rows");
+    k->cases_path = a.cases;
+    k->docs_path = a.docs;
     ac_status st = a.model ? ac_load_tokenizer(&k->l, a.model, err) : AC_OK;
     if (!st && !a.model && a.chat_format) st = ac_fail(err, AC_EARG, "--chat-format needs --model");
     for (size_t i = 0; i < a.files.n && !st; i++)
@@ -162,29 +179,33 @@ static ac_status name_contract(check *k, ac_err *err)
                        "says the rest");
     ac_status st = ac_contract_read(&k->contract, ".", err);
     const ac_contract_values *v = &k->contract.v;
-    if (!st) st = ac_contract_model_path(&k->contract, &model, err);
-    if (!st) st = ac_load_tokenizer(&k->l, model, err);
     if (st) return st;
     k->opts.data = (ac_data_opts){ .mask = (ac_mask)choice(v->mask, masks), .on_long = (ac_on_long)choice(v->on_long, longs),
                                    .max_len = (size_t)v->max_len, .text_eos = true };
+    if (!(k->cases_path = ac_contract_path(&k->contract, v->cases))) return ac_fail_nomem(err, 0);
+    if (v->docs && !(k->docs_path = ac_contract_path(&k->contract, v->docs))) return ac_fail_nomem(err, 0);
     if (!(path = ac_contract_path(&k->contract, v->train))) return ac_fail_nomem(err, 0);
-    st = add_input(k, path, AC_SPLIT_TRAIN, err);
-    if (st || !v->valid) return st;
-    if (!(path = ac_contract_path(&k->contract, v->valid))) return ac_fail_nomem(err, 0);
-    return add_input(k, path, AC_SPLIT_VALID, err);
+    /* Cases are written first: then there may be no rows yet. */
+    if (!ac_path_exists(path) && ac_path_exists(k->cases_path)) k->page.absent = path;
+    else st = add_input(k, path, AC_SPLIT_TRAIN, err);
+    if (!st && v->valid && !(path = ac_contract_path(&k->contract, v->valid))) return ac_fail_nomem(err, 0);
+    if (!st && v->valid && (!k->page.absent || ac_path_exists(path))) st = add_input(k, path, AC_SPLIT_VALID, err);
+    if (!st && k->n_in) st = ac_contract_model_path(&k->contract, &model, err);
+    if (!st && k->n_in) st = ac_load_tokenizer(&k->l, model, err);
+    return st;
 }
 
 /* A model whose chat format is not known still does for plain text; rows of turns are refused with the reason. */
 static ac_status survey(check *k, ac_err *err)
 {
     ac_err no_chat = { "" };
-    const char *format = a.files.n ? a.chat_format : k->contract.v.chat_format;
+    const char *format = from_contract() ? k->contract.v.chat_format : a.chat_format;
     ac_status st = ac_pool_open(&k->pool, (size_t)k->cli->threads, err), chat = AC_OK;
     if (st) return st;
     if (k->l.tokenizer) chat = ac_load_chat(&k->l, format, &no_chat);
     if (chat && chat != AC_EFORMAT) return ac_fail(err, chat, "%s", no_chat.text);
     if (a.scan) {
-        const char *rules = a.rules || a.files.n ? a.rules : ac_contract_path(&k->contract, k->contract.v.secret_rules);
+        const char *rules = a.rules || !from_contract() ? a.rules : ac_contract_path(&k->contract, k->contract.v.secret_rules);
         if ((st = ac_scanner_open(&k->scanner, rules, err))) return st;
     }
     k->opts.scanner = k->scanner;
@@ -193,66 +214,55 @@ static ac_status survey(check *k, ac_err *err)
     k->opts.near = a.near;
     k->opts.pool = k->pool;
     k->opts.sink = &k->cli->sink;
+    if (!k->n_in) return AC_OK;
     st = ac_survey_run(&k->survey, k->in, k->n_in, &k->opts, err);
     if (st == AC_EARG && chat && err) *err = no_chat;
     return st == AC_EARG && chat ? chat : st;
 }
 
-/* ---- cases ---- */
+/* ---- cases and documents ---- */
 
-static ac_status leak_texts(ac_leak_text **out, const ac_cases *cases, ac_arena *arena, ac_err *err)
+static ac_status read_texts(check *k, ac_err *err)
 {
-    ac_leak_text *t = ac_arena_alloc_array(arena, cases->n, sizeof *t);
-    if (!t) return ac_fail_nomem(err, cases->n * sizeof *t);
-    for (size_t i = 0; i < cases->n; i++) {
-        const ac_case *c = &cases->item[i];
-        ac_str context = { 0 };
-        for (size_t m = 0; m + 1 < c->n_turns; m++) {
-            if (c->turn[m].role == AC_ROLE_SYSTEM) continue;
-            if (context.len) ac_str_append_char(&context, '\n');
-            ac_str_append(&context, c->turn[m].content);
-        }
-        t[i] = (ac_leak_text){ .id = ac_arena_strndup(arena, c->id.ptr, c->id.len), .answer = c->ideal };
-        if (c->n_turns) t[i].prompt = c->turn[c->n_turns - 1].content;
-        if (context.len) {
-            t[i].context.ptr = ac_arena_strndup(arena, context.ptr, context.len);
-            t[i].context.len = context.len;
-        }
-        const bool ok = ac_str_ok(&context) && t[i].id && (!context.len || t[i].context.ptr);
-        ac_str_release(&context);
-        if (!ok) return ac_fail_nomem(err, c->id.len);
-    }
-    *out = t;
+    ac_status st = k->cases_path ? ac_cases_read(&k->cases, k->cases_path, err) : AC_OK;
+    if (!st && k->cases_path) st = ac_case_texts_make(&k->texts, &k->cases, &k->arena, err);
+    if (!st && k->docs_path) st = ac_rag_texts(&k->doc, &k->n_docs, &k->arena, k->docs_path, err);
+    if (st) return st;
+    if (k->cases_path) k->page.cases = &k->cases;
+    k->page.docs = k->docs_path;
+    k->page.n_docs = k->n_docs;
+    for (size_t i = 0; i < k->n_docs; i++) k->page.docs_bytes += k->doc[i].text.len;
+    k->list = ac_arena_alloc_array(&k->arena, k->n_in + 3, sizeof *k->list);
+    if (!k->list) return ac_fail_nomem(err, (k->n_in + 3) * sizeof *k->list);
+    memset(k->list, 0, (k->n_in + 3) * sizeof *k->list);
     return AC_OK;
 }
 
-static ac_status check_leaks(check *k, const ac_leak_text *texts, const ac_cases *cases, const char *canary, size_t file,
-                             ac_err *err)
+/* Rows that are not for learning from (pairs, KTO) may show a case all the same. */
+static ac_status leaks_in_rows(check *k, size_t file, ac_err *err)
 {
-    static const char *const where[] = { "cases against train", "cases against valid" };
     ac_row_file rows = { .n = 0 };
     ac_status st = ac_rows_read(&rows, k->in[file].path, AC_FORMAT_AUTO, err);
-    if (!st) st = ac_leak_check(&k->leaks[file], texts, cases->n, &rows, canary, err);
+    if (!st) st = ac_texts_leaks_rows(&k->list[k->n_lists], &k->texts, &rows, err);
+    for (size_t i = 0; i < k->list[k->n_lists].n; i++)
+        if (k->list[k->n_lists].finding[i].path_b) k->list[k->n_lists].finding[i].path_b = k->in[file].path;
     ac_rows_release(&rows);
-    if (st) return st;
-    k->page.where[k->page.n_more] = where[file];
-    k->page.more[k->page.n_more++] = &k->leaks[file];
-    return AC_OK;
+    k->n_lists++;
+    return st;
 }
 
-static ac_status check_cases(check *k, ac_err *err)
+static ac_status check_texts(check *k, ac_err *err)
 {
-    ac_cases cases = { .n = 0 };
-    ac_leak_text *texts = NULL;
-    char *canary = NULL;
-    const char *path = ac_contract_path(&k->contract, k->contract.v.cases);
-    if (!path) return ac_fail_nomem(err, 0);
-    ac_status st = ac_cases_read(&cases, path, err);
-    if (!st) st = leak_texts(&texts, &cases, &k->arena, err);
-    if (!st && cases.canary.len && !(canary = ac_arena_strndup(&k->arena, cases.canary.ptr, cases.canary.len)))
-        st = ac_fail_nomem(err, cases.canary.len);
-    for (size_t i = 0; i < k->n_in && !st; i++) st = check_leaks(k, texts, &cases, canary, i, err);
-    ac_cases_release(&cases);
+    ac_status st = read_texts(k, err);
+    if (st) return st;
+    ac_findings *first = &k->list[k->n_lists++];
+    if (k->cases_path) st = ac_texts_scan_cases(first, k->scanner, &k->cases, true, err);
+    if (!st && k->scanner) st = ac_texts_scan_documents(first, k->scanner, k->doc, k->n_docs, err);
+    if (!st) st = ac_texts_odd_documents(first, k->doc, k->n_docs, err);
+    if (st || !k->cases_path) return st;
+    st = ac_texts_twins(&k->list[k->n_lists++], &k->texts, err);
+    for (size_t i = 0; i < k->n_in && !st; i++) st = leaks_in_rows(k, i, err);
+    if (!st && k->n_docs) st = ac_texts_leaks_documents(&k->list[k->n_lists++], &k->texts, k->doc, k->n_docs, err);
     return st;
 }
 
@@ -264,6 +274,8 @@ static ac_status answer(check *k, ac_err *err)
     ac_status st = AC_OK;
     if (!ac_str_ok(&k->shown)) return ac_fail_nomem(err, k->shown.len);
     k->page.survey = &k->survey;
+    k->page.more = k->list;
+    k->page.n_more = k->n_lists;
     k->page.masks = ac_str_view(&k->shown);
     k->page.has_masks = a.show_mask > 0;
     k->page.limit = (size_t)a.limit;
@@ -287,18 +299,18 @@ static ac_status run(ac_cli *cli, ac_err *err)
     static check k;
     const int64_t began = ac_mono_ns();
     k.cli = cli;
-    ac_status st = a.files.n ? name_files(&k, err) : name_contract(&k, err);
+    ac_status st = from_contract() ? name_contract(&k, err) : name_files(&k, err);
     if (!st) st = survey(&k, err);
     if (!st) k.page.seconds = (double)(ac_mono_ns() - began) * 1e-9;
-    if (!st && !a.files.n && k.contract.v.cases && !k.survey.first_bad.text[0]) st = check_cases(&k, err);
+    if (!st && (k.cases_path || k.docs_path) && !k.survey.first_bad.text[0]) st = check_texts(&k, err);
     for (size_t i = 0; i < k.n_in && a.show_mask && !st; i++) {
         if (k.n_in > 1) ac_str_appendf(&k.shown, "%s\n", k.in[i].path);
         st = ac_mask_walk(k.in[i].path, k.survey.file[i].format, (size_t)a.show_mask, &k.opts, show_row, &k, err);
     }
     if (!st) st = answer(&k, err);
     ac_survey_release(&k.survey);
-    ac_findings_release(&k.leaks[0]);
-    ac_findings_release(&k.leaks[1]);
+    for (size_t i = 0; i < k.n_lists; i++) ac_findings_release(&k.list[i]);
+    ac_cases_release(&k.cases);
     ac_str_release(&k.shown);
     ac_pool_close(&k.pool);
     ac_scanner_close(&k.scanner);
@@ -312,6 +324,7 @@ static const char *const examples[] = {
     "accord data check",
     "accord data check train.jsonl valid.jsonl",
     "accord data check rows.jsonl --model smollm2-135m-instruct --show-mask",
+    "accord data check --cases evals/cases.jsonl --docs docs",
     NULL
 };
 
@@ -322,8 +335,9 @@ const ac_cmd ac_cmd_data_check = {
     .text = "Every row of every file is read as training would read it, and a bad one is named with line and column. Then "
             "lengths, rows in which nothing is learnt, copies, near duplicates, contradictions, turns out of order, answers "
             "that end in the middle, odd characters, secrets, personal data, rows in both files, and cases that leak into "
-            "the rows are looked for. Files are streamed; memory does not grow with their text.\n\nExit code 0: clean, or "
-            "warnings only; 1: something fails; 65: a row or a file cannot be read.",
+            "the rows or documents are looked for. Cases and documents are searched for secrets, personal data and odd "
+            "characters too, and may be checked before there is any row. Rows are streamed; memory does not grow with "
+            "their text.\n\nExit code 0: clean, or warnings only; 1: something fails; 65: a row or a file cannot be read.",
     .examples = examples,
     .options = options,
     .run = run,

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "contract/lock_int.h"
+#include "contract/texts.h"
 #include "data/scan.h"
 #include "eval/cases.h"
 #include "eval/stats.h"
@@ -27,8 +28,7 @@ typedef struct {
     ac_tokenizer *tok;
     ac_chat *chat;
     ac_scanner *scanner;
-    ac_leak_text *texts;                 /* the cases, as the leak check wants them */
-    const char *canary;
+    ac_case_texts texts;                 /* the cases, as the leak check wants them */
     size_t n_warned, n_blocking, n_accepted, n_clusters;
     ac_str blocking;                     /* ids, for the refusal */
     ac_str blocks, warns;                /* lines for the report, worst first */
@@ -61,18 +61,9 @@ static void take_finding(freezer *f, const ac_finding *x)
         ac_str_appendf(&f->blocks, "%s %s  %s\n", ok ? "accepted" : "BLOCKS  ", x->id, x->text);
 }
 
-typedef enum { TAKE_ALL, TAKE_FAILURES, TAKE_NEW } take_what;
-
-/* TAKE_NEW leaves out what is about the cases alone and was said when the first file was checked; of documents only
- * failures count: they may hold answers, and questions like the cases'. */
-static void take(freezer *f, ac_findings *list, take_what what)
+static void take(freezer *f, ac_findings *list)
 {
-    for (size_t i = 0; i < list->n; i++) {
-        const ac_finding *x = &list->finding[i];
-        if (what != TAKE_ALL && (!strcmp(x->kind, "case-duplicate") || !strcmp(x->kind, "case-near"))) continue;
-        if (what == TAKE_FAILURES && x->severity != AC_FIND_FAIL) continue;
-        take_finding(f, x);
-    }
+    for (size_t i = 0; i < list->n; i++) take_finding(f, &list->finding[i]);
     ac_findings_release(list);
 }
 
@@ -104,54 +95,28 @@ static ac_status check_rows(freezer *f, ac_row_file *rows, const char *path)
     if (!st) st = ac_rows_check(&found, rows, f->err);
     if (!st) st = ac_scan_rows(&found, f->scanner, rows, f->err);
     if (!st) st = ac_scan_place(&found, path, false, f->err);
-    take(f, &found, TAKE_ALL);
+    take(f, &found);
     ac_dataset_release(&set);
     return st;
 }
 
-/* What a case says and what it wants to hear: both are sealed, shown in reports and given to others. */
-static ac_status scan_case(ac_scan_tally *t, const ac_case *c, ac_err *err)
+static ac_status read_documents(freezer *f, ac_rag_text **doc, size_t *n, ac_arena *a)
 {
-    ac_status st = AC_OK;
-    const ac_sha256 h = ac_sha256_of(c->id.ptr, c->id.len);
-    uint64_t id;
-    memcpy(&id, h.byte, sizeof id);
-    for (size_t i = 0; i < c->n_turns && !st; i++) st = ac_scan_tally_text(t, c->line, id, c->turn[i].content, err);
-    for (size_t i = 0; i < c->n_asserts && !st; i++)
-        for (size_t k = 0; k < c->assert_[i].n_values && !st; k++)
-            if (c->assert_[i].value[k].ptr != c->ideal.ptr) st = ac_scan_tally_text(t, c->line, id, c->assert_[i].value[k], err);
-    return st ? st : ac_scan_tally_text(t, c->line, id, c->ideal, err);
-}
-
-static ac_status scan_documents(freezer *f, ac_findings *found)
-{
-    ac_arena a = { 0 };
-    ac_rag_text *doc = NULL;
-    size_t n = 0;
-    ac_status st = f->c->v.docs ? ac_rag_texts(&doc, &n, &a, f->seal[AC_SEAL_DOCS].full, f->err) : AC_OK;
-    for (size_t i = 0; i < n && !st; i++) {
-        ac_scan_tally *t = NULL;
-        st = ac_scan_tally_open(&t, f->scanner, doc[i].path, f->err);
-        if (!st) st = ac_scan_tally_document(t, doc[i].text, f->err);
-        if (!st) st = ac_scan_tally_report(found, t, f->err);
-        ac_scan_tally_close(&t);
-    }
-    ac_arena_release(&a);
-    return st;
+    return f->c->v.docs ? ac_rag_texts(doc, n, a, f->seal[AC_SEAL_DOCS].full, f->err) : AC_OK;
 }
 
 /* Rows were scanned when they were read. */
 static ac_status scan_rest(freezer *f)
 {
     ac_findings found = { 0 };
-    ac_scan_tally *t = NULL;
-    ac_status st = ac_scan_tally_open(&t, f->scanner, f->cases.path, f->err);
-    for (size_t i = 0; i < f->cases.n && !st; i++) st = scan_case(t, &f->cases.item[i], f->err);
-    if (!st) st = ac_scan_tally_report(&found, t, f->err);
-    if (!st) st = ac_scan_place(&found, f->cases.path, false, f->err);
-    if (!st) st = scan_documents(f, &found);
-    take(f, &found, TAKE_ALL);
-    ac_scan_tally_close(&t);
+    ac_arena a = { 0 };
+    ac_rag_text *doc = NULL;
+    size_t n = 0;
+    ac_status st = ac_texts_scan_cases(&found, f->scanner, &f->cases, false, f->err);
+    if (!st) st = read_documents(f, &doc, &n, &a);
+    if (!st) st = ac_texts_scan_documents(&found, f->scanner, doc, n, f->err);
+    take(f, &found);
+    ac_arena_release(&a);
     return st;
 }
 
@@ -168,65 +133,37 @@ static ac_status check_data(freezer *f)
     if (st || !f->c->v.valid) return st;
     st = check_rows(f, &f->valid, f->seal[AC_SEAL_VALID].full);
     if (!st) st = ac_rows_overlap(&found, &f->train, &f->valid, f->err);
-    take(f, &found, TAKE_ALL);
+    take(f, &found);
     return st;
 }
 
 /* ---- cases ------------------------------------------------------------------------------------------------------ */
 
-static ac_status leak_text(freezer *f, const ac_case *c, ac_leak_text *out)
-{
-    ac_str context = { 0 };
-    for (size_t i = 0; i + 1 < c->n_turns; i++) {
-        if (c->turn[i].role == AC_ROLE_SYSTEM) continue;
-        if (context.len) ac_str_append_char(&context, '\n');
-        ac_str_append(&context, c->turn[i].content);
-    }
-    *out = (ac_leak_text){ .prompt = c->turn[c->n_turns - 1].content, .answer = c->ideal };
-    out->id = ac_arena_strndup(&f->arena, c->id.ptr, c->id.len);
-    if (context.len) {
-        char *copy = ac_arena_strndup(&f->arena, ac_str_c(&context), context.len);
-        out->context = (ac_view){ copy, copy ? context.len : 0 };
-    }
-    const bool ok = ac_str_ok(&context) && out->id && (!context.len || out->context.ptr);
-    ac_str_release(&context);
-    return ok ? AC_OK : ac_fail_nomem(f->err, 256);
-}
-
-static ac_status leak_texts(freezer *f)
-{
-    const ac_view canary = f->cases.canary;
-    f->texts = ac_arena_alloc_array(&f->arena, f->cases.n, sizeof *f->texts);
-    f->canary = canary.ptr ? ac_arena_strndup(&f->arena, canary.ptr, canary.len) : NULL;
-    if (!f->texts || (canary.ptr && !f->canary)) return ac_fail_nomem(f->err, f->cases.n * sizeof *f->texts);
-    for (size_t i = 0; i < f->cases.n; i++) {
-        const ac_status st = leak_text(f, &f->cases.item[i], &f->texts[i]);
-        if (st) return st;
-    }
-    return AC_OK;
-}
-
-static ac_status check_leaks_in(freezer *f, const ac_row_file *rows, take_what what)
+static ac_status twins(freezer *f)
 {
     ac_findings found = { 0 };
-    const ac_status st = ac_leak_check(&found, f->texts, f->cases.n, rows, f->canary, f->err);
-    take(f, &found, what);
+    const ac_status st = ac_texts_twins(&found, &f->texts, f->err);
+    take(f, &found);
     return st;
 }
 
-/* Whole documents, so that nothing is cut in two at a passage's end. */
-static ac_status leaks_in_documents(freezer *f, const char *dir)
+static ac_status leaks_in_rows(freezer *f, const ac_row_file *rows)
+{
+    ac_findings found = { 0 };
+    const ac_status st = ac_texts_leaks_rows(&found, &f->texts, rows, f->err);
+    take(f, &found);
+    return st;
+}
+
+static ac_status leaks_in_documents(freezer *f)
 {
     ac_arena a = { 0 };
-    ac_rag_text *text = NULL;
+    ac_rag_text *doc = NULL;
     ac_findings found = { 0 };
     size_t n = 0;
-    ac_status st = ac_rag_texts(&text, &n, &a, dir, f->err);
-    ac_leak_document *docs = st ? NULL : ac_arena_alloc_array(&a, n, sizeof *docs);
-    if (!st && !docs) st = ac_fail_nomem(f->err, n * sizeof *docs);
-    for (size_t i = 0; i < n && !st; i++) docs[i] = (ac_leak_document){ text[i].path, text[i].text };
-    if (!st) st = ac_leak_documents(&found, f->texts, f->cases.n, docs, n, f->canary, f->err);
-    take(f, &found, TAKE_FAILURES);
+    ac_status st = read_documents(f, &doc, &n, &a);
+    if (!st) st = ac_texts_leaks_documents(&found, &f->texts, doc, n, f->err);
+    take(f, &found);
     ac_arena_release(&a);
     return st;
 }
@@ -239,7 +176,7 @@ static ac_status check_documents(freezer *f)
     const char *dir = f->seal[AC_SEAL_DOCS].full;
     ac_rag *r = NULL;
     ac_status st = ac_rag_open(&r, dir, f->tok, &opts, f->err);
-    if (!st) st = leaks_in_documents(f, dir);
+    if (!st) st = leaks_in_documents(f);
     if (!st) ac_str_appendf(f->report, "%s: %zu passages\n", dir, ac_rag_chunks(r));
     if (!st && ac_rag_hidden(r))
         ac_str_appendf(&f->warns, "warning  hidden-text  %s holds %zu characters that cannot be seen; they were left out\n",
@@ -250,9 +187,10 @@ static ac_status check_documents(freezer *f)
 
 static ac_status check_leaks(freezer *f)
 {
-    ac_status st = leak_texts(f);
-    if (!st) st = check_leaks_in(f, &f->train, TAKE_ALL);
-    if (!st && f->c->v.valid) st = check_leaks_in(f, &f->valid, TAKE_NEW);
+    ac_status st = ac_case_texts_make(&f->texts, &f->cases, &f->arena, f->err);
+    if (!st) st = twins(f);
+    if (!st) st = leaks_in_rows(f, &f->train);
+    if (!st && f->c->v.valid) st = leaks_in_rows(f, &f->valid);
     if (!st && f->c->v.docs) st = check_documents(f);
     return st;
 }

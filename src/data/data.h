@@ -118,7 +118,7 @@ typedef struct {
 ac_status ac_leak_check(ac_findings *out, const ac_leak_text *cases, size_t n_cases,
                         const ac_row_file *rows, const char *canary, ac_err *err);
 
-/* The same against documents, which may hold answers but not questions; line_b: the line of the document. */
+/* The same against documents, which may hold answers but not questions; path_b, line_b: the document (its path borrowed). */
 typedef struct {
     const char *path;
     ac_view text;

@@ -207,9 +207,11 @@ ac_status ac_leak_documents(ac_findings *out, const ac_leak_text *cases, size_t 
     ac_findings f = { 0 };
     ac_status st = ac_leak_prepare(&k, cases, n_cases, err);
     for (size_t i = 0; i < n_docs && !st; i++) {
+        const size_t from = f.n;
         forget_counts(&k);
         st = one_document(&k, docs[i].text, canary, err);
         if (!st) st = ac_leak_report(&f, &k, docs[i].path, true, err);
+        for (size_t j = from; j < f.n; j++) f.finding[j].path_b = docs[i].path;
     }
     ac_leak_release(&k);
     if (st) ac_findings_release(&f);

@@ -126,7 +126,8 @@ ac_status ac_leak_report(ac_findings *f, leak *k, const char *path, bool is_docu
     if (k->n_canary)
         st = ac_finding_add(f, AC_FIND_FAIL, "leak-canary", ac_hash_bytes(k->n_canary, ac_view_of(path)), 0,
                             k->canary_line, 1, err, "%s:%zu holds the cases' canary (%zu turn%s in all): a case file "
-                            "went into the rows", path, k->canary_line, k->n_canary, k->n_canary > 1 ? "s" : "");
+                            "went into the %s", path, k->canary_line, k->n_canary, k->n_canary > 1 ? "s" : "",
+                            is_document ? "documents" : "rows");
     return st ? st : report_cases(f, k, path, is_document, err);
 }
 

@@ -77,6 +77,11 @@ void ac_unicode_scan(ac_view text, ac_unicode_mark out[AC_UNI_COUNT]);
 const char *ac_unicode_what(ac_unicode_kind k);      /* "which hides or reorders text; remove it" */
 /* Adds a "unicode-hidden" (fails), "unicode", "unicode-mixed" or "unicode-nfc" finding for each kind in each turn. */
 ac_status ac_row_unicode(ac_findings *f, const ac_row *r, uint64_t row_hash, ac_err *err);
+/* The same of one text in this line; hidden text has the given severity, and a message begins with `what`. */
+ac_status ac_text_unicode(ac_findings *f, ac_severity hidden, ac_view text, uint64_t identity, size_t line, const char *what,
+                          ac_err *err);
+/* Of a document: the line is found by counting line ends. */
+ac_status ac_document_unicode(ac_findings *f, ac_severity hidden, ac_view text, const char *path, ac_err *err);
 
 /* ---- places ---- */
 

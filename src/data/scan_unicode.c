@@ -248,24 +248,53 @@ const char *ac_unicode_what(ac_unicode_kind kind)
     return what[kind];
 }
 
+static size_t line_at(ac_view text, size_t at)
+{
+    size_t line = 1;
+    for (size_t i = 0; i < at && i < text.len; i++) line += text.ptr[i] == '\n';
+    return line;
+}
+
+/* line 0: a document, in which it is counted, and `what` is its path. */
+static ac_status report(ac_findings *f, ac_severity hidden, ac_view text, uint64_t identity, size_t line, const char *what,
+                        ac_err *err)
+{
+    ac_unicode_mark m[AC_UNI_COUNT];
+    ac_status st = AC_OK;
+    ac_unicode_scan(text, m);
+    for (int k = 0; k < AC_UNI_COUNT && !st; k++) {
+        if (!m[k].n) continue;
+        const char *kind = k == AC_UNI_HIDDEN ? "unicode-hidden" : k == AC_UNI_MIXED ? "unicode-mixed"
+            : k == AC_UNI_NOT_NFC ? "unicode-nfc" : "unicode";
+        const size_t at = line ? line : line_at(text, m[k].at);
+        char more[48] = "", place[32] = "";
+        if (m[k].n > 1) (void)snprintf(more, sizeof more, " (%zu such in all)", m[k].n);
+        if (!line) (void)snprintf(place, sizeof place, ":%zu", at);
+        st = ac_finding_add(f, k == AC_UNI_HIDDEN ? hidden : AC_FIND_WARN, kind, identity + ((uint64_t)k << 32), at, 0,
+                            (double)m[k].n, err, "%s%s holds U+%04X, %s%s", what, place, m[k].first,
+                            ac_unicode_what((ac_unicode_kind)k), more);
+    }
+    return st;
+}
+
+ac_status ac_text_unicode(ac_findings *f, ac_severity hidden, ac_view text, uint64_t identity, size_t line, const char *what,
+                          ac_err *err)
+{
+    return report(f, hidden, text, identity, line ? line : 1, what, err);
+}
+
+ac_status ac_document_unicode(ac_findings *f, ac_severity hidden, ac_view text, const char *path, ac_err *err)
+{
+    return report(f, hidden, text, ac_hash_bytes(11, text), 0, path, err);
+}
+
 ac_status ac_row_unicode(ac_findings *f, const ac_row *r, uint64_t row_hash, ac_err *err)
 {
     ac_status st = AC_OK;
     for (size_t i = 0; i < r->n_messages && !st; i++) {
-        ac_unicode_mark m[AC_UNI_COUNT];
-        char more[48];
-        ac_unicode_scan(r->message[i].content, m);
-        for (int k = 0; k < AC_UNI_COUNT && !st; k++) {
-            if (!m[k].n) continue;
-            const char *kind = k == AC_UNI_HIDDEN ? "unicode-hidden" : k == AC_UNI_MIXED ? "unicode-mixed"
-                : k == AC_UNI_NOT_NFC ? "unicode-nfc" : "unicode";
-            more[0] = '\0';
-            if (m[k].n > 1) (void)snprintf(more, sizeof more, " (%zu such in all)", m[k].n);
-            st = ac_finding_add(f, k == AC_UNI_HIDDEN ? AC_FIND_FAIL : AC_FIND_WARN, kind,
-                                row_hash + i + ((uint64_t)k << 32), r->line, 0, (double)m[k].n, err,
-                                "line %zu: turn %zu holds U+%04X, %s%s", r->line, i + 1, m[k].first,
-                                ac_unicode_what((ac_unicode_kind)k), more);
-        }
+        char what[64];
+        (void)snprintf(what, sizeof what, "line %zu: turn %zu", r->line, i + 1);
+        st = report(f, AC_FIND_FAIL, r->message[i].content, row_hash + i, r->line, what, err);
     }
     return st;
 }

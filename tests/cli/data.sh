@@ -77,6 +77,56 @@ run 1 data check d
 out_has 'train-valid'
 out_has 'd/valid.jsonl:1, d/train.jsonl:1'
 
+# ---- cases and documents, with rows and without any
+mkdir docs
+{
+    echo '{"canary":"canary 7f3a9c"}'
+    printf '{"id":"a","input":"Where is the b\342\200\256ox of Ann?","ideal":"Ask ann.lee@shop.example"}\n'
+    echo '{"id":"b","class":"edge","input":"Which key opens it?","ideal":"ghp_w9Xk2LmQ4rTz7VbN1cPd8SfGh3JyUe5A6oRi"}'
+    echo '{"id":"c","class":"edge","input":"which KEY opens it","ideal":"none"}'
+} >cases.jsonl
+printf '\357\273\277# Shop\n\nHello.\nWrite to bob.ray@shop.example\342\200\213 now.\n\ncanary 7f3a9c\n' >docs/a.md
+echo '{"prompt":"WHICH key opens it?","completion":"None."}' >leaky.jsonl
+chmod -R go-rwx cases.jsonl docs leaky.jsonl
+run 1 data check --cases cases.jsonl --docs docs
+out_has 'cases.jsonl: 3 cases (1 success, 0 refusal, 2 edge), with a canary'
+out_has 'docs: 1 document, '
+out_has 'cases.jsonl:3:github-token:1.00 (40 characters)'
+out_has 'cases.jsonl:2:EMAIL_ADDRESS:1.00'
+out_has 'case a: turn 1 holds U+202E'
+out_has 'docs/a.md:4:EMAIL_ADDRESS:1.00'
+out_has 'docs/a.md:4 holds U+200B'
+out_has 'cases.jsonl:3, 4'
+out_has "docs/a.md:6 holds the cases' canary"
+out_has '0 rows, 3 cases, 1 document: 3 failures, 4 warnings, 0 notes'
+if grep -q 'w9Xk2L\|ann.lee\|bob.ray' out; then bad "a value is shown"; fi
+run 1 data check --cases cases.jsonl --json --no-scan
+out_has '"canary": true'
+out_has '"case-duplicate": 1'
+if grep -q '"kind": "secret"' out; then bad "--no-scan scans cases"; fi
+run 1 data check leaky.jsonl --cases cases.jsonl --json
+out_has '"leak-exact": 2'
+out_has '"file_b": "leaky.jsonl"'
+[ "$(grep -c '"kind": "case-duplicate"' out)" -eq 1 ] || bad "twins among the cases are told more than once"
+echo '{"id":"d","input":"How many boxes are in the hall?","ideal":"3"}' >few.jsonl
+chmod 600 few.jsonl
+run 0 data check --cases few.jsonl --docs docs
+run 66 data check --cases absent.jsonl
+run 66 data check --cases few.jsonl --docs absent
+run 64 data check --cases few.jsonl --mask last
+echo '{"id":"d"}' >bad.jsonl
+run 65 data check --cases bad.jsonl
+err_has 'bad.jsonl:1: '
+mkdir project && cp few.jsonl project/cases.jsonl
+printf 'base:\n  model: none\ndata:\n  train: train.jsonl\neval:\n  cases: cases.jsonl\n' >project/accord.yaml
+run 0 -C project data check
+out_has 'train.jsonl: is not there; cases and documents are checked without it'
+out_has '0 rows, 1 cases: 0 failures, 0 warnings'
+run 0 -C project data check --json
+out_has '"absent": "'
+rm project/cases.jsonl
+run 66 -C project data check
+
 # ---- split
 i=0
 while [ $i -lt 40 ]; do
