@@ -66,10 +66,10 @@ void ac_utc_compact(char out[32], int64_t utc_ns)
     utc_text(out, utc_ns, "%Y%m%dT%H%M%SZ");
 }
 
-int64_t ac_peak_rss_bytes(void)
+static int64_t peak_rss(int who)
 {
     struct rusage u;
-    if (getrusage(RUSAGE_SELF, &u) != 0) return 0;
+    if (getrusage(who, &u) != 0) return 0;
 #if defined(__APPLE__)
     return (int64_t)u.ru_maxrss;
 #else
@@ -77,10 +77,30 @@ int64_t ac_peak_rss_bytes(void)
 #endif
 }
 
-double ac_cpu_seconds(void)
+static double cpu_seconds(int who)
 {
     struct rusage u;
-    if (getrusage(RUSAGE_SELF, &u) != 0) return 0.0;
+    if (getrusage(who, &u) != 0) return 0.0;
     return (double)u.ru_utime.tv_sec + (double)u.ru_stime.tv_sec
            + 1e-6 * ((double)u.ru_utime.tv_usec + (double)u.ru_stime.tv_usec);
+}
+
+int64_t ac_peak_rss_bytes(void)
+{
+    return peak_rss(RUSAGE_SELF);
+}
+
+int64_t ac_peak_rss_children(void)
+{
+    return peak_rss(RUSAGE_CHILDREN);
+}
+
+double ac_cpu_seconds(void)
+{
+    return cpu_seconds(RUSAGE_SELF);
+}
+
+double ac_cpu_seconds_children(void)
+{
+    return cpu_seconds(RUSAGE_CHILDREN);
 }

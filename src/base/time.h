@@ -13,5 +13,7 @@ void    ac_utc_iso(char out[32], int64_t utc_ns);      /* 2026-01-31T09:30:00Z *
 void    ac_utc_compact(char out[32], int64_t utc_ns);  /* 20260131T093000Z */
 int64_t ac_peak_rss_bytes(void);                /* of this process, as the system charges it */
 double  ac_cpu_seconds(void);                   /* user + system, all threads */
+int64_t ac_peak_rss_children(void);             /* the largest of the programs that were started and have ended */
+double  ac_cpu_seconds_children(void);          /* of all of them */
 
 #endif

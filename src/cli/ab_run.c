@@ -212,7 +212,7 @@ static ac_status answer(ac_ab *ab, ac_err *err)
         .model = ab->l.model, .tokenizer = ab->l.tokenizer, .chat = ab->l.chat, .adapter = ab->l.adapter,
         .rag = ab->rag, .embed = embed_question, .embed_ctx = ab, .system = v->system, .max_tokens = (size_t)v->max_tokens,
         .perplexity = ab->o->perplexity, .grader = ab->grader,
-        .sink = &ab->cli->sink,
+        .sink = &ab->sink,
     };
     const ac_verdict_rules rules = {
         .margin = v->margin, .guard = { (size_t)v->guard_success, (size_t)v->guard_refusal, (size_t)v->guard_edge },
@@ -254,19 +254,28 @@ static ac_status dry_run(ac_ab *ab, ac_err *err)
     return st;
 }
 
+/* What was not scored to its end was paid for all the same; the first failure is the one that is told. */
+static ac_status book(ac_ab *ab, ac_status st, ac_err *err)
+{
+    const char *outcome = st ? "failed" : "done";
+    ac_err own = { "" };
+    const ac_status booked = ab->o->untuned ? ac_cost_clock_end_line(&ab->cost, outcome, NULL, ab->project.lock_hex, &own)
+                                            : ac_cost_clock_end(&ab->cost, outcome, ab->dir, &own);
+    return st ? st : booked ? ac_fail(err, booked, "%s", own.text) : AC_OK;
+}
+
 static ac_status run_it(ac_ab *ab, ac_err *err)
 {
     const int64_t start = ac_mono_ns();
-    const double cpu = ac_cpu_seconds();
-    ac_status st = open_seal(ab, err);
-    if (!st) st = count_openings(ab, err);
+    ac_status st = ac_cost_clock_terms(&ab->cost, &ab->project.contract.v, ac_device_name(ab->l.device), err);
+    if (!st) st = open_seal(ab, err);
+    if (st) return st;
+    ab->sink = ac_cost_clock_sink(&ab->cost, ab->cli->sink);
+    st = count_openings(ab, err);
     if (!st) st = answer(ab, err);
-    if (!st && ab->o->untuned) {
-        st = ac_ab_write_untuned(ab, (double)(ac_mono_ns() - start) * 1e-9, err);
-        return st ? st : ac_ab_show_untuned(ab, err);
-    }
-    if (!st)
-        st = ac_ab_write_files(ab, (double)(ac_mono_ns() - start) * 1e-9, ac_cpu_seconds() - cpu, err);
+    if (!st) st = ab->o->untuned ? ac_ab_write_untuned(ab, (double)(ac_mono_ns() - start) * 1e-9, err) : ac_ab_write_files(ab, err);
+    st = book(ab, st, err);
+    if (!st && ab->o->untuned) return ac_ab_show_untuned(ab, err);
     if (!st) st = record_verdict(ab, err);
     if (!st) st = ac_ab_show(ab, err);
     if (!st && ab->verdict.outcome != AC_WIN) st = AC_ENO;       /* said already */
@@ -276,6 +285,7 @@ static ac_status run_it(ac_ab *ab, ac_err *err)
 ac_status ac_ab_command(ac_cli *cli, const ac_ab_cli *o, ac_err *err)
 {
     ac_ab ab = { .cli = cli, .o = o };
+    ac_cost_clock_start(&ab.cost, o->untuned ? "untuned" : "ab");
     ac_status st = ac_project_open(&ab.project, "ab", err);
     if (!st) st = choose_arms(&ab, err);
     if (!st && o->ci && o->untuned) st = ac_fail(err, AC_EARG, "--ci needs a verdict; --untuned gives none");
@@ -283,6 +293,7 @@ ac_status ac_ab_command(ac_cli *cli, const ac_ab_cli *o, ac_err *err)
     if (!st && !o->untuned) st = ac_project_refused("ab", check_run(&ab, err), err);
     if (!st) st = open_all(&ab, err);
     if (!st) st = o->dry_run ? dry_run(&ab, err) : run_it(&ab, err);
+    ac_cost_clock_release(&ab.cost);
     ac_rag_close(&ab.rag);
     ac_grade_close(&ab.grader);
     ac_cases_release(&ab.cases);

@@ -2,6 +2,7 @@
 #ifndef AC_CLI_AB_RUN_H
 #define AC_CLI_AB_RUN_H
 
+#include "cli/cost_clock.h"
 #include "cli/load.h"
 #include "cli/project.h"
 #include "eval/endpoint.h"
@@ -41,12 +42,14 @@ typedef struct {
     uint64_t openings, locks;
     ac_audit_head audit;                    /* the chain's, with this opening */
     ac_verdict verdict;
+    ac_cost_clock cost;
+    ac_sink sink;                           /* the cost's, before cli's */
 } ac_ab;
 
 ac_status ac_ab_command(ac_cli *cli, const ac_ab_cli *o, ac_err *err);
 
 /* ---- ab_show.c ---- */
-ac_status ac_ab_write_files(const ac_ab *ab, double seconds, double cpu_seconds, ac_err *err);
+ac_status ac_ab_write_files(const ac_ab *ab, ac_err *err);
 ac_status ac_ab_show(const ac_ab *ab, ac_err *err);
 /* Without a tuned arm: .accord/untuned.json (docs/formats/run.md), and the table of arms. */
 ac_status ac_ab_write_untuned(const ac_ab *ab, double seconds, ac_err *err);

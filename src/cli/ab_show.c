@@ -50,29 +50,19 @@ static ac_status write_one(const ac_ab *ab, ac_arena *a, const char *name, const
     return st ? st : ac_file_write_atomic(path, s->ptr, s->len, err);
 }
 
-ac_status ac_ab_write_files(const ac_ab *ab, double seconds, double cpu_seconds, ac_err *err)
+ac_status ac_ab_write_files(const ac_ab *ab, ac_err *err)
 {
     ac_arena arena = { 0 };
-    ac_str verdict = { 0 }, samples = { 0 }, cost = { 0 };
+    ac_str verdict = { 0 }, samples = { 0 };
     ac_jw w;
-    char *path = NULL;
     ac_jw_init(&w, &verdict, true);
     verdict_json(&w, ab);
     ac_str_append_char(&verdict, '\n');
     sample_lines(&samples, ab);
-    ac_jw_init(&w, &cost, false);
-    ac_jw_object(&w, NULL);
-    ac_jw_f64(&w, "wall_seconds", seconds);
-    ac_jw_f64(&w, "cpu_seconds", cpu_seconds);
-    ac_jw_i64(&w, "peak_rss_bytes", ac_peak_rss_bytes());
-    ac_jw_end_object(&w);
     ac_status st = write_one(ab, &arena, "samples.jsonl", &samples, err);
     if (!st) st = write_one(ab, &arena, "verdict.json", &verdict, err);
-    if (!st) st = ac_str_ok(&cost) ? ac_run_path(&path, &arena, ab->dir, "cost.json", err) : ac_fail_nomem(err, cost.len);
-    if (!st) st = ac_json_file_set(path, "ab", ac_str_view(&cost), err);
     ac_str_release(&verdict);
     ac_str_release(&samples);
-    ac_str_release(&cost);
     ac_arena_release(&arena);
     return st;
 }

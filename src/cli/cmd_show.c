@@ -4,6 +4,7 @@
 #include "cli/show_cases.h"
 #include "cli/show_run.h"
 #include "cli/timing.h"
+#include "ledger/cost.h"
 #include "ledger/ledger.h"
 
 static struct {
@@ -55,6 +56,17 @@ static void timing_member(ac_str *s, const ac_run_void *v)
     ac_jw w;
     ac_jw_init(&w, s, false);
     ac_timing_json(&w, v);
+}
+
+static ac_status cost_line(ac_str *s, const ac_cli *cli, const char *dir, ac_err *err)
+{
+    ac_str line = { 0 };
+    const ac_status st = ac_cost_run_sentence(&line, dir, err);
+    ac_str_append_c(s, "cost       ");
+    if (!st) ac_cli_foreign(s, cli, ac_str_view(&line));
+    ac_str_append_char(s, '\n');
+    ac_str_release(&line);
+    return st;
 }
 
 static void verdict_text(ac_str *s, const ac_cli *cli, const ac_json *v)
@@ -126,8 +138,9 @@ static ac_status run(ac_cli *cli, ac_err *err)
     } else if (!st) {
         ac_show_run_text(&s, cli, info, on, n_on);
         timing_text(&s, cli, &timing);
+        st = cost_line(&s, cli, dir, err);
         if (verdict) verdict_text(&s, cli, verdict);
-        if (a.cases || a.ids.n) st = cases(&s, cli, verdict, err);
+        if (!st && (a.cases || a.ids.n)) st = cases(&s, cli, verdict, err);
     }
     if (!st) st = ac_cli_result(cli, &s, err);
     ac_str_release(&s);

@@ -61,6 +61,27 @@ static void record(ac_verify *v)
     ac_cli_note(v->cli, note);
 }
 
+/* Booked in the project that we stand in, if any, by the rates of the run's own lock; where it cannot be, that is said. */
+static void book(ac_verify *v, ac_status st)
+{
+    ac_err own = { "" };
+    ac_cost_part *p = &v->cost.part;
+    if (!v->n_commands || !ac_path_is_dir(".accord")) return;
+    const ac_json *cost = ac_json_get(ac_json_get(v->lock.tree, "values"), "cost");
+    const ac_json *project = ac_json_get(cost, "project"), *tags = ac_json_get(cost, "tags");
+    ac_status booked = ac_cost_clock_terms(&v->cost, NULL, NULL, &own);
+    ac_cost_rates_of(&p->rates, v->lock.tree, &v->cost.arena);
+    ac_energy_with_watts(&v->cost.meter, p->rates.watts);
+    if (project && project->type == AC_JSON_STRING) p->project = project->text.ptr;
+    if (tags && tags->type == AC_JSON_STRING) p->tags = tags->text.ptr;
+    v->cost.children = true;
+    if (!booked) booked = ac_cost_clock_end_line(&v->cost, st && st != AC_ENO ? "failed" : "done", v->id, v->lock_hex, &own);
+    if (!booked) return;
+    char note[AC_ERR_TEXT_MAX + 64];
+    (void)snprintf(note, sizeof note, "its cost is not booked: %s", own.text);
+    ac_cli_note(v->cli, note);
+}
+
 static ac_status write_report(ac_verify *v, char **name, ac_err *err)
 {
     ac_str page = { 0 }, json = { 0 };
@@ -110,6 +131,7 @@ static ac_status say(ac_verify *v, ac_err *err)
 static ac_status run(ac_cli *cli, ac_err *err)
 {
     ac_verify v = { .cli = cli, .o = &a };
+    ac_cost_clock_start(&v.cost, "verify");
     ac_status st = ac_verify_open(&v, err);
     if (!st) st = ac_verify_find_inputs(&v, err);
     if (!st) st = ac_verify_build(&v, err);
@@ -117,6 +139,8 @@ static ac_status run(ac_cli *cli, ac_err *err)
     if (!st && (!v.n_different || a.anyway)) st = rebuild(&v, err);
     if (!st) v.outcome = decide(&v);
     if (!st) st = say(&v, err);
+    book(&v, st);
+    ac_cost_clock_release(&v.cost);
     if (v.work && !v.keep) (void)ac_remove_tree(v.work, NULL);
     ac_lock_release(&v.lock);
     ac_str_release(&v.trace);

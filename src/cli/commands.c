@@ -16,6 +16,7 @@ const ac_cmd *const ac_cmds[] = {
     &ac_cmd_show,
     &ac_cmd_report,
     &ac_cmd_compare,
+    &ac_cmd_cost,
     &ac_cmd_top,
     &ac_cmd_guard_explain,
     &ac_cmd_guard_table,

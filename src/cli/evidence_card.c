@@ -148,9 +148,14 @@ static void the_rest(ac_str *s, const ac_evidence *e, const ac_run_void *v)
     row(s, "hardware", ac_json_get(e->run, "cpu"));
     row(s, "wall seconds", ac_ev_get(e->cost, "wall_seconds", NULL));
     row(s, "CPU seconds", ac_ev_get(e->cost, "cpu_seconds", NULL));
-    const ac_json *energy = ac_ev_get(e->cost, "energy", NULL);
-    if (energy && energy->type != AC_JSON_NULL) row(s, "energy", energy);
-    else ac_str_append_c(s, "| energy | not measured |\n");
+    const ac_json *kwh = ac_ev_get(e->cost, "energy_kwh", NULL);
+    if (kwh && kwh->type == AC_JSON_NUMBER) {
+        ac_str_appendf(s, "| energy | %.6f kWh, method: ", kwh->number);
+        plain(s, ac_ev_text(e->cost, "energy_method", "not told"));
+        ac_str_append_c(s, " |\n");
+    } else {
+        ac_str_append_c(s, "| energy | not measured |\n");
+    }
     timing(s, v);
     ac_str_appendf(s, "\n## How to check this\n\n`accord evidence verify` on the folder that this file came in checks its signature, "
                    "every hash, the audit records and the verdict. Lock: `%s`. Adapter: `" AC_VIEW_FMT "`.\n", e->lock_hex,

@@ -4,7 +4,10 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "cli/train_run.h"
+#include "ledger/cost.h"
 #include "ledger/ledger.h"
+
+#define README_MAX ((size_t)1 << 20)
 
 static void hash_member(ac_jw *w, const char *key, const ac_sha256 *h)
 {
@@ -219,26 +222,22 @@ ac_status ac_run_write_start(const ac_run_record *rec, ac_project *p, ac_err *er
     return st;
 }
 
-/* Nothing is counted as zero because nobody looked. */
-ac_status ac_run_write_cost(const ac_run_record *rec, const ac_train_result *r, ac_err *err)
+/* The README gets its last section, or a new one in its place where a resume goes on. */
+ac_status ac_run_readme_cost(const ac_run_record *rec, ac_err *err)
 {
+    static const char head[] = "\n## What it cost\n";
     ac_arena arena = { 0 };
-    ac_str s = { 0 };
-    ac_jw w;
+    ac_str text = { 0 };
     char *path = NULL;
-    ac_jw_init(&w, &s, true);
-    ac_jw_object(&w, NULL);
-    ac_jw_f64(&w, "wall_seconds", r->train_seconds + r->eval_seconds);
-    ac_jw_f64(&w, "cpu_seconds", ac_cpu_seconds());
-    ac_jw_i64(&w, "peak_rss_bytes", ac_peak_rss_bytes());
-    ac_jw_null(&w, "energy");
-    ac_jw_cstr(&w, "energy_method", "not measured");
-    ac_jw_null(&w, "money");
-    ac_jw_end_object(&w);
-    ac_str_append_char(&s, '\n');
-    ac_status st = ac_str_ok(&s) ? ac_run_path(&path, &arena, rec->dir, "cost.json", err) : ac_fail_nomem(err, s.len);
-    if (!st) st = ac_file_write_atomic(path, s.ptr, s.len, err);
-    ac_str_release(&s);
+    ac_status st = ac_run_path(&path, &arena, rec->dir, "README.md", err);
+    if (!st) st = ac_file_read(&text, path, README_MAX, err);
+    const size_t at = st ? SIZE_MAX : ac_view_find(ac_str_view(&text), AC_VIEW(head), 0);
+    if (at != SIZE_MAX) text.ptr[text.len = at] = '\0';
+    ac_str_appendf(&text, "%s\nAt the end of the training: ", head);
+    if (!st) st = ac_cost_run_sentence(&text, rec->dir, err);
+    ac_str_appendf(&text, ".\n`accord cost %s` tells what was booked since, by which methods and rates.\n", rec->id);
+    if (!st) st = write_text(rec, &arena, "README.md", &text, err);
+    ac_str_release(&text);
     ac_arena_release(&arena);
     return st;
 }

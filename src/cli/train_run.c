@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/sysmem.h"
 #include "base/time.h"
+#include "cli/cost_clock.h"
 #include "cli/guard_run.h"
 #include "cli/human.h"
 #include "ledger/ledger.h"
@@ -105,6 +106,7 @@ typedef struct {
     ac_run_record rec;
     ac_recorder events;
     ac_train_reach reach;
+    ac_cost_clock cost;
 } work;
 
 static ac_status dry_run(work *w, ac_err *err)
@@ -148,6 +150,7 @@ static ac_status begin(void *ctx, ac_err *err)
                    w->o->resume ? "true" : "false");
     ac_status st = ac_audit_append(".", "train", fields, err);
     if (!st) st = ac_run_write_start(&w->rec, &w->project, err);
+    if (!st) st = ac_cost_clock_open(&w->cost, w->dir, w->events.last_step, err);
     if (!st) ac_link_hello(w->o->link, &w->rec, &w->reach, w->events.last_step);
     return st;
 }
@@ -196,7 +199,7 @@ static ac_status train(work *w, ac_train_result *r, ac_err *err)
     const bool one_at_a_time = w->in.opts.lora.tune == AC_TUNE_FULL && ac_model_get_config(w->in.l.model)->tied_output;
     st = ac_train_reach_of(&w->reach, &w->in.opts, &w->in.train, one_at_a_time, err);
     if (st) return st;
-    const ac_sink sink = ac_link_sink(w->o->link, ac_recorder_sink(&w->events));
+    const ac_sink sink = ac_cost_clock_sink(&w->cost, ac_link_sink(w->o->link, ac_recorder_sink(&w->events)));
     const ac_train_job job = {
         .opts = &w->in.opts, .model = w->in.l.model, .train = &w->in.train, .valid = w->in.valid.n ? &w->in.valid : NULL,
         .run_dir = w->dir, .base_name = w->rec.v->base_model, .lock_hash = w->project.lock.hash,
@@ -273,15 +276,18 @@ static ac_status settle(work *w, ac_status st, const ac_train_result *r, ac_err 
     }
     if (st == AC_ECANCEL) {
         (void)ac_run_write_state(&w->rec, "stopped", NULL, NULL, NULL);
+        if (!ac_cost_clock_end(&w->cost, "stopped", NULL, NULL)) (void)ac_run_readme_cost(&w->rec, NULL);
         w->cli->exit_as = ac_link_stopped(w->o->link, &w->rec, w->events.last_step, err);
         if (w->cli->exit_as == AC_EXIT_MOVE) ac_guard_advice(w->cli, &w->rec, &w->project.lock, &w->project.contract);
         return st;                                       /* the engine cannot know how to go on: the link says it */
     }
     if (st) {
         (void)ac_run_write_state(&w->rec, "failed", NULL, err ? err->text : NULL, NULL);
+        if (!ac_cost_clock_end(&w->cost, "failed", NULL, NULL)) (void)ac_run_readme_cost(&w->rec, NULL);
         return ac_err_prefix(err, st, "run %s", w->rec.id);
     }
-    st = ac_run_write_cost(&w->rec, r, err);
+    st = ac_cost_clock_end(&w->cost, "trained", NULL, err);
+    if (!st) st = ac_run_readme_cost(&w->rec, err);
     if (!st) st = record_end(w, r, err);
     return st ? st : ac_run_write_state(&w->rec, "trained", r, NULL, err);
 }
@@ -305,14 +311,17 @@ static ac_status run_it(work *w, ac_err *err)
 ac_status ac_train_command(ac_cli *cli, const ac_train_cli *o, ac_err *err)
 {
     work w = { .cli = cli, .o = o };
+    ac_cost_clock_start(&w.cost, "train");
     ac_status st = ac_project_open(&w.project, "train", err);
     if (!st) st = ac_train_inputs_open(&w.in, cli, o, &w.project.contract, err);
     w.rec.memory = w.in.memory;
     w.rec.total_steps = w.in.total_steps;
     w.rec.epochs = w.in.epochs;
     w.rec.numerics = ac_numerics_name(w.in.opts.numerics);
+    if (!st && !o->dry_run) st = ac_cost_clock_terms(&w.cost, &w.project.contract.v, ac_device_name(w.in.l.device), err);
     if (!st) st = o->dry_run ? dry_run(&w, err) : run_it(&w, err);
     ac_recorder_close(&w.events);
+    ac_cost_clock_release(&w.cost);
     ac_train_inputs_close(&w.in);
     ac_arena_release(&w.arena);
     ac_project_release(&w.project);

@@ -78,7 +78,8 @@ ac_status ac_run_write_state(const ac_run_record *rec, const char *state, const 
 ac_status ac_run_write_start(const ac_run_record *rec, ac_project *p, ac_err *err);
 /* rows.txt (verify_rows.c): half a SHA-256 for each line of the training and validation rows; nothing of sealed files. */
 ac_status ac_rows_write(const char *run, ac_contract *c, ac_err *err);
-ac_status ac_run_write_cost(const ac_run_record *rec, const ac_train_result *r, ac_err *err);
+/* What the training cost, as the last section of README.md. */
+ac_status ac_run_readme_cost(const ac_run_record *rec, ac_err *err);
 /* Reads what a resume needs from run.json: when it began and how often it was resumed. AC_ECONTRACT when it stands
  * under another lock. */
 ac_status ac_run_read_state(ac_run_record *rec, ac_err *err);

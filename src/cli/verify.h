@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/compare.h"
+#include "cli/cost_clock.h"
 #include "contract/contract.h"
 
 typedef struct {
@@ -70,6 +71,7 @@ typedef struct {
     const char *verdict_text[2];
     ac_compare compare;
     ac_verify_outcome outcome;
+    ac_cost_clock cost;
 } ac_verify;
 
 /* ---- verify_inputs.c ---- */

@@ -181,6 +181,7 @@ static ac_status watch(ac_verify *v, ac_child *child, bool *ended, int *code, ac
     ac_status st = AC_OK;
     while (!st) {
         st = ac_child_wait(child, pause_ms, ended, code, err);
+        ac_cost_clock_look(&v->cost);
         if (st || *ended) break;
         if (stop_asked) return ac_fail(err, AC_ECANCEL, "stopped; nothing was decided about run %s", v->id);
         if (v->o->full) continue;
@@ -343,6 +344,7 @@ ac_status ac_verify_ab(ac_verify *v, ac_err *err)
     if (!st) st = ac_child_start(&child, g.argv, out, err);
     while (!st && !ended) {
         st = ac_child_wait(child, 200, &ended, &code, err);
+        ac_cost_clock_look(&v->cost);
         if (!st && !ended && stop_asked) st = ac_fail(err, AC_ECANCEL, "stopped; the verdict of run %s was not compared", v->id);
     }
     ac_child_close(&child, GRACE_MS);

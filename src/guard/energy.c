@@ -259,8 +259,8 @@ static bool slurm_drawn(ac_energy_meter *m, double *joules, char covers[AC_ENERG
 static bool gpu_mj(ac_energy_meter *m, int64_t *mj)
 {
     char why[AC_ENERGY_TEXT] = "";
-    if (!m->from.gpu) no(&m->nvml, "nothing here reads a GPU's energy");
-    else if (!m->from.gpu(m->from.gpu_ctx, mj, why)) no(&m->nvml, "%.180s", why);
+    if (!m->gpu) no(&m->nvml, "nothing here reads a GPU's energy");
+    else if (!m->gpu(m->gpu_ctx, mj, why)) no(&m->nvml, "%.180s", why);
     else return true;
     return false;
 }
@@ -268,7 +268,7 @@ static bool gpu_mj(ac_energy_meter *m, int64_t *mj)
 static bool nvml_drawn(ac_energy_meter *m, double *joules)
 {
     int64_t now;
-    if (!m->from.gpu_computes || !m->nvml.ok || !gpu_mj(m, &now)) return false;
+    if (!m->gpu_computes || !m->nvml.ok || !gpu_mj(m, &now)) return false;
     if (now < m->nvml_mj) {
         no(&m->nvml, "its counter began anew");
         return false;
@@ -285,7 +285,19 @@ void ac_energy_begin(ac_energy_meter *m, const ac_energy_from *from, int64_t now
     slurm_begin(m);
     battery_begin(m);
     rapl_begin(m);
-    if (from->gpu_computes) m->nvml.ok = gpu_mj(m, &m->nvml_mj);
+}
+
+void ac_energy_with_gpu(ac_energy_meter *m, ac_energy_gpu *gpu, void *ctx)
+{
+    m->gpu_computes = true;
+    m->gpu = gpu;
+    m->gpu_ctx = ctx;
+    m->nvml.ok = gpu_mj(m, &m->nvml_mj);
+}
+
+void ac_energy_with_watts(ac_energy_meter *m, double watts)
+{
+    m->from.watts = watts;
 }
 
 void ac_energy_look(ac_energy_meter *m, int64_t now_ns)
@@ -315,7 +327,7 @@ static bool counters_drawn(ac_energy_meter *m, ac_energy *out)
     out->kind = AC_ENERGY_COUNTERS;
     out->method = nvml && rapl ? "RAPL + NVML" : nvml ? "NVML" : "RAPL";
     out->joules = gpu + (rapl ? m->rapl_uj / 1e6 : 0);
-    out->at_least = !rapl || (m->from.gpu_computes && !nvml) || m->rapl_missed;
+    out->at_least = !rapl || (m->gpu_computes && !nvml) || m->rapl_missed;
     if (rapl) zones_text(m, out->covers);
     if (nvml) {
         const size_t at = strlen(out->covers);
@@ -328,7 +340,7 @@ static bool watts_drawn(const ac_energy_meter *m, ac_energy *out, double cpu_sec
 {
     double load = wall_seconds > 0 && m->from.cpus ? cpu_seconds / ((double)m->from.cpus * wall_seconds) : 0;
     if (!(m->from.watts > 0) || !(wall_seconds > 0) || !(cpu_seconds >= 0)) return false;
-    if (m->from.gpu_computes || load > 1) load = 1;
+    if (m->gpu_computes || load > 1) load = 1;
     out->kind = AC_ENERGY_WATTS;
     out->method = "watts x load";
     out->joules = m->from.watts * load * wall_seconds;
@@ -344,7 +356,7 @@ static void reasons(const ac_energy_meter *m, ac_energy *out)
         const ac_energy_can *can;
         bool told;
     } all[] = { { "Slurm", &m->slurm, true }, { "battery", &m->battery, true }, { "RAPL", &m->rapl, true },
-                { "NVML", &m->nvml, m->from.gpu_computes } };
+                { "NVML", &m->nvml, m->gpu_computes } };
     const size_t before = out->kind == AC_ENERGY_SLURM ? 0 : out->kind == AC_ENERGY_BATTERY ? 1 : AC_COUNTOF(all);
     size_t at = 0;
     for (size_t i = 0; i < before; i++) {

@@ -31,9 +31,6 @@ typedef struct {
     size_t cpus;
     const char *slurm_job;       /* NULL: not in one */
     const char *sacct;           /* the program; NULL: sacct in PATH */
-    bool gpu_computes;
-    ac_energy_gpu *gpu;          /* NULL: nothing reads a GPU's energy */
-    void *gpu_ctx;
 } ac_energy_from;
 
 typedef struct {
@@ -49,6 +46,9 @@ typedef struct {
 
 typedef struct {
     ac_energy_from from;
+    bool gpu_computes;
+    ac_energy_gpu *gpu;
+    void *gpu_ctx;
     int64_t looked_ns;
     ac_energy_can slurm, battery, rapl, nvml;
     int64_t slurm_joules, nvml_mj;                       /* at the beginning */
@@ -72,6 +72,10 @@ typedef struct {
 } ac_energy;
 
 void ac_energy_begin(ac_energy_meter *m, const ac_energy_from *from, int64_t now_ns);
+/* From here on a GPU computes; gpu NULL: nothing reads its energy. */
+void ac_energy_with_gpu(ac_energy_meter *m, ac_energy_gpu *gpu, void *ctx);
+/* Watts at full load, where they become known later. */
+void ac_energy_with_watts(ac_energy_meter *m, double watts);
 void ac_energy_look(ac_energy_meter *m, int64_t now_ns);
 /* What was drawn up to now; the meter goes on. cpu_seconds: of the work since the beginning. asked: also ask programs
  * (sacct), which takes a moment. */

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "ledger/cost.h"
 #include "ledger/telemetry.h"
 #include "report/report_int.h"
 
@@ -270,6 +271,23 @@ static void hashes_part(ac_str *out, const ac_json *run, const ac_json *env)
     ac_str_append_c(out, "</tbody></table>\n");
 }
 
+/* A cost.json that cannot be read is said, and the rest of the page stands. */
+static ac_status cost_part(ac_str *out, const char *run_dir, ac_err *err)
+{
+    ac_str line = { 0 };
+    ac_err own = { "" };
+    const ac_status st = ac_cost_run_sentence(&line, run_dir, &own);
+    if (st == AC_ENOMEM) {
+        ac_str_release(&line);
+        return ac_fail(err, st, "%s", own.text);
+    }
+    ac_str_append_c(out, "<p>Cost: ");
+    ac_html_text(out, st ? ac_view_of(own.text) : ac_str_view(&line));
+    ac_str_append_c(out, "</p>\n");
+    ac_str_release(&line);
+    return AC_OK;
+}
+
 ac_status ac_report_html(ac_str *out, const char *run_dir, ac_err *err)
 {
     ac_arena a = { 0 };
@@ -290,6 +308,7 @@ ac_status ac_report_html(ac_str *out, const char *run_dir, ac_err *err)
         head(out, run, verdict);
         verdict_part(out, verdict);
         training_part(out, run, &curves, watched ? &tel : NULL, &timing);
+        st = cost_part(out, run_dir, err);
         if (verdict) {
             ac_str_append_c(out, "<h2>Cases</h2>\n");
             ac_html_cases(out, verdict);

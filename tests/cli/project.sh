@@ -183,7 +183,7 @@ out_has 'opening 1 of these cases'
 err_has 'tuned+rag'
 for f in verdict.json samples.jsonl; do [ -s ".accord/runs/$first/$f" ] || bad "the run lacks $f"; done
 [ "$(wc -l <".accord/runs/$first/samples.jsonl")" -eq 144 ] || bad "samples.jsonl has not 4 x 36 lines"
-grep -q '"ab": ' ".accord/runs/$first/cost.json" || bad "cost.json lacks ab"
+grep -q '"what": "ab"' ".accord/runs/$first/cost.json" || bad "cost.json lacks ab"
 run 1 ab --run "$first" --arms base,tuned --json
 out_has '"verdict": "NO CLEAR LIFT"'
 out_has '"openings": 2'

@@ -281,18 +281,10 @@ static void test_gpu(void **state)
     (void)state;
     int64_t mj = 5000;
     zone("intel-rapl:0", "package-0", "1000000", "65532610987");
-    from.gpu = gpu;
-    from.gpu_ctx = &mj;
     ac_energy_begin(&m, &from, 0);
+    ac_energy_with_gpu(&m, gpu, &mj);
     mj = 12000;
-    zone("intel-rapl:0", "package-0", "3000000", NULL);
-    ac_energy_read(&m, &e, 1, 5, 5 * SECOND, true);              /* no GPU computes: it does not count */
-    is(AC_ENERGY_COUNTERS, 2);
-    mj = 5000;
-    from.gpu_computes = true;
-    ac_energy_begin(&m, &from, 0);
-    mj = 12000;
-    zone("intel-rapl:0", "package-0", "4000000", NULL);
+    zone("intel-rapl:0", "package-0", "2000000", NULL);
     ac_energy_read(&m, &e, 1, 5, 5 * SECOND, true);
     is(AC_ENERGY_COUNTERS, 8);
     assert_string_equal(e.method, "RAPL + NVML");
@@ -302,6 +294,12 @@ static void test_gpu(void **state)
     is(AC_ENERGY_COUNTERS, 1);                                   /* half of it is known: at least */
     assert_true(e.at_least);
     assert_non_null(strstr(e.why, "NVML: the GPU is lost"));
+    ac_energy_begin(&m, &from, 0);
+    ac_energy_with_gpu(&m, NULL, NULL);
+    ac_energy_with_watts(&m, 200);
+    zone("intel-rapl:0", "package-0", "garbage", NULL);
+    ac_energy_read(&m, &e, 1, 5, 5 * SECOND, true);              /* neither can be read: a GPU's machine counts as fully loaded */
+    is(AC_ENERGY_WATTS, 1000);
 }
 
 static void test_faults(void **state)
