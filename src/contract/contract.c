@@ -148,6 +148,25 @@ static ac_status set_preset(reader *r, const ac_key *k)
     return set_value(r, k, &v);
 }
 
+bool ac_key_at_preset(const ac_key *k, const ac_contract_values *v)
+{
+    const char *at = (const char *)v + k->at, *text;
+    double preset = 0, number;
+    int64_t whole;
+    switch (k->type) {
+    case AC_KEY_BOOL: return *(const bool *)at == (strcmp(k->preset, "true") == 0);
+    case AC_KEY_INT:
+        memcpy(&whole, at, sizeof whole);
+        return ac_parse_f64(ac_view_of(k->preset), &preset) && (double)whole >= preset && (double)whole <= preset;
+    case AC_KEY_F64:
+        memcpy(&number, at, sizeof number);
+        return ac_parse_f64(ac_view_of(k->preset), &preset) && number >= preset && number <= preset;
+    default:
+        memcpy(&text, at, sizeof text);
+        return k->preset ? text && strcmp(text, k->preset) == 0 : !text;
+    }
+}
+
 /* ---- the tree ----------------------------------------------------------------------------------------------- */
 
 static ac_status unknown(const reader *r, const ac_json *node, ac_view section, ac_view name)

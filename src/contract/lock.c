@@ -218,6 +218,19 @@ static void name_change(ac_str *changed, size_t *n, const char *what)
     ++*n;
 }
 
+/* What a younger program sealed and this one does not know would be ignored. */
+static void name_unknown(const ac_json *sealed, ac_str *changed, size_t *n)
+{
+    for (const ac_json *s = sealed ? sealed->child : NULL; s; s = s->next)
+        for (const ac_json *v = s->child; v; v = v->next) {
+            char name[200];
+            if (ac_key_find(s->key, v->key) < ac_n_keys) continue;
+            snprintf(name, sizeof name, AC_VIEW_FMT "." AC_VIEW_FMT " (sealed, but not known to this program)",
+                     AC_VIEW_ARG(ac_view_slice(s->key, 0, 40)), AC_VIEW_ARG(ac_view_slice(v->key, 0, 60)));
+            name_change(changed, n, name);
+        }
+}
+
 /* Values by canonical text, key by key, so that each changed key can be named. */
 static ac_status compare_values(const ac_lock *l, const ac_contract *c, ac_str *changed, size_t *n, ac_err *err)
 {
@@ -234,6 +247,7 @@ static ac_status compare_values(const ac_lock *l, const ac_contract *c, ac_str *
         const ac_json *x = ac_json_get(ac_json_get(sealed, ac_keys[i].section), ac_keys[i].name);
         const ac_json *y = ac_json_get(ac_json_get(tree, ac_keys[i].section), ac_keys[i].name);
         char name[200];
+        if (!x && !ac_keys[i].required && ac_key_at_preset(&ac_keys[i], &c->v)) continue;    /* younger than the lock */
         ac_str_reset(&a);
         ac_str_reset(&b);
         if (x) ac_json_canonical(&a, x);
@@ -245,6 +259,7 @@ static ac_status compare_values(const ac_lock *l, const ac_contract *c, ac_str *
             name_change(changed, n, name);
         }
     }
+    if (!st) name_unknown(sealed, changed, n);
     ac_str_release(&now);
     ac_str_release(&a);
     ac_str_release(&b);

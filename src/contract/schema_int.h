@@ -29,6 +29,9 @@ extern const size_t ac_n_sections;
 
 /* Index into ac_keys; ac_n_keys when there is none. */
 size_t ac_key_find(ac_view section, ac_view name);
+/* Does the key have its default in v? A key is added to this table with a default that does what was done before it, so a lock
+ * that does not know the key seals the same as one in which it has that value. */
+bool ac_key_at_preset(const ac_key *k, const ac_contract_values *v);
 size_t ac_key_of_path(const char *path);              /* "method.rank" */
 /* text is one of "a|b|c". */
 bool ac_choice_in(const char *choices, ac_view text);

@@ -192,6 +192,43 @@ static void every_change_is_named(void **state)
     gate_says(AC_ECONTRACT, "data.valid (valid.jsonl, now missing)");
 }
 
+/* The lock's text with one piece in place of another. */
+static void edit_lock(const char *was, const char *is)
+{
+    ac_str s = { 0 }, out = { 0 };
+    assert_int_equal(ac_file_read(&s, df_path("accord.lock"), 1 << 20, NULL), AC_OK);
+    const size_t at = ac_view_find(ac_str_view(&s), ac_view_of(was), 0);
+    assert_true(at != SIZE_MAX);
+    ac_str_append(&out, ac_view_slice(ac_str_view(&s), 0, at));
+    ac_str_append_c(&out, is);
+    ac_str_append(&out, ac_view_slice(ac_str_view(&s), at + strlen(was), s.len));
+    (void)df_write("accord.lock", out.ptr, out.len);
+    ac_str_release(&s);
+    ac_str_release(&out);
+}
+
+/* A lock of an older program holds, as long as the keys that it does not know have their defaults; one of a younger program is
+ * not followed in part. */
+static void locks_of_other_versions(void **state)
+{
+    (void)state;
+    freezes();
+    edit_lock("\"memory\":{\"budget\":null,\"reserve\":null},", "");
+    gate_says(AC_OK, "");
+    edit_lock("\"polite\":true,", "");
+    gate_says(AC_OK, "");
+    ac_str y = { 0 };
+    ac_str_appendf(&y, "%s\nmemory:\n  budget: 8G\nguard:\n  polite: false\n", cf_yaml);
+    (void)df_text("accord.yaml", ac_str_c(&y));
+    ac_str_release(&y);
+    gate_says(AC_ECONTRACT, "memory.budget (not sealed, now \"8G\")");
+    gate_says(AC_ECONTRACT, "guard.polite (not sealed, now false)");
+    (void)df_text("accord.yaml", cf_yaml);
+    gate_says(AC_OK, "");
+    edit_lock("\"beside\":false,", "\"beside\":false,\"besides\":true,");
+    gate_says(AC_ECONTRACT, "guard.besides (sealed, but not known to this program)");
+}
+
 static void model_that_is_gone_says_how_to_get_it(void **state)
 {
     (void)state;
@@ -531,7 +568,8 @@ static void clusters_count_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(sealed_and_passed), T(same_world_same_lock), T(every_change_is_named), T(model_that_is_gone_says_how_to_get_it),
+        T(sealed_and_passed), T(same_world_same_lock), T(every_change_is_named), T(locks_of_other_versions),
+        T(model_that_is_gone_says_how_to_get_it),
         T(damaged_locks_stop), T(too_few_cases), T(leaks_block_until_accepted), T(leaks_are_sought_everywhere),
         T(secrets_are_sought_everywhere), T(older_checks_do_not_train),
         T(bad_inputs_keep_their_codes), T(references_must_pass), T(clusters_count_once),
