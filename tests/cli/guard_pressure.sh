@@ -32,11 +32,11 @@ while [ $i -le 128 ]; do
         $i $i $((i * 3)) $((i * 7)) $((i + 100)) >>data/train.jsonl
     i=$((i + 1))
 done
-# As many steps as take this machine ten seconds.
+# As many steps as take this machine ten seconds, and some more where it is busy now.
 sed 's/max_steps: 3/max_steps: 4\n  save_every: 2\n  micro_batch: 64/; s/batch_rows: 4/batch_rows: 64/' accord.yaml >new && mv new accord.yaml
 run 0 freeze
 run 0 train --no-guard
-steps=$(sed -n 's/.*"event":"step","step":4,.*"seconds":\([0-9.]*\),.*/\1/p' .accord/runs/*/metrics.jsonl | awk '{ n = int(10 / $1); print (n < 10 ? 10 : n > 80 ? 80 : n) }')
+steps=$(sed -n 's/.*"event":"step","step":4,.*"seconds":\([0-9.]*\),.*/\1/p' .accord/runs/*/metrics.jsonl | awk '{ n = int(10 / $1); print (n < 24 ? 24 : n > 80 ? 80 : n) }')
 sed "s/max_steps: 4/max_steps: $steps/" accord.yaml >new && mv new accord.yaml
 run 0 freeze
 run 0 train --no-guard --json
@@ -110,7 +110,7 @@ checks=$((checks + 1))
 [ $got -eq 137 ] || bad "without the guard: exit code $got, expected 137: the kernel does not kill it"
 echo "without the guard: killed ($got)"
 
-killed=0 finished=0 stopped=0 n=1
+killed=0 finished=0 stopped=0 quick=0 n=1
 while [ $n -le "$count" ]; do
     begin
     grow $((limit - rest)) $((limit * 80 / 100)) 0
@@ -127,7 +127,7 @@ while [ $n -le "$count" ]; do
     act=$(sed -n 's/.*"act":"\(drop-exit\|checkpoint-exit\|micro-batch\)".*/\1/p' "$(log)" | tr '\n' ' ')
     smallest=$(sed -n 's/.*"k":"sample".*"micro":\([0-9]*\),.*/\1/p' "$(log)" | sort -n | head -1)
     case $got in
-    0) finished=$((finished + 1)) ;;
+    0) if [ -n "$act" ]; then finished=$((finished + 1)); else quick=$((quick + 1)); fi ;;
     75)
         stopped=$((stopped + 1))
         tries=0
@@ -148,5 +148,5 @@ while [ $n -le "$count" ]; do
     n=$((n + 1))
 done
 unlimited
-echo "$count guarded runs: $finished finished, $stopped stopped with 75 and were resumed, $killed killed"
+echo "$count guarded runs: $finished finished smaller, $quick before the memory was short, $stopped stopped with 75 and were resumed, $killed killed"
 finish
