@@ -37,7 +37,7 @@ begin() { # <arguments...>: a guarded training in the background; $guard, $pid a
     ACCORD_GUARD_ROOT=$root "$accord" train --memory-limit 100M "$@" >"$work/out" 2>"$work/err" &
     guard=$!
     tries=0
-    while [ $tries -lt 300 ]; do
+    while [ $tries -lt 3000 ]; do
         run=$(ls .accord/runs 2>/dev/null | comm -13 "$work/before" - | tail -1)
         log=.accord/runs/$run/telemetry.jsonl
         [ -n "$run" ] && [ -s "$log" ] && break
@@ -47,10 +47,10 @@ begin() { # <arguments...>: a guarded training in the background; $guard, $pid a
     pid=$(sed -n 's/.*"k":"begin".*"pid":\([0-9]*\),.*/\1/p' "$log" | tail -1)
     [ -n "$pid" ] || bad "no telemetry: $(cat "$work/err")"
 }
-said() { # <pattern>: the record tells it, within three seconds
+said() { # <pattern>: the record tells it, within thirty seconds
     tries=0
     checks=$((checks + 1))
-    while [ $tries -lt 150 ]; do
+    while [ $tries -lt 1500 ]; do
         grep -q "$1" "$log" && return
         sleep 0.02
         tries=$((tries + 1))
@@ -99,7 +99,7 @@ machine 1 64
 turn 25000 4
 said '"act":"resume"'
 tries=0
-while [ "$(steps)" -lt $((before + 5)) ] && [ $tries -lt 100 ]; do sleep 0.02; tries=$((tries + 1)); done
+while [ "$(steps)" -lt $((before + 5)) ] && [ $tries -lt 1000 ]; do sleep 0.02; tries=$((tries + 1)); done
 [ "$(steps)" -ge $((before + 5)) ] || bad "it does not go on"
 machine 0 20
 turn 1000 3
@@ -139,7 +139,7 @@ begin
 kill -9 $guard
 wait $guard 2>/dev/null
 tries=0
-while kill -0 "$pid" 2>/dev/null && [ $tries -lt 100 ]; do sleep 0.02; tries=$((tries + 1)); done
+while kill -0 "$pid" 2>/dev/null && [ $tries -lt 1000 ]; do sleep 0.02; tries=$((tries + 1)); done
 kill -0 "$pid" 2>/dev/null && bad "the trainer outlives its guard"
 grep -q '"state": "stopped"' ".accord/runs/$run/run.json" || bad "without its guard the run does not stop"
 err_has 'the guard is gone; checkpointed after step'

@@ -82,7 +82,7 @@ begin() { # <arguments...>: a training in the group; its limit comes once it com
         >"$work/out" 2>"$work/err" </dev/null &
     main=$!
     tries=0
-    while [ $tries -lt 500 ]; do
+    while [ $tries -lt 3000 ]; do
         name=$(ls .accord/runs | comm -13 "$work/before" - | tail -1)
         [ -n "$name" ] && grep -q '"event":"step"' ".accord/runs/$name/metrics.jsonl" 2>/dev/null && break
         sleep 0.02
