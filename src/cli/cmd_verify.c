@@ -128,6 +128,16 @@ static ac_status say(ac_verify *v, ac_err *err)
     return v->outcome == AC_VERIFY_BIT_IDENTICAL || v->outcome == AC_VERIFY_PREFIX_IDENTICAL ? AC_OK : AC_ENO;
 }
 
+/* What cannot be removed holds a copy of the run's weights, so it is named. */
+static void clean_up(const ac_verify *v)
+{
+    char note[AC_ERR_TEXT_MAX + 64];
+    ac_err own = { "" };
+    if (!v->work || v->keep || ac_remove_tree(v->work, &own) == AC_OK) return;
+    (void)snprintf(note, sizeof note, "left behind: %s (%s)", v->work, own.text);
+    ac_cli_note(v->cli, note);
+}
+
 static ac_status run(ac_cli *cli, ac_err *err)
 {
     ac_verify v = { .cli = cli, .o = &a };
@@ -141,7 +151,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     if (!st) st = say(&v, err);
     book(&v, st);
     ac_cost_clock_release(&v.cost);
-    if (v.work && !v.keep) (void)ac_remove_tree(v.work, NULL);
+    clean_up(&v);
     ac_lock_release(&v.lock);
     ac_str_release(&v.trace);
     ac_str_release(&v.trace_again);

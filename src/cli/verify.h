@@ -22,6 +22,7 @@ typedef struct {
     ac_lock_input in;
     const char *full;                /* where it was found, absolute; NULL: nowhere */
     const char *renamed;             /* its path in the rebuilt project, where that is not the lock's */
+    const char *unreadable;        /* lies somewhere where it could not be read, and why; NULL: no */
     char sealed[AC_SHA256_HEX], have[AC_SHA256_HEX];
     bool same;
 } ac_verify_input;

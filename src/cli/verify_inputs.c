@@ -117,6 +117,8 @@ static ac_status try_path(ac_verify *v, ac_verify_input *in, const char *path, a
     if (in->same || !path || !ac_path_exists(path) || !ac_path_real(real, sizeof real, path)) return AC_OK;
     const ac_status st = ac_lock_input_hash(&h, &in->in, real, &own);
     if (st == AC_ENOMEM) return ac_fail(err, st, "%s", own.text);
+    if (st == AC_EIO && !in->unreadable && !(in->unreadable = ac_arena_strndup(&v->arena, own.text, strlen(own.text))))
+        return ac_fail_nomem(err, strlen(own.text));
     if (st) return AC_OK;                                /* not readable as this input: look on */
     ac_sha256_hex(hex, &h);
     const bool same = strcmp(hex, in->sealed) == 0;
@@ -162,6 +164,10 @@ static ac_status find_one(ac_verify *v, ac_verify_input *in, ac_err *err)
 static ac_status say_missing(const ac_verify *v, ac_err *err)
 {
     ac_str s = { 0 };
+    /* What is there and cannot be read is not missing, and looking for it elsewhere would not help. */
+    for (size_t i = 0; i < v->n_inputs; i++)
+        if (!v->input[i].full && v->input[i].unreadable)
+            return ac_fail(err, AC_EIO, "run %s: %s: %s", v->id, v->input[i].in.name, v->input[i].unreadable);
     for (size_t i = 0; i < v->n_inputs; i++)
         if (!v->input[i].full)
             ac_str_appendf(&s, "%s%s (%s, sha-256 %.16s...)", s.len ? ", " : "", v->input[i].in.name, v->input[i].in.path,

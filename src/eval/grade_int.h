@@ -30,9 +30,11 @@ ac_status ac_grade_edits(size_t *out, ac_view answer, ac_view reference, size_t 
 ac_status ac_grade_rouge(double *out, ac_view answer, ac_view reference, unsigned n_gram, ac_arena *a, ac_err *err);
 /* Lower case by Unicode; what is no UTF-8 stays as it is. */
 ac_status ac_grade_fold(ac_view *out, ac_view v, ac_arena *a, ac_err *err);
-bool ac_grade_same_json(const ac_json *x, const ac_json *y);
-/* The next {...} or [...] from *at on that parses, *at behind it; NULL: there is none. */
-const ac_json *ac_grade_find_json(ac_view text, size_t *at, ac_arena *a);
+ac_status ac_grade_same_json(bool *same, const ac_json *x, const ac_json *y, ac_err *err);
+/* What a model wrote as JSON: *out is NULL when it is none. Fails only for want of memory, which must not become a grade. */
+ac_status ac_grade_parse_json(const ac_json **out, ac_view text, ac_arena *a, ac_err *err);
+/* The next {...} or [...] from *at on that parses, *at behind it; NULL: there is none. Fails as the call above. */
+ac_status ac_grade_find_json(const ac_json **out, ac_view text, size_t *at, ac_arena *a, ac_err *err);
 /* Token F1 over lower-cased words without ASCII punctuation and articles (SQuAD's normalisation). */
 ac_status ac_grade_token_f1(double *out, ac_view answer, ac_view reference, ac_arena *a, ac_err *err);
 

@@ -13,15 +13,16 @@ typedef struct {
 
 static ac_status check(checker *k, const ac_json *schema, const ac_json *v);
 
-bool ac_grade_same_json(const ac_json *x, const ac_json *y)
+ac_status ac_grade_same_json(bool *same, const ac_json *x, const ac_json *y, ac_err *err)
 {
     ac_str a = { 0 }, b = { 0 };
     ac_json_canonical(&a, x);
     ac_json_canonical(&b, y);
-    const bool same = ac_str_ok(&a) && ac_str_ok(&b) && ac_view_eq(ac_str_view(&a), ac_str_view(&b));
+    const ac_status st = ac_str_ok(&a) && ac_str_ok(&b) ? AC_OK : ac_fail_nomem(err, a.len + b.len);
+    *same = !st && ac_view_eq(ac_str_view(&a), ac_str_view(&b));
     ac_str_release(&a);
     ac_str_release(&b);
-    return same;
+    return st;
 }
 
 /* word is one of "a|b|c". */
@@ -118,17 +119,24 @@ static bool is_bound(ac_view name)
     return false;
 }
 
+static ac_status check_values(checker *k, const ac_json *rule, const ac_json *v)
+{
+    const bool many = ac_view_eq(rule->key, AC_VIEW("enum"));
+    bool same = false;
+    ac_status st = AC_OK;
+    if (!many) st = ac_grade_same_json(&same, rule, v, k->err);
+    for (const ac_json *e = many ? rule->child : NULL; e && !same && !st; e = e->next)
+        st = ac_grade_same_json(&same, e, v, k->err);
+    if (st || same) return st;
+    return misfit(k, many ? "not one of the enum's values:" : "not the constant of", v->key);
+}
+
 static ac_status check_rule(checker *k, const ac_json *rule, const ac_json *v)
 {
     const ac_view name = rule->key;
     if (ac_view_eq_str(name, "type")) return check_type(k, rule, v);
     if (ac_view_eq_str(name, "items")) return check_items(k, rule, v);
-    if (ac_view_eq_str(name, "const")) return ac_grade_same_json(rule, v) ? AC_OK : misfit(k, "not the constant of", v->key);
-    if (ac_view_eq_str(name, "enum")) {
-        for (const ac_json *e = rule->child; e; e = e->next)
-            if (ac_grade_same_json(e, v)) return AC_OK;
-        return misfit(k, "not one of the enum's values:", v->key);
-    }
+    if (ac_view_eq_str(name, "const") || ac_view_eq_str(name, "enum")) return check_values(k, rule, v);
     return is_bound(name) && !within(rule, v) ? misfit(k, "out of bounds:", name) : AC_OK;
 }
 
@@ -213,18 +221,27 @@ static size_t closing(ac_view text, size_t i, size_t *steps)
     return SIZE_MAX;
 }
 
-const ac_json *ac_grade_find_json(ac_view text, size_t *at, ac_arena *a)
+ac_status ac_grade_parse_json(const ac_json **out, ac_view text, ac_arena *a, ac_err *err)
+{
+    const ac_status st = ac_json_parse(out, text, a, "answer", 1, NULL, NULL);
+    if (st) *out = NULL;
+    return st == AC_ENOMEM ? ac_fail_nomem(err, text.len) : AC_OK;
+}
+
+ac_status ac_grade_find_json(const ac_json **out, ac_view text, size_t *at, ac_arena *a, ac_err *err)
 {
     size_t steps = 0;
+    *out = NULL;
     for (size_t i = *at; i < text.len; i++) {
         if (text.ptr[i] != '{' && text.ptr[i] != '[') continue;
         const size_t end = closing(text, i, &steps);
-        const ac_json *v = NULL;
-        if (end == SIZE_MAX || ac_json_parse(&v, ac_view_slice(text, i, end), a, "answer", 1, NULL, NULL)) continue;
+        if (end == SIZE_MAX) continue;
+        const ac_status st = ac_grade_parse_json(out, ac_view_slice(text, i, end), a, err);
+        if (!st && !*out) continue;
         *at = end;
-        return v;
+        return st;
     }
-    return NULL;
+    return AC_OK;
 }
 
 ac_status ac_grade_json(const ac_assert *as, ac_view answer, ac_arena *a, ac_verdict_one *out, ac_err *err)
@@ -232,9 +249,9 @@ ac_status ac_grade_json(const ac_assert *as, ac_view answer, ac_arena *a, ac_ver
     const ac_json *v = NULL;
     checker k = { .a = a, .err = err };
     size_t at = 0;
-    if (as->type == AC_GRADE_CONTAINS_JSON) v = ac_grade_find_json(answer, &at, a);
-    else if (ac_json_parse(&v, answer, a, "answer", 1, NULL, NULL)) v = NULL;
-    ac_status st = as->schema ? schema_ok(as->schema, 0, err) : AC_OK;      /* also when the answer is no JSON */
+    const bool inside = as->type == AC_GRADE_CONTAINS_JSON;
+    ac_status st = inside ? ac_grade_find_json(&v, answer, &at, a, err) : ac_grade_parse_json(&v, answer, a, err);
+    if (!st && as->schema) st = schema_ok(as->schema, 0, err);          /* also when the answer is no JSON */
     if (!st && as->schema && v) st = check(&k, as->schema, v);
     if (st) return st;
     out->hold = v && !k.why;

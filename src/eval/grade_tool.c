@@ -17,9 +17,10 @@ typedef struct {
     size_t n;
     bool broken;                    /* a block that is no call, or more than can be held */
     ac_arena *a;
+    ac_err *err;
 } calls;
 
-static void add_call(calls *c, const ac_json *v)
+static ac_status add_call(calls *c, const ac_json *v)
 {
     const ac_json *inner = ac_json_get(v, "function");
     if (inner && inner->type == AC_JSON_OBJECT) v = inner;
@@ -27,51 +28,75 @@ static void add_call(calls *c, const ac_json *v)
     if (!arguments) arguments = ac_json_get(v, "parameters");          /* Llama 3.1's word for it */
     if (v->type != AC_JSON_OBJECT || !name || name->type != AC_JSON_STRING || c->n == MOST_CALLS) {
         c->broken = true;
-        return;
+        return AC_OK;
     }
     if (arguments && arguments->type == AC_JSON_STRING) {              /* OpenAI's: JSON in a string */
         const ac_json *parsed = NULL;
-        if (ac_json_parse(&parsed, arguments->text, c->a, "arguments", 1, NULL, NULL)) c->broken = true;
+        const ac_status st = ac_grade_parse_json(&parsed, arguments->text, c->a, c->err);
+        if (st) return st;
+        if (!parsed) c->broken = true;
         else arguments = parsed;
     }
     c->list[c->n++] = (call){ .name = name->text, .arguments = arguments };
+    return AC_OK;
 }
 
-static void add_value(calls *c, const ac_json *v)
+static ac_status add_value(calls *c, const ac_json *v)
 {
-    if (v->type != AC_JSON_ARRAY) add_call(c, v);
-    else for (const ac_json *m = v->child; m; m = m->next) add_call(c, m);
+    ac_status st = AC_OK;
+    if (v->type != AC_JSON_ARRAY) return add_call(c, v);
+    for (const ac_json *m = v->child; m && !st; m = m->next) st = add_call(c, m);
+    return st;
 }
 
-static void read_blocks(calls *c, ac_view text, size_t at)
+static ac_status read_blocks(calls *c, ac_view text, size_t at)
 {
     const ac_view open = AC_VIEW("<tool_call>"), close = AC_VIEW("</tool_call>");
     while (at != SIZE_MAX) {
         const size_t from = at + open.len, to = ac_view_find(text, close, from);
         const ac_view inside = ac_view_trim(ac_view_slice(text, from, to == SIZE_MAX ? text.len : to));
         const ac_json *v = NULL;
-        if (ac_json_parse(&v, inside, c->a, "answer", 1, NULL, NULL)) c->broken = true;
-        else add_value(c, v);
+        ac_status st = ac_grade_parse_json(&v, inside, c->a, c->err);
+        if (!st && v) st = add_value(c, v);
+        if (st) return st;
+        c->broken |= !v;
         at = to == SIZE_MAX ? SIZE_MAX : ac_view_find(text, open, to);
     }
+    return AC_OK;
 }
 
-static void read_answer(calls *c, ac_view text)
+static ac_status read_answer(calls *c, ac_view text)
 {
     const size_t block = ac_view_find(text, AC_VIEW("<tool_call>"), 0);
-    const ac_json *v;
-    if (block != SIZE_MAX) {
-        read_blocks(c, text, block);
-        return;
+    const ac_json *v = NULL;
+    if (block != SIZE_MAX) return read_blocks(c, text, block);
+    size_t at = 0;
+    ac_status st = ac_grade_find_json(&v, text, &at, c->a, c->err);
+    while (!st && v && !c->broken) {
+        st = add_value(c, v);
+        if (!st) st = ac_grade_find_json(&v, text, &at, c->a, c->err);
     }
-    for (size_t at = 0; (v = ac_grade_find_json(text, &at, c->a)) != NULL && !c->broken;) add_value(c, v);
+    return st;
 }
 
-static bool matches(const call *got, const ac_json *want)
+static ac_status matches(bool *out, const call *got, const ac_json *want, ac_err *err)
 {
     const ac_json *arguments = ac_json_get(want, "arguments");
-    if (got->used || !ac_view_eq(got->name, ac_json_get(want, "name")->text)) return false;
-    return !arguments || (got->arguments && ac_grade_same_json(arguments, got->arguments));
+    *out = !got->used && ac_view_eq(got->name, ac_json_get(want, "name")->text) && (!arguments || got->arguments);
+    return *out && arguments ? ac_grade_same_json(out, arguments, got->arguments, err) : AC_OK;
+}
+
+/* The first call that is wanted so and not taken yet; c->n: there is none. */
+static ac_status take(calls *c, const ac_json *want, size_t *at)
+{
+    bool fits = false;
+    ac_status st = AC_OK;
+    for (*at = 0; *at < c->n; ++*at) {
+        st = matches(&fits, &c->list[*at], want, c->err);
+        if (st || fits) break;
+    }
+    if (fits && !st) c->list[*at].used = true;
+    return st;
 }
 
 static const char *miss(ac_arena *a, const calls *c, const ac_json *want)
@@ -88,18 +113,19 @@ ac_status ac_grade_tool_call(const ac_assert *as, ac_view answer, ac_arena *a, a
     calls *c = ac_arena_alloc(a, sizeof *c);
     if (!c) return ac_fail_nomem(err, sizeof *c);
     c->a = a;
-    read_answer(c, answer);
+    c->err = err;
+    ac_status st = read_answer(c, answer);
     const bool many = as->calls->type == AC_JSON_ARRAY;
     size_t wanted = 0;
-    for (const ac_json *w = many ? as->calls->child : as->calls; w; w = many ? w->next : NULL, wanted++) {
+    for (const ac_json *w = many ? as->calls->child : as->calls; w && !st; w = many ? w->next : NULL, wanted++) {
         size_t i = 0;
-        while (i < c->n && !matches(&c->list[i], w)) i++;
-        if (i == c->n) {
+        st = take(c, w, &i);
+        if (!st && i == c->n) {
             out->why = c->n ? miss(a, c, w) : ac_arena_printf(a, "tool-call: the answer calls nothing");
             return AC_OK;
         }
-        c->list[i].used = true;
     }
+    if (st) return st;
     out->hold = c->n == wanted && !c->broken;
     out->why = out->hold ? "tool-call holds" : c->broken ? "tool-call: beside what was wanted stands something that is no call"
                                                           : ac_arena_printf(a, "tool-call: %zu calls, wanted %zu", c->n, wanted);
