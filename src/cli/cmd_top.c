@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -97,6 +98,13 @@ static void leave(screen *s)
     if (s->keys) (void)tcsetattr(STDIN_FILENO, TCSANOW, &s->before);
 }
 
+/* One that can place its cursor. */
+static bool able(const ac_cli *cli)
+{
+    const char *term = getenv("TERM");
+    return cli->out_tty && term && term[0] && strcmp(term, "dumb") != 0;
+}
+
 static ac_top_screen measure(const ac_cli *cli)
 {
     struct winsize w;
@@ -182,7 +190,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     }
     ac_top_open(&t, dir);
     st = ac_top_read(&t, err);
-    if (!st && !cli->json && !a.once && cli->out_tty) st = live(cli, &t, err);
+    if (!st && !cli->json && !a.once && able(cli)) st = live(cli, &t, err);
     /* What stood on the screen last stays readable. */
     const ac_top_screen size = { .width = cli->out_tty ? cli->width : PLAIN_WIDTH, .color = cli->color };
     if (!st && cli->json) ac_top_json(&s, &t);
