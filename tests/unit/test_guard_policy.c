@@ -342,15 +342,61 @@ static void noise(void **state)
     assert_int_equal(b.seen[AC_ACT_CHECKPOINT_EXIT], 0);
 }
 
+/* How a trainer may take a command to end: it ends soon; answers, and ends late; answers, and never ends; is silent. */
+typedef enum { ENDS, ENDS_LATE, HEARS, SILENT, HABITS } habit;
+
+typedef struct {
+    habit how;
+    int64_t told_ms, ended_ms, late_ms;      /* -1: not yet */
+    int64_t deadline_ms;                     /* after the command; the worst that the policy's words allow */
+    bool term, kill;
+} trainee;
+
+static void told_to_end(trainee *c, const bench *b, const ac_guard_act *a)
+{
+    const int64_t ckpt = b->in.checkpoint_ms, save = ckpt * 3 > 5000 ? ckpt * 3 : 5000;
+    const int64_t wait = a->kind == AC_ACT_DROP_EXIT ? 1000 : save, term = a->cause == AC_CAUSE_MEMORY ? 1000 : 5000;
+    const int64_t units = b->in.unit_ms * 2;
+    c->told_ms = b->in.now_ms;
+    c->deadline_ms = 2 * (wait > units ? wait : units) + (term > units ? term : units);
+}
+
+/* Every signal goes to a command that was given to our own child, which runs, and did not do it. */
+static void trainee_sees(trainee *c, bench *b)
+{
+    for (size_t i = 0; i < b->out.n; i++) {
+        const ac_guard_act *a = &b->out.act[i];
+        if (a->kind == AC_ACT_CHECKPOINT_EXIT || a->kind == AC_ACT_DROP_EXIT) {
+            assert_true(c->told_ms < 0);
+            told_to_end(c, b, a);
+        }
+        if (a->kind <= AC_ACT_DROP_EXIT) assert_true(a->id > 0);
+        if (a->kind != AC_ACT_TERM && a->kind != AC_ACT_KILL) continue;
+        assert_true(c->told_ms >= 0 && b->in.child_runs && a->id == b->s.end_id && a->id > 0);
+        assert_true(a->kind == AC_ACT_TERM ? !c->term : c->term && !c->kill);
+        assert_true(c->how != ENDS);
+        if (a->kind == AC_ACT_TERM) c->term = true;
+        else c->kill = true;
+    }
+    if (b->s.last_id && c->how != SILENT) b->in.answered = b->s.last_id;
+    const int64_t since = c->told_ms < 0 ? -1 : b->in.now_ms - c->told_ms;
+    if (since >= 0 && ((c->how == ENDS && since >= 500) || (c->how == ENDS_LATE && since >= c->late_ms) || c->kill))
+        b->in.child_runs = false;
+}
+
 /* Random traces: values near and across every limit, signals that come and go, clocks that jump. */
-static void trace(uint64_t seed)
+static void trace(uint64_t seed, unsigned ended_by[3])
 {
     bench b = start(1 + ac_rng_below(seed, AC_RNG_TEST, 0, 0, 64));
+    trainee child = { .how = (habit)(seed / 2 % HABITS), .told_ms = -1 };
     int64_t change[512], last_micro = b.s.micro, last_grown = -1;
     size_t n_change = 0;
     bool ended = false;
     b.terms.window_from = 1320;
     b.terms.window_to = 420;
+    b.in.checkpoint_ms = (int64_t)ac_rng_below(seed, AC_RNG_TEST, 0, 1, 20000);
+    b.in.unit_ms = (int64_t)ac_rng_below(seed, AC_RNG_TEST, 0, 2, 8000);
+    child.late_ms = (int64_t)ac_rng_below(seed, AC_RNG_TEST, 0, 3, 60000);
     const bool rough = seed % 2;                           /* else one signal at a time */
     for (uint64_t k = 1; k <= 400; k++) {
         uint32_t r[4];
@@ -360,10 +406,21 @@ static void trace(uint64_t seed)
             b.in.read[rule->signal] = r[1] % 16 == 0 ? none : r[1] % 16 == 1 ? val((double)NAN)
                                     : val(r[1] % 3 ? leaving(rule) : reaching(rule));
         b.in.minute = r[2] % 8 ? b.in.minute : (int32_t)(r[3] % 1500) - 20;
-        if (r[3] % 64 == 0) b.in.now_ms -= 5000;
-        const unsigned kills = b.seen[AC_ACT_TERM] + b.seen[AC_ACT_KILL];
+        if (r[3] % 64 == 0 && !ended) b.in.now_ms -= 5000;
         const bool was_paused = b.s.paused;
-        step(&b, r[2] % 100 == 99 ? 3600000 : 100 + r[2] % 40000);
+        const ac_guard_state before = b.s;
+        step(&b, ended && b.in.child_runs ? 100 + r[2] % 900 : r[2] % 100 == 99 ? 3600000 : 100 + r[2] % 40000);
+        if (seed % 8 == 0) {                               /* G1: the same state and sample give the same acts */
+            ac_guard_acts twin;
+            const ac_guard_state after = ac_guard_step(before, &b.terms, &b.in, &twin);
+            assert_true(twin.n == b.out.n && twin.changed == b.out.changed && twin.next_ms == b.out.next_ms && after.level == b.s.level);
+            for (size_t i = 0; i < twin.n; i++)
+                assert_true(twin.act[i].kind == b.out.act[i].kind && twin.act[i].arg == b.out.act[i].arg
+                            && twin.act[i].id == b.out.act[i].id && twin.act[i].rule == b.out.act[i].rule);
+        }
+        trainee_sees(&child, &b);
+        if (child.told_ms >= 0 && b.in.child_runs && !child.kill)      /* in time, whatever the trainer does */
+            assert_true(b.in.now_ms - child.told_ms <= child.deadline_ms + 3000);
         assert_true(b.s.micro >= 1 && b.s.micro <= b.terms.micro_start);
         assert_true(b.s.duty == 100 || b.s.duty == 75 || b.s.duty == 50);
         if (b.s.micro > last_micro) {
@@ -376,7 +433,6 @@ static void trace(uint64_t seed)
             change[n_change++] = b.s.last_ms;
             if (n_change > 6) assert_true(change[n_change - 1] - change[n_change - 7] >= 3600000);
         }
-        if (b.seen[AC_ACT_TERM] + b.seen[AC_ACT_KILL] > kills) assert_true(ended);
         for (size_t i = 0; i < b.out.n; i++) {
             const ac_guard_act *a = &b.out.act[i];
             if (ended) assert_true(a->kind == AC_ACT_TERM || a->kind == AC_ACT_KILL);
@@ -396,12 +452,15 @@ static void trace(uint64_t seed)
                     assert_false(again.act[i].kind == b.out.act[j].kind && again.act[i].rule == b.out.act[j].rule
                                  && again.act[i].arg == b.out.act[j].arg);
     }
+    ended_by[child.kill ? 2 : child.term ? 1 : 0] += ended && !b.in.child_runs;
 }
 
 static void properties(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 10000; seed++) trace(seed);
+    unsigned ended_by[3] = { 0 };
+    for (uint64_t seed = 1; seed <= 10000; seed++) trace(seed, ended_by);
+    assert_true(ended_by[0] > 1000 && ended_by[1] > 100 && ended_by[2] > 1000);      /* of itself, SIGTERM, SIGKILL */
 }
 
 static void table_in_docs(void **state)
