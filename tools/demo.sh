@@ -48,6 +48,7 @@ verdict=0
 stage ab -C "$project" ab || verdict=$?
 [ "$verdict" -le 1 ] || exit "$verdict"
 stage report -C "$project" report
+stage cost -C "$project" cost latest
 printf '\n== Time by stage\n%s  total    %5d s\n' "$times" $(($(date +%s) - total))
 [ "$project" = examples/shop-sql ] || printf '\nThis was the tiny base; with a network, make demo runs on SmolLM2 135M.\n'
 exit "$verdict"

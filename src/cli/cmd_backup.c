@@ -172,6 +172,7 @@ static ac_status make_plan(plan *p, ac_cli *cli, ac_err *err)
             && !ac_view_ends(ac_view_of(names[i]), AC_VIEW(".age")))
             st = add_if_there(p, names[i], err);
     if (!st) st = add_if_there(p, ".accord/audit.jsonl", err);
+    if (!st) st = add_if_there(p, ".accord/cost.jsonl", err);
     if (!st && ac_path_is_dir(".accord/promoted")) st = add_folder(p, ".accord/promoted", err);
     if (!st) st = add_runs(p, err);
     if (!st && a.data) st = add_data(p, err);

@@ -16,6 +16,8 @@ code=$?
 out_has 'GOING ON WITH THE TINY BASE'
 out_has 'VERDICT: WIN'
 out_has 'This was the tiny base'
+out_has 'method     train: '
+out_has '           ab: '
 [ -f "$work/tree/examples/shop-sql-tiny/report.html" ] || ls "$work"/tree/examples/shop-sql-tiny/.accord/runs/*/report.html >/dev/null ||
     bad "no report"
 [ ! -e "$work/tree/examples/shop-sql/.accord" ] || bad "the demo began in shop-sql"
