@@ -47,20 +47,26 @@ static void figures(ac_table *t, const ac_cost_sum *s)
 
 /* ---- in words ---- */
 
-/* Each reason once, with how many parts it holds for. */
+/* Each reason once, with how many parts it holds for. There are as many as ac_cost_money_of knows. */
 static void missing_words(ac_str *out, const ac_cost_part *p, size_t n)
 {
+    struct {
+        const char *text;
+        size_t parts;
+    } why[16];
+    size_t n_why = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t same = 0;
-        bool told = false;
+        size_t k = 0;
         if (!p[i].money.missing) continue;
-        for (size_t k = 0; k < n; k++) {
-            if (!p[k].money.missing || strcmp(p[k].money.missing, p[i].money.missing) != 0) continue;
-            told |= k < i;
-            same++;
+        while (k < n_why && strcmp(why[k].text, p[i].money.missing) != 0) k++;
+        if (k == AC_COUNTOF(why)) continue;
+        if (k == n_why) {
+            why[n_why].text = p[i].money.missing;
+            why[n_why++].parts = 0;
         }
-        if (!told) ac_str_appendf(out, "not counted: %zu of %zu parts: %s\n", same, n, p[i].money.missing);
+        why[k].parts++;
     }
+    for (size_t k = 0; k < n_why; k++) ac_str_appendf(out, "not counted: %zu of %zu parts: %s\n", why[k].parts, n, why[k].text);
 }
 
 static void per_point(ac_str *out, const ac_cost_sum *total, const ac_cost_gain *g)

@@ -72,7 +72,7 @@ typedef struct {
     ac_cost_note *note;
 } ac_cost_run;
 
-/* ---- files (cost_file.c) ---- */
+/* ---- files (cost_file.c reads, cost_write.c writes, cost_all.c goes over a project) ---- */
 /* Reads a run's parts, also of a run that never wrote any. What a damaged cost.json holds is AC_EFORMAT. */
 ac_status ac_cost_run_read(ac_cost_run *out, ac_arena *a, const char *run_dir, ac_err *err);
 /* Replaces cost.json. Notes are not yet applied to parts where the run was read with ac_cost_run_raw. */

@@ -92,7 +92,7 @@ out_has 'its end was not written'
 out_has 'total      at least '
 run 64 cost --note latest --kwh 1 --reason x
 err_has 'has not ended'
-run 75 train --resume latest --no-guard --stop-after-step 200
+run 75 train --resume latest --no-guard --stop-after-step 60
 book "$killed" | grep -q '"outcome": "killed"' || bad "the killed part was not closed: $(book "$killed")"
 book "$killed" | grep -q '"outcome": "stopped"' || bad "the resume is not booked"
 cp kept.yaml accord.yaml
