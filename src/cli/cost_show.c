@@ -3,8 +3,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "cli/human.h"
 #include "cli/table.h"
+#include "cli/timing.h"
 
 const char *const ac_cost_by_names[] = { "run", "person", "project", "week", "verdict", "tag", NULL };
 
@@ -218,12 +220,14 @@ ac_status ac_cost_show_run(ac_str *out, const ac_cli *cli, const ac_cost_run *r,
     ac_cost_sum total;
     ac_cost_gain gain;
     ac_cost_node node;
+    ac_run_void timing = { 0 };
     ac_status st = ac_cost_total(&total, r->part, r->n_parts, a, err);
     if (!st) st = ac_cost_gain_of(&gain, r->part, r->n_parts, a, err);
+    if (!st) st = ac_run_void_read(&timing, a, r->dir, err);
     if (st) return st;
     if (cli->json) {
         ac_cost_node_of(&node, &r->rates, total.no_wall ? AC_COST_UNKNOWN : total.wall_ms, marginal(r));
-        ac_cost_json_run(out, r, &total, &node);
+        ac_cost_json_run(out, r, &total, &node, &timing);
         return AC_OK;
     }
     ac_str_appendf(out, "run        %s\nproject    ", r->id);
@@ -246,6 +250,11 @@ ac_status ac_cost_show_run(ac_str *out, const ac_cli *cli, const ac_cost_run *r,
     for (size_t i = 0; i < r->n_parts; i++)
         if (r->part[i].wall_from && strcmp(r->part[i].wall_from, "measured") != 0)
             ac_str_appendf(out, "time       %s: %s\n", r->part[i].what, r->part[i].wall_from);
+    if (timing.n) {
+        ac_str_append_c(out, "times      ");
+        ac_timing_text(out, cli, &timing);
+        ac_str_append_char(out, '\n');
+    }
     energy_words(out, cli, r);
     money_lines(out, r, &total);
     missing_words(out, r->part, r->n_parts);
@@ -306,7 +315,7 @@ static void gain_json(ac_jw *w, const ac_cost_gain *g, const ac_cost_sum *total)
     ac_jw_end_object(w);
 }
 
-void ac_cost_json_run(ac_str *out, const ac_cost_run *r, const ac_cost_sum *total, const ac_cost_node *node)
+void ac_cost_json_run(ac_str *out, const ac_cost_run *r, const ac_cost_sum *total, const ac_cost_node *node, const ac_run_void *timing)
 {
     ac_jw w;
     ac_jw_init(&w, out, true);
@@ -319,6 +328,7 @@ void ac_cost_json_run(ac_str *out, const ac_cost_run *r, const ac_cost_sum *tota
     for (size_t i = 0; i < r->n_parts; i++) ac_cost_part_json(&w, &r->part[i], true);
     ac_jw_end_array(&w);
     sum_json(&w, "total", total);
+    ac_timing_json(&w, timing);
     if (node->known) {
         ac_jw_object(&w, "node");
         ac_jw_f64(&w, "seconds", (double)node->node_ms / 1e3);
@@ -349,12 +359,35 @@ static ac_status sum_all(sums *s, const ac_cost_view *v, ac_err *err)
     return st ? st : ac_cost_gain_of(&s->gain, v->part, v->n, v->arena, err);
 }
 
+/* Runs among the parts whose times are VOID; those that are no longer here do not count. */
+static ac_status void_runs(size_t *n_void, size_t *n_runs, const ac_cost_view *v, ac_err *err)
+{
+    *n_void = *n_runs = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        const char *id = v->part[i].run;
+        bool told = !id;
+        for (size_t k = 0; k < i && !told; k++) told = v->part[k].run && strcmp(v->part[k].run, id) == 0;
+        if (told) continue;
+        const char *dir = ac_arena_printf(v->arena, ".accord/runs/%s", id);
+        ac_run_void timing = { 0 };
+        if (!dir) return ac_fail_nomem(err, strlen(id));
+        if (!ac_path_is_dir(dir)) continue;
+        const ac_status st = ac_run_void_read(&timing, v->arena, dir, err);
+        if (st) return st;
+        ++*n_runs;
+        *n_void += timing.n > 0;
+    }
+    return AC_OK;
+}
+
 ac_status ac_cost_show_table(ac_str *out, const ac_cli *cli, const ac_cost_view *v, ac_err *err)
 {
     const char *const head[] = { ac_cost_by_names[v->by], "runs", "parts", "wall", "CPU", "Wh", "money" };
     sums s;
     ac_table t;
+    size_t n_void = 0, n_runs = 0;
     ac_status st = sum_all(&s, v, err);
+    if (!st) st = void_runs(&n_void, &n_runs, v, err);
     if (st) return st;
     if (!v->n) {
         ac_str_append_c(out, "nothing is booked here");
@@ -373,6 +406,7 @@ ac_status ac_cost_show_table(ac_str *out, const ac_cli *cli, const ac_cost_view 
     if (st) return st;
     ac_str_append_char(out, '\n');
     if (s.total.no_energy) ac_str_appendf(out, "not measured: the energy of %zu of %zu parts\n", s.total.no_energy, v->n);
+    if (n_void) ac_str_appendf(out, "times: VOID for timing claims in %zu of %zu runs; accord runs tells which\n", n_void, n_runs);
     if (s.total.estimated) ac_str_append_c(out, "some of the energy is estimated (watts x load)\n");
     missing_words(out, v->part, v->n);
     per_point(out, &s.total, &s.gain);
@@ -388,7 +422,9 @@ ac_status ac_cost_json_table(ac_str *out, const ac_cost_view *v, ac_err *err)
 {
     sums s;
     ac_jw w;
-    const ac_status st = sum_all(&s, v, err);
+    size_t n_void = 0, n_runs = 0;
+    ac_status st = sum_all(&s, v, err);
+    if (!st) st = void_runs(&n_void, &n_runs, v, err);
     if (st) return st;
     ac_jw_init(&w, out, true);
     ac_jw_object(&w, NULL);
@@ -398,6 +434,7 @@ ac_status ac_cost_json_table(ac_str *out, const ac_cost_view *v, ac_err *err)
     ac_jw_end_array(&w);
     sum_json(&w, "total", &s.total);
     gain_json(&w, &s.gain, &s.total);
+    ac_jw_u64(&w, "void_runs", n_void);
     ac_jw_cstr(&w, "unreadable", v->unreadable[0] ? v->unreadable : NULL);
     ac_jw_end_object(&w);
     return AC_OK;

@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "ledger/cost.h"
+#include "ledger/telemetry.h"
 
 typedef struct {
     ac_cost_part *part;
@@ -17,7 +18,7 @@ extern const char *const ac_cost_by_names[];     /* NULL at the end, in the orde
 
 /* One run: its parts, its lines of money, what is missing, what a point cost, the node. */
 ac_status ac_cost_show_run(ac_str *out, const ac_cli *cli, const ac_cost_run *r, ac_arena *a, ac_err *err);
-void      ac_cost_json_run(ac_str *out, const ac_cost_run *r, const ac_cost_sum *total, const ac_cost_node *node);
+void      ac_cost_json_run(ac_str *out, const ac_cost_run *r, const ac_cost_sum *total, const ac_cost_node *node, const ac_run_void *timing);
 /* Many: one row a key, the total, what is missing, what a point and a WIN cost. */
 ac_status ac_cost_show_table(ac_str *out, const ac_cli *cli, const ac_cost_view *v, ac_err *err);
 ac_status ac_cost_json_table(ac_str *out, const ac_cost_view *v, ac_err *err);

@@ -79,6 +79,12 @@ run 0 compare $one $two
 out_has 'times and tokens a second are not compared'
 out_has 'A is VOID for timing claims: it was yellow'
 grep -q tokens_per_second "$work/out" && bad "compare sets a VOID speed beside another"
+run 0 cost $one
+out_has 'times      VOID for timing claims: it was yellow'
+run 0 cost $two --json
+out_has '"void": false'
+run 0 cost
+out_has 'VOID for timing claims in 2 of 3 runs'
 run 0 compare $two $three --json
 out_has '"timing":{"compared":false'
 cp -r "$runs/$two" "$runs/20260131T130000Z-00000005"
