@@ -90,4 +90,31 @@ out_has '"timing":{"compared":false'
 cp -r "$runs/$two" "$runs/20260131T130000Z-00000005"
 run 0 compare $two latest
 out_has 'tokens_per_second  100.5'
+
+# ---- what the guard itself writes is what is read here: a run, stopped and resumed
+mkdir "$work/real" && cd "$work/real" || exit 70
+tiny_project
+run 0 freeze
+run 75 train --stop-after-step 1
+run 0 guard explain
+out_has 'process 1, '
+out_has 'exit 75: checkpointed'
+out_has 'go on     accord train --resume '
+run 0 train --resume latest
+run 0 guard explain --json
+out_has '"telemetry":true'
+out_has '"from_step":1,"total_steps":3'
+out_has '"exit":0,"signal":null,"step":3,"durable":3'
+out_has '"go_on":null'
+run 0 top
+out_has 'ended with exit 0'
+out_has 'step      3/3'
+run 0 report
+grep -q 'aria-label="loss, memory, levels and acts of the guard by time"' .accord/runs/*/report.html || bad "the report lacks the guard"
+grep -q 'resumed at step 1' .accord/runs/*/report.html || bad "the report lacks the resume"
+run 0 train --no-guard
+run 0 guard explain
+out_has 'it ran without the guard (--no-guard)'
+run 0 runs
+tail -1 "$work/out" | grep -q VOID || bad "a run that nothing watched is not VOID"
 finish
