@@ -480,7 +480,8 @@ int main(void)
     static const linear_case linears[] = {
         { 1, 64, 64, 0, false, false, false }, { 130, 576, 192, 16, false, false, true }, { 130, 576, 192, 8, true, false, false },
         { 257, 1536, 576, 16, false, false, false }, { 1000, 576, 1536, 64, false, false, true },
-        { 65, 128, 336, 16, false, true, false }, { 65, 128, 336, 16, true, true, true }, { 64, 896, 128, 0, true, false, true } };
+        { 130, 128, 200, 24, false, false, false }, { 700, 72, 136, 40, false, false, false },
+        { 2000, 64, 72, 128, false, false, false }, { 65, 128, 336, 16, false, true, false }, { 65, 128, 336, 16, true, true, true }, { 64, 896, 128, 0, true, false, true } };
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) test_linear(&linears[i]);
     static const attention_case attentions[] = {
         { { 1 }, 1, 1, 64, 0 }, { { 64 }, 2, 1, 64, 0 }, { { 65, 63, 1, 130 }, 3, 1, 64, 0 }, { { 300, 17 }, 4, 4, 32, 0 },

@@ -245,11 +245,14 @@ static void test_training(void)
     open_pair(&p, spec_of("llama"));
     ac_dataset rows = tiny_rows(24, 60, (uint32_t)p.ref.s.vocab, 3), valid = tiny_rows(5, 40, (uint32_t)p.ref.s.vocab, 4);
     ac_train_opts o = options();
-    losses cpu = { .n = 0 }, first = { .n = 0 }, again = { .n = 0 }, resumed = { .n = 0 }, block = { .n = 0 };
+    losses cpu = { .n = 0 }, first = { .n = 0 }, again = { .n = 0 }, resumed = { .n = 0 }, block = { .n = 0 }, single = { .n = 0 };
     (void)train(p.on_cpu, o, &rows, &valid, 0, &cpu);
     o.numerics = AC_NUM_CUDA_BF16;
     const outcome_bits a = train(p.on_gpu, o, &rows, &valid, 0, &first), b = train(p.on_gpu, o, &rows, &valid, 0, &again);
     const outcome_bits c = train(p.on_gpu, o, &rows, &valid, 5, &resumed);
+    o.micro_batch = 1;
+    const outcome_bits e = train(p.on_gpu, o, &rows, &valid, 0, &single);
+    o.micro_batch = 0;
     o.recompute = true;
     const outcome_bits d = train(p.on_gpu, o, &rows, &valid, 0, &block);
     double diff = 0;
@@ -260,6 +263,7 @@ static void test_training(void)
     check(same_bits(&a, &b), "the same adapter and trace twice", 0, 0);
     check(same_bits(&a, &c), "the same after a resume", 0, 0);
     check(same_bits(&a, &d), "the same with recompute", 0, 0);
+    printf("one unit a forward instead of all: %s\n", same_bits(&a, &e) ? "the same bytes" : "other bytes");
     tiny_rows_drop(&rows);
     tiny_rows_drop(&valid);
     close_pair(&p);

@@ -40,7 +40,7 @@ typedef struct {
 typedef struct cuda_plan cuda_plan;  /* a shape's chosen algorithm */
 
 enum { CUDA_TABLES = 6, CUDA_PLAN_SLOTS = 1024 };
-typedef enum { TABLE_Q_TILES, TABLE_K_TILES, TABLE_SPANS, TABLE_UNITS } cuda_table_slot;
+typedef enum { TABLE_Q_TILES, TABLE_K_TILES, TABLE_SPANS, TABLE_UNITS, TABLE_PIECES } cuda_table_slot;
 
 typedef struct {
     void *host, *dev;
@@ -152,6 +152,17 @@ typedef struct {
 CUDA_C void k_drop(cudaStream_t s, cuda_bf16 *y, const cuda_bf16 *x, size_t rows, size_t cols, const cuda_unit *unit,
                    size_t n_units, uint64_t seed, uint64_t step, uint64_t module, uint32_t threshold, float inv_keep,
                    bool add);
+
+/* cuda_lora.cu, for ranks up to CUDA_RANK_MAX. false: the launch could not be set up. k_major: b is k x r, else r x k. */
+enum { CUDA_RANK_MAX = 64, CUDA_PIECE = 512 };
+typedef struct {                     /* rows that are summed together: at most CUDA_PIECE, of one unit */
+    uint32_t first, n;
+} cuda_piece;
+CUDA_C bool k_into_rank(cudaStream_t s, cuda_bf16 *h, const cuda_bf16 *x, const cuda_bf16 *b, bool k_major, size_t rows,
+                        size_t k, size_t r, float alpha);
+/* g (cols x r, or across: r x cols) += x^T h. part: room for part_floats sums. */
+CUDA_C bool k_rank_grad(cudaStream_t s, float *g, const cuda_bf16 *x, const cuda_bf16 *h, const cuda_piece *piece,
+                        size_t pieces, size_t cols, size_t r, bool across, float *part, size_t part_floats);
 
 typedef struct {                     /* 64 rows of a document, from `start` of it on */
     uint32_t first, n, start;

@@ -189,31 +189,40 @@ CUDA_C void k_norm_grad(cudaStream_t s, cuda_bf16 *dx, const cuda_bf16 *dy, cons
                                                           cols, eps, accumulate);
 }
 
-/* ---- rotary embedding: a thread two neighbouring pairs -------------------------------------------------- */
+/* ---- rotary embedding: a thread eight neighbouring pairs ------------------------------------------------ */
 
 static __global__ void rotary_kernel(bf16 *q, bf16 *k, const uint32_t *pos, const float *cosine, const float *sine,
-                                     size_t rows, size_t n_heads, size_t n_kv_heads, size_t head_dim, float sign)
+                                     uint32_t n_heads, uint32_t n_kv_heads, uint32_t head_dim, float sign)
 {
-    const size_t half = head_dim / 2, pairs = half / 2, heads = n_heads + n_kv_heads, n = rows * heads * pairs;
-    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
-        const size_t j = i % pairs * 2, h = i / pairs % heads, row = i / pairs / heads;
-        bf16 *x = h < n_heads ? q + (row * n_heads + h) * head_dim : k + (row * n_kv_heads + h - n_heads) * head_dim;
-        const size_t t = (size_t)pos[row] * half + j;
-        uint32_t *lo = reinterpret_cast<uint32_t *>(x + j), *hi = reinterpret_cast<uint32_t *>(x + half + j);
-        const float2 c = *reinterpret_cast<const float2 *>(cosine + t), sn = *reinterpret_cast<const float2 *>(sine + t);
-        const float s0 = sign * sn.x, s1 = sign * sn.y;
-        const uint32_t a = *lo, b = *hi;
-        *lo = two_of(fmaf(low(a), c.x, -(low(b) * s0)), fmaf(high(a), c.y, -(high(b) * s1)));
-        *hi = two_of(fmaf(low(b), c.x, low(a) * s0), fmaf(high(b), c.y, high(a) * s1));
+    const uint32_t half = head_dim / 2, pieces = half / 8, per_row = (n_heads + n_kv_heads) * pieces;
+    const uint32_t in_block = blockIdx.y * blockDim.x + threadIdx.x, row = blockIdx.x;
+    if (in_block >= per_row) return;
+    const uint32_t h = in_block / pieces, j = in_block % pieces * 8;
+    bf16 *x = h < n_heads ? q + ((size_t)row * n_heads + h) * head_dim : k + ((size_t)row * n_kv_heads + h - n_heads) * head_dim;
+    const size_t t = (size_t)pos[row] * half + j;
+    float lo[8], hi[8], c[8], s[8];
+    load8(lo, x + j);
+    load8(hi, x + half + j);
+    load8(c, cosine + t);
+    load8(s, sine + t);
+    for (int i = 0; i < 8; i++) {
+        const float sn = sign * s[i], a = lo[i], b = hi[i];
+        lo[i] = fmaf(a, c[i], -(b * sn));
+        hi[i] = fmaf(b, c[i], a * sn);
     }
+    store8(x + j, lo);
+    store8(x + half + j, hi);
 }
 
 CUDA_C void k_rotary(cudaStream_t s, cuda_bf16 *q, cuda_bf16 *k, const uint32_t *pos, const float *cosine,
                      const float *sine, size_t rows, size_t n_heads, size_t n_kv_heads, size_t head_dim, bool inverse)
 {
     if (!rows) return;
-    rotary_kernel<<<blocks_for(rows * (n_heads + n_kv_heads) * head_dim / 4, 256), 256, 0, s>>>(
-        (bf16 *)q, (bf16 *)k, pos, cosine, sine, rows, n_heads, n_kv_heads, head_dim, inverse ? -1.0f : 1.0f);
+    const size_t per_row = (n_heads + n_kv_heads) * head_dim / 16, threads = (per_row + 31) / 32 * 32;
+    const unsigned block = threads < 256 ? (unsigned)threads : 256;
+    rotary_kernel<<<dim3((unsigned)rows, blocks_for(per_row, block)), block, 0, s>>>(
+        (bf16 *)q, (bf16 *)k, pos, cosine, sine, (uint32_t)n_heads, (uint32_t)n_kv_heads, (uint32_t)head_dim,
+        inverse ? -1.0f : 1.0f);
 }
 
 /* ---- gated unit ------------------------------------------------------------------------------------------ */

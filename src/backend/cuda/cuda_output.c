@@ -1,11 +1,12 @@
 /* backend/cuda/cuda_output.c - the output layer, alone and fused with the loss: logits exist for a chunk of rows only. */
 #include "backend/cuda/cuda_int.h"
 
-/* Rows of logits at once: they and their gradient take six bytes each. */
+/* Rows of logits at once, a power of two: they and their gradient take six bytes each. */
 static size_t chunk_rows(size_t vocab)
 {
-    const size_t rows = ((size_t)384 << 20) / (6 * (vocab ? vocab : 1));
-    return rows > 4096 ? 4096 : rows < 64 ? 64 : rows / 64 * 64;
+    size_t rows = 4096;
+    while (rows > 64 && rows * 6 * vocab > (size_t)640 << 20) rows /= 2;
+    return rows;
 }
 
 static size_t aligned(size_t bytes)
