@@ -8,6 +8,7 @@ const ac_cmd *const ac_cmds[] = {
     &ac_cmd_data_check,
     &ac_cmd_data_split,
     &ac_cmd_triage,
+    &ac_cmd_plan,
     &ac_cmd_freeze,
     &ac_cmd_train,
     &ac_cmd_ab,

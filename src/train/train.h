@@ -169,6 +169,28 @@ typedef struct {
  * checkpoint is resumed from the beginning. */
 ac_status ac_train_run(const ac_train_job *job, ac_train_result *out, ac_err *err);
 
+/* ---- time (forecast.c) ---- */
+
+typedef struct {
+    const ac_train_opts *opts;           /* with the memory plan's choice */
+    ac_model *model;
+    const ac_dataset *train, *valid;     /* valid may be NULL */
+    const ac_sink *sink;
+    double seconds;                      /* that measuring may take, about; one call of the model is made in any case */
+} ac_forecast_job;
+typedef struct {
+    uint64_t steps, evals, saves, tokens;
+    size_t measured_steps;
+    double open_seconds;                 /* until the first step: parameters, memory */
+    double train_seconds;                /* of all steps */
+    double eval_seconds;                 /* of one validation */
+    double measure_seconds;
+} ac_forecast;
+/* Only what can be counted. */
+ac_status ac_forecast_counts(ac_forecast *f, const ac_train_opts *o, const ac_dataset *train, const ac_dataset *valid, ac_err *err);
+/* Runs a few steps and some of the validation in memory; writes nothing, and what was trained is gone. */
+ac_status ac_train_forecast(ac_forecast *out, const ac_forecast_job *job, ac_err *err);
+
 /* Whether each line of a trace follows from the ones before it (B9): how many there are, and h after the last. A last line
  * without its end, as a killed run leaves one, is not counted. AC_EFORMAT names the first line that does not follow. */
 ac_status ac_trace_check(const char *path, uint64_t *steps, ac_sha256 *h, ac_err *err);
