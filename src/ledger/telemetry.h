@@ -153,7 +153,7 @@ ac_status ac_tel_read(ac_tel *t, const char *path, ac_err *err);
 void      ac_tel_release(ac_tel *t);
 
 /* When a step was finished, in the clock of T3, between the samples around it; the last time, where a resume did it
- * again. NAN: after the last sample, or there is none. */
+ * again. NAN: it was not seen. */
 double ac_tel_time_of_step(const ac_tel *t, double step);
 /* Seconds a step under the settings that the processes began with; NAN where none was finished under them. */
 double ac_tel_step_seconds(const ac_tel *t);

@@ -64,7 +64,9 @@ bool ac_tel_curves_add(ac_tel *t)
 /* From the back, to the last stretch in which the steps went past this one: what a resume does again is what counts. */
 double ac_tel_time_of_step(const ac_tel *t, double step)
 {
-    double t_after = (double)NAN, s_after = 0;
+    const ac_tel_session *last = t->n_sessions ? &t->session[t->n_sessions - 1] : NULL;
+    const bool told = last && (double)last->step >= step;        /* by the end, after the last sample */
+    double t_after = told ? t->until : (double)NAN, s_after = told ? (double)last->step : 0;
     for (size_t i = t->bucket ? AC_TEL_BUCKETS : 0; i > 0; i--) {
         const ac_tel_bucket *b = &t->bucket[i - 1];
         if (!b->n) continue;

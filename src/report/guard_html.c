@@ -88,21 +88,28 @@ static void settings(ac_str *out, const ac_chart *x, const ac_tel *t)
 
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 
-static double most(const ac_tel *t, ac_tel_curve c)
+/* What a value is multiplied by: GiB, or the share of the budget, which another process may have had otherwise. */
+static double scale_of(const ac_tel *t, const ac_tel_bucket *b, bool shares)
+{
+    return shares ? 100 / t->session[b->session].budget_bytes : 1.0 / (1 << 30);
+}
+
+static double most(const ac_tel *t, ac_tel_curve c, bool shares)
 {
     double hi = 0;
     for (size_t i = 0; i < AC_TEL_BUCKETS; i++)
-        if (t->bucket[i].n && t->bucket[i].c[c].hi > hi) hi = t->bucket[i].c[c].hi;
+        if (t->bucket[i].n) hi = fmax(hi, t->bucket[i].c[c].hi * scale_of(t, &t->bucket[i], shares));
     return hi;
 }
 
 /* The range of each interval as an area, its last value as a line; a gap where nothing was measured. */
-static void curve(ac_str *out, const ac_chart *f, const ac_tel *t, ac_tel_curve c, double scale, const char *cls)
+static void curve(ac_str *out, const ac_chart *f, const ac_tel *t, ac_tel_curve c, bool shares, const char *cls)
 {
     bool open = false;
     for (size_t i = 0; i < AC_TEL_BUCKETS; i++) {
         const ac_tel_bucket *b = &t->bucket[i];
         if (!b->n || isnan(b->c[c].last)) continue;
+        const double scale = scale_of(t, b, shares);
         const double lo = ac_chart_y(f, b->c[c].lo * scale), hi = ac_chart_y(f, b->c[c].hi * scale);
         if (lo - hi >= 1)
             ac_str_appendf(out, "<rect class=\"range %s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n", cls,
@@ -115,7 +122,7 @@ static void curve(ac_str *out, const ac_chart *f, const ac_tel *t, ac_tel_curve 
         if (!known && open) ac_str_append_c(out, "\"/>\n");
         if (known && !open) ac_str_appendf(out, "<polyline class=\"%s\" points=\"", cls);
         open = known;
-        if (known) ac_str_appendf(out, "%.1f,%.1f ", ac_chart_x(f, b->t1), ac_chart_y(f, b->c[c].last * scale));
+        if (known) ac_str_appendf(out, "%.1f,%.1f ", ac_chart_x(f, b->t1), ac_chart_y(f, b->c[c].last * scale_of(t, b, shares)));
     }
     if (open) ac_str_append_c(out, "\"/>\n");
 }
@@ -130,31 +137,44 @@ static void unit_grid(ac_str *out, const ac_chart *f, double lines, const char *
     }
 }
 
+static void bytes_text(char out[32], double v)
+{
+    if (v >= (double)(1 << 30)) (void)snprintf(out, 32, "%.2f GiB", v / (1 << 30));
+    else (void)snprintf(out, 32, "%.1f MiB", v / (1 << 20));
+}
+
+/* The share of the budget; small shares are not pressed flat by a line far above them. */
 static void share_panel(ac_str *out, const ac_chart *x, const ac_tel *t)
 {
-    char name[128];
-    const double budget = t->session[t->n_sessions - 1].budget_bytes, top = most(t, AC_TEL_FOOTPRINT);
-    const bool shares = budget > 0;
-    const double scale = shares ? 100 / budget : 1.0 / (1 << 30);
-    ac_chart f = { x->x0, x->x1, 0, fmax(top * scale, shares ? 100 : 1e-3) * 1.08, SHARE_TOP, SHARE_H, false };
-    if (shares) (void)snprintf(name, sizeof name, "memory of the run, %% of the budget of %.2f GiB", budget / (1 << 30));
-    else (void)snprintf(name, sizeof name, "memory of the run, GiB (no budget)");
+    char name[160], budget[32];
+    bool shares = true, one = true;
+    for (size_t i = 0; i < t->n_sessions; i++) {
+        shares = shares && t->session[i].budget_bytes > 0;
+        one = one && !(fabs(t->session[i].budget_bytes - t->session[0].budget_bytes) > 0);
+    }
+    const double top = most(t, AC_TEL_FOOTPRINT, shares);
+    const bool near = shares && top >= 40;
+    ac_chart f = { x->x0, x->x1, 0, near ? fmax(top, 100) * 1.08 : fmax(top * 1.25, 1e-3), SHARE_TOP, SHARE_H, false };
+    bytes_text(budget, t->session[0].budget_bytes);
+    if (!shares) (void)snprintf(name, sizeof name, "memory of the run, GiB (no budget)");
+    else (void)snprintf(name, sizeof name, "memory of the run, %% of %s%s, at most %.3g %%",
+                        one ? "the budget of " : "each process's budget", one ? budget : "", top);
     panel_name(out, SHARE_TOP, name);
     unit_grid(out, &f, 3, shares ? " %" : "");
-    if (shares)
+    if (near)
         ac_str_appendf(out, "<line class=\"limit\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", AC_CHART_LEFT, RIGHT,
                        ac_chart_y(&f, 100), ac_chart_y(&f, 100));
-    if (top > 0) curve(out, &f, t, AC_TEL_FOOTPRINT, scale, "foot");
+    if (top > 0) curve(out, &f, t, AC_TEL_FOOTPRINT, shares, "foot");
     else ac_str_appendf(out, "<text class=\"tick\" x=\"%.0f\" y=\"%.0f\">not measured</text>\n", AC_CHART_LEFT + 8, SHARE_TOP + 40);
 }
 
 static void available_panel(ac_str *out, const ac_chart *x, const ac_tel *t)
 {
-    const double scale = 1.0 / (1 << 30), top = most(t, AC_TEL_AVAILABLE) * scale;
+    const double top = most(t, AC_TEL_AVAILABLE, false);
     ac_chart f = { x->x0, x->x1, 0, fmax(top, 1e-3) * 1.12, AVAIL_TOP, AVAIL_H, false };
     panel_name(out, AVAIL_TOP, "available memory of the machine, GiB");
     unit_grid(out, &f, 3, "");
-    if (top > 0) curve(out, &f, t, AC_TEL_AVAILABLE, scale, "avail");
+    if (top > 0) curve(out, &f, t, AC_TEL_AVAILABLE, false, "avail");
     else ac_str_appendf(out, "<text class=\"tick\" x=\"%.0f\" y=\"%.0f\">not measured</text>\n", AC_CHART_LEFT + 8, AVAIL_TOP + 30);
 }
 
