@@ -65,6 +65,7 @@ void ac_link_hello(ac_guard_link *l, const ac_run_record *rec, const ac_train_re
                  .recompute = rec->memory.plan.recompute, .can_recompute = strcmp(v->recompute, "none") != 0,
                  .battery = v->guard_battery, .lid = v->guard_lid, .polite = v->guard_polite, .beside = v->guard_beside };
     if (!l->guarded) return;
+    m.checkpoint_bytes = rec->memory.plan.n_params * sizeof(float) * (v->valid ? 2 : 1) + rec->memory.plan.state_bytes;
     (void)snprintf(m.run_dir, sizeof m.run_dir, "%s", rec->dir);
     window_of(&m, v);
     ac_fork_own_group();
