@@ -97,7 +97,7 @@ class Accord:
     def __init__(self, a, name, numerics, rounds):
         self.name = name
         self.dir = write_project(a, name.replace(" ", "-"), rounds + 2, numerics)
-        self.args = [a.accord, "-C", self.dir, "--threads", str(a.threads), "--json", "train"]
+        self.args = [a.accord, "-C", self.dir, "--threads", str(a.threads), "--json", "train", "--no-guard"]
         self.micro = a.micro
         self.start_cpu = []
         self.starts, self.process, self.lines, self.stopped_ns = [], None, 0, None

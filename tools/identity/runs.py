@@ -213,7 +213,7 @@ def steps_so_far(folder):
 
 def train_killed(folder, leg, resume, step, delay_s):
     """Trains until `step` steps are on the disk and a moment more, then SIGKILL. True: it was killed in time."""
-    with subprocess.Popen(list(leg.binary.argv) + train_args(folder, leg, resume), stdout=subprocess.PIPE,
+    with subprocess.Popen(list(leg.binary.argv) + train_args(folder, leg, resume) + ["--no-guard"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment()) as p:
         deadline = time.monotonic() + TIMEOUT_S
         while p.poll() is None and steps_so_far(folder) < step:
