@@ -51,7 +51,7 @@ static void take_hello(ac_actor *a, const ac_msg *m)
 
 static double median(const double *v, size_t n)
 {
-    double s[AC_ACTOR_STEPS];
+    double s[AC_ACTOR_STEPS] = { 0 };
     for (size_t i = 0; i < n; i++) {
         size_t at = i;
         for (; at > 0 && s[at - 1] > v[i]; at--) s[at] = s[at - 1];
