@@ -79,6 +79,17 @@ ac_sha256 ac_sha256_of(const void *data, size_t len)
     return h;
 }
 
+ac_sha256 ac_hmac_sha256(ac_view key, ac_view text)
+{
+    crypto_auth_hmacsha256_state s;
+    ac_sha256 h;
+    crypto_auth_hmacsha256_init(&s, (const uint8_t *)key.ptr, key.len);
+    crypto_auth_hmacsha256_update(&s, (const uint8_t *)text.ptr, text.len);
+    crypto_auth_hmacsha256_final(&s, h.byte);
+    sodium_memzero(&s, sizeof s);
+    return h;
+}
+
 void ac_sha256_hex(char out[AC_SHA256_HEX], const ac_sha256 *h)
 {
     static const char digit[] = "0123456789abcdef";

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,6 +26,11 @@
 typedef struct {
     size_t mapped, bytes;
 } lead;
+
+void ac_random_secret(void *p, size_t bytes)
+{
+    randombytes_buf(p, bytes);
+}
 
 void ac_wipe(void *p, size_t bytes)
 {

@@ -15,6 +15,7 @@
 
 void *ac_secret_alloc(size_t bytes);      /* zeroed; NULL: out of memory */
 void  ac_secret_free(void *p);            /* accepts NULL */
+void  ac_random_secret(void *p, size_t bytes);   /* from the system's generator: for keys, never for results */
 void  ac_wipe(void *p, size_t bytes);     /* not optimised away; p may be NULL when bytes is 0 */
 
 /* A small text that is secret: {0} is empty; ptr comes from ac_secret_alloc and ends in NUL. */

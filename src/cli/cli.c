@@ -14,6 +14,7 @@
 #include "base/fault.h"
 #include "base/mem.h"
 #include "cli/keys.h"
+#include "ledger/ledger.h"
 #include "formats/json.h"
 
 static struct {
@@ -329,6 +330,7 @@ int ac_cli_main(int argc, char **argv)
     ac_err err = { "" };
     start(&cli, argc, argv);
     ac_keys_open_sealed();
+    ac_audit_use_key(ac_keys_audit);
     const ac_status st = dispatch(&cli, &err);
     int code = cli.exit_as ? cli.exit_as : (int)ac_exit_of(st);
     if (st && st != AC_ENO && !err.text[0])

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/keys.h"
 #include "cli/project.h"
 #include "ledger/ledger.h"
 
@@ -11,6 +12,7 @@
 static struct {
     bool list, lock;
     const char *head, *run;
+    uint64_t keyed_from;
 } a;
 
 static struct {
@@ -136,6 +138,28 @@ static ac_status check_heads(size_t *n, ac_err *err)
     return st;
 }
 
+static ac_status check_macs(ac_audit_macs *out, bool *has_key, ac_err *err)
+{
+    ac_view key = { NULL, 0 };
+    const ac_status st = ac_keys_audit(&key, err);
+    *has_key = key.len > 0;
+    if (!st && !*has_key && a.keyed_from) return ac_fail(err, AC_EARG, "--keyed-from needs the key: set ACCORD_AUDIT_KEY to its file");
+    return st || !*has_key ? st : ac_audit_check_macs(".", key, a.keyed_from, out, err);
+}
+
+static void say_macs(ac_cli *cli, ac_str *s, ac_jw *w, const ac_audit_macs *m)
+{
+    if (cli->json) {
+        ac_jw_u64(w, "keyed", m->keyed);
+        ac_jw_u64(w, "keyed_from", m->first);
+    } else if (m->keyed) {
+        ac_str_appendf(s, "%llu of them carry a MAC of this key, from record %llu to the last\n", (unsigned long long)m->keyed,
+                       (unsigned long long)m->first);
+    } else {
+        ac_str_append_c(s, "none of them carries a MAC: all were written without the key, or the log was written anew\n");
+    }
+}
+
 static ac_status counts(ac_cli *cli, ac_str *s, ac_jw *w, ac_err *err)
 {
     static const char *const acts[] = { "freeze", "train", "opening", "refusal" };
@@ -154,10 +178,13 @@ static ac_status run_verify(ac_cli *cli, ac_err *err)
     ac_audit_head head = { .count = 0 };
     ac_str s = { 0 };
     ac_jw w;
+    ac_audit_macs macs = { .keyed = 0 };
+    bool has_key = false;
     size_t n_heads = 0;
     char hex[AC_SHA256_HEX], text[AC_AUDIT_HEAD_TEXT];
     ac_status st = ac_audit_verify(".", &head, err);
     if (!st) st = check_heads(&n_heads, err);
+    if (!st) st = check_macs(&macs, &has_key, err);
     if (!st && a.list && head.count) st = print_all(cli, err);
     ac_sha256_hex(hex, &head.head);
     ac_audit_head_text(text, &head);
@@ -175,6 +202,7 @@ static ac_status run_verify(ac_cli *cli, ac_err *err)
     } else {
         ac_str_append_c(&s, "no records yet\n");
     }
+    if (has_key && head.count) say_macs(cli, &s, &w, &macs);
     if (!st && head.count) st = counts(cli, &s, &w, err);
     if (cli->json) ac_jw_end_object(&w);
     if (!st) st = ac_cli_result(cli, &s, err);
@@ -197,7 +225,7 @@ static bool has(const ac_json *record, const char *key, const char *begins)
     return !begins || (v && v->type == AC_JSON_STRING && ac_view_starts(v->text, ac_view_of(begins)));
 }
 
-static const char *const fixed[] = { "act", "seq", "utc", "prev", "hash" };
+static const char *const fixed[] = { "act", "seq", "utc", "prev", "hash", "mac" };
 
 static bool is_fixed(ac_view key)
 {
@@ -326,6 +354,8 @@ static const ac_opt verify_options[] = {
     AC_OPT_STR(0, "head", &a.head, "count:hash", "a head that was printed or kept before"),
     AC_OPT_STR('r', "run", &a.run, "run", "every head that this run noted: run.json, verdict.json, checkpoints; a copy will do"),
     AC_OPT_BOOL(0, "lock", &a.lock, "the chain must hold the freezing of accord.lock"),
+    AC_OPT_U64(0, "keyed-from", &a.keyed_from, "n", "records from this one on must carry a MAC of the key in ACCORD_AUDIT_KEY; 0: "
+               "those behind the first one that does"),
     AC_OPT_END
 };
 
@@ -340,7 +370,7 @@ const ac_cmd ac_cmd_audit_verify = {
     .group = "Look",
     .summary = "is the chain of records whole, and the one that was seen before",
     .text = "Without a head: finds every edit, insertion, deletion and reordering of records. With one: a chain that was cut off, "
-            "or written anew from its beginning, too. Exit code 1 names what is wrong. A torn last line, as after a power loss, is "
+            "or written anew from its beginning, too; so with the key that the records were made with (accord key audit). Exit code 1 names what is wrong. A torn last line, as after a power loss, is "
             "told apart; the next act cuts it off and records that.",
     .examples = verify_examples,
     .options = verify_options,

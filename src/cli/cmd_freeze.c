@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "cli/commands.h"
+#include "cli/keys.h"
 #include "cli/prml.h"
 #include "cli/project.h"
 #include "eval/grade.h"
@@ -164,7 +165,9 @@ static ac_status run(ac_cli *cli, ac_err *err)
                                .accept_small_reason = a.accept_small ? a.reason : NULL,
                                .accept_leak = ids, .n_accept_leak = n_ids,
                                .accept_leak_reason = n_ids ? a.reason : NULL };
+    ac_view key = { NULL, 0 };
     ac_status st = check(err);
+    if (!st) st = ac_keys_audit(&key, err);               /* a lock that could not be recorded is not to be written */
     if (!st) st = ac_contract_read(&c, ".", err);
     if (!st) {
         (void)ac_lock_read(&before, &c, NULL);            /* none, or one that freeze itself will judge */

@@ -147,3 +147,49 @@ const ac_cmd ac_cmd_key_show = {
     .options = options,
     .run = run_show,
 };
+
+/* ---- audit --------------------------------------------------------------------------------------------------------- */
+
+static const char *audit_file;
+
+static const ac_opt audit_options[] = {
+    AC_OPT_ARG("FILE", &audit_file, "where to write it, outside of the project; it is never replaced"),
+    AC_OPT_END
+};
+
+static ac_status run_audit(ac_cli *cli, ac_err *err)
+{
+    ac_sha256 key;
+    char text[AC_SHA256_HEX + 1];
+    ac_str s = { 0 };
+    ac_jw w;
+    ac_random_secret(key.byte, sizeof key.byte);
+    ac_sha256_hex(text, &key);
+    text[AC_SHA256_HEX - 1] = '\n';
+    ac_status st = ac_file_write_new(audit_file, text, AC_SHA256_HEX, false, err);
+    ac_wipe(&key, sizeof key);
+    ac_wipe(text, sizeof text);
+    if (st) return st;
+    if (cli->json) {
+        ac_jw_init(&w, &s, false);
+        ac_jw_object(&w, NULL);
+        ac_jw_cstr(&w, "file", audit_file);
+        ac_jw_end_object(&w);
+    } else {
+        ac_str_appendf(&s, "audit key  %s\nto use it: export ACCORD_AUDIT_KEY=%s\n", audit_file, audit_file);
+    }
+    st = ac_cli_result(cli, &s, err);
+    ac_str_release(&s);
+    if (!st) ac_cli_note(cli, "keep a copy elsewhere: without it nobody can tell the records' MACs from others");
+    return st;
+}
+
+const ac_cmd ac_cmd_key_audit = {
+    .name = "key audit",
+    .group = "Keep and prove",
+    .summary = "make a key for the records of the audit log",
+    .text = "While ACCORD_AUDIT_KEY names the file, every record carries a MAC that only the key's holders can make: accord audit "
+            "verify then finds a log that was written anew by somebody without it. It proves nothing against those who have it.",
+    .options = audit_options,
+    .run = run_audit,
+};

@@ -31,6 +31,7 @@ const ac_cmd *const ac_cmds[] = {
     &ac_cmd_drift,
     &ac_cmd_key_new,
     &ac_cmd_key_show,
+    &ac_cmd_key_audit,
     &ac_cmd_seal_data,
     &ac_cmd_unseal_data,
     &ac_cmd_backup_verify,      /* two words before the first of them alone */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/hash.h"
 
 static struct {
     bool loaded;
@@ -12,6 +13,7 @@ static struct {
     ac_secret passphrase;
     ac_age_cache *cache;
     ac_age_from from;
+    ac_sha256 *audit;              /* a key has the size of a hash */
 } k;
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 
@@ -109,8 +111,39 @@ ac_status ac_keys_from(const ac_age_from **out, ac_err *err)
     return st;
 }
 
+/* ---- the key of the audit log ------------------------------------------------------------------------------------ */
+
+static ac_status load_audit(const char *path, ac_err *err)
+{
+    ac_secret line = { NULL, 0 };
+    ac_status st = ac_secret_read_line(&line, path, 256, true, err);
+    if (!st && !(k.audit = ac_secret_alloc(sizeof *k.audit))) st = ac_fail_nomem(err, sizeof *k.audit);
+    if (!st && ac_sha256_parse(k.audit, ac_view_trim((ac_view){ line.ptr, line.len })) != 0) {
+        st = ac_fail(err, AC_EFORMAT, "%s: is no key of an audit log (64 hex digits); accord key audit makes one", path);
+        ac_secret_free(k.audit);
+        k.audit = NULL;
+    }
+    ac_secret_release(&line);
+    return st;
+}
+
+ac_status ac_keys_audit(ac_view *key, ac_err *err)
+{
+    const char *path = setting("ACCORD_AUDIT_KEY");
+    if (!path) return AC_OK;
+    (void)pthread_mutex_lock(&guard);
+    const ac_status st = k.audit ? AC_OK : load_audit(path, err);
+    (void)pthread_mutex_unlock(&guard);
+    if (st) return ac_err_prefix(err, st, "ACCORD_AUDIT_KEY");
+    *key = (ac_view){ (const char *)k.audit->byte, sizeof k.audit->byte };
+    return AC_OK;
+}
+
 void ac_keys_release(void)
 {
+    ac_secret_free(k.audit);
+    k.audit = NULL;
+
     ac_age_identities_release(&k.identities);
     ac_secret_release(&k.passphrase);
     ac_secret_free(k.cache);

@@ -40,6 +40,9 @@ ac_status ac_keys_to(ac_age_to *out, ac_arena *a, const ac_seal_opts *o, ac_err 
  * call; borrowed until ac_keys_release. */
 ac_status ac_keys_from(const ac_age_from **out, ac_err *err);
 void      ac_keys_release(void);
+/* The key of the audit log (ledger/ledger.h, A5): 64 hex digits in the file that ACCORD_AUDIT_KEY names; *key stays empty where
+ * it names none. Borrowed until ac_keys_release. */
+ac_status ac_keys_audit(ac_view *key, ac_err *err);
 /* From here on sealed inputs are opened as they are read (base/file.h, F5). */
 void      ac_keys_open_sealed(void);
 

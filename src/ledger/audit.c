@@ -24,6 +24,13 @@ typedef struct {
     char why[256];
 } chain;
 
+static ac_audit_key_fn *key_of;
+
+void ac_audit_use_key(ac_audit_key_fn *fn)
+{
+    key_of = fn;
+}
+
 static void chain_release(chain *c)
 {
     ac_arena_release(&c->arena);
@@ -37,15 +44,15 @@ static char *chain_path(ac_arena *a, const char *project, const char *name)
 
 /* ---- one record ---- */
 
-/* The record without "hash", in canonical form, appended to out. */
-static ac_status hashed_form(ac_str *out, const ac_json *record, ac_arena *a, ac_err *err)
+/* The record without "hash" (and "mac", where that is to be computed), in canonical form, appended to out. */
+static ac_status form_without(ac_str *out, const ac_json *record, bool mac, ac_arena *a, ac_err *err)
 {
     ac_json root = *record;
     ac_json *kept = NULL;
     root.child = NULL;
     root.n = 0;
     for (const ac_json *c = record->child; c; c = c->next) {
-        if (ac_view_eq_str(c->key, "hash")) continue;
+        if (ac_view_eq_str(c->key, "hash") || (mac && ac_view_eq_str(c->key, "mac"))) continue;
         ac_json *copy = ac_arena_alloc(a, sizeof *copy);
         if (!copy) return ac_fail_nomem(err, sizeof *copy);
         *copy = *c;
@@ -57,6 +64,11 @@ static ac_status hashed_form(ac_str *out, const ac_json *record, ac_arena *a, ac
     }
     ac_json_canonical(out, &root);
     return ac_str_ok(out) ? AC_OK : ac_fail_nomem(err, out->len);
+}
+
+static ac_status hashed_form(ac_str *out, const ac_json *record, ac_arena *a, ac_err *err)
+{
+    return form_without(out, record, false, a, err);
 }
 
 static bool is_hash(const ac_json *v, ac_sha256 *out)
@@ -150,6 +162,28 @@ static ac_status chain_read(chain *c, const char *path, each_fn *each, void *ctx
 
 /* ---- appending ---- */
 
+/* "mac" goes into the text of a record that has neither it nor "hash" yet. */
+static ac_status add_mac(ac_str *raw, const ac_json **record, ac_arena *a, ac_err *err)
+{
+    ac_view key = { NULL, 0 };
+    ac_str form = { 0 };
+    char hex[AC_SHA256_HEX];
+    ac_status st = key_of ? key_of(&key, err) : AC_OK;
+    if (st || !key.len) return st;
+    st = form_without(&form, *record, true, a, err);
+    if (!st) {
+        const ac_sha256 mac = ac_hmac_sha256(key, ac_str_view(&form));
+        ac_sha256_hex(hex, &mac);
+        ac_str_reset(raw);
+        ac_str_append(raw, ac_view_slice(ac_str_view(&form), 0, form.len - 1));
+        ac_str_appendf(raw, ",\"mac\":\"%s\"}", hex);
+        st = ac_str_ok(raw) ? ac_json_parse(record, ac_str_view(raw), a, "audit record", 1, NULL, err)
+            : ac_fail_nomem(err, raw->len);
+    }
+    ac_str_release(&form);
+    return st;
+}
+
 static ac_status make_record(ac_str *line, const chain *c, const char *act, const char *fields, ac_sha256 *hash,
                              ac_err *err)
 {
@@ -168,7 +202,9 @@ static ac_status make_record(ac_str *line, const chain *c, const char *act, cons
     ac_status st = ac_str_ok(&raw) ? AC_OK : ac_fail_nomem(err, raw.len);
     if (!st && (st = ac_json_parse(&record, ac_str_view(&raw), &a, "audit record", 1, NULL, &parse)))
         st = ac_fail(err, st == AC_EFORMAT ? AC_EARG : st, "%s", parse.text);
-    if (!st && ac_json_get(record, "hash")) st = ac_fail(err, AC_EARG, "audit record: \"hash\" is a reserved key");
+    if (!st && (ac_json_get(record, "hash") || ac_json_get(record, "mac")))
+        st = ac_fail(err, AC_EARG, "audit record: \"hash\" and \"mac\" are reserved keys");
+    if (!st) st = add_mac(&raw, &record, &a, err);
     if (!st) st = hashed_form(line, record, &a, err);
     if (!st && line->len + 80 > RECORD_MAX)
         st = ac_fail(err, AC_EARG, "audit record: has %zu bytes; at most %zu are kept", line->len, RECORD_MAX - 80);
@@ -385,4 +421,64 @@ void ac_audit_head_text(char out[AC_AUDIT_HEAD_TEXT], const ac_audit_head *head)
     char hex[AC_SHA256_HEX];
     ac_sha256_hex(hex, &head->head);
     (void)snprintf(out, AC_AUDIT_HEAD_TEXT, "%llu:%s", (unsigned long long)head->count, hex);
+}
+
+/* ---- MACs (A5) ---- */
+
+typedef struct {
+    ac_view key;
+    uint64_t from, seq;
+    ac_audit_macs found;
+} mac_check;
+
+static bool same_bytes(const ac_sha256 *x, const ac_sha256 *y)
+{
+    unsigned differ = 0;
+    for (size_t i = 0; i < sizeof x->byte; i++) differ |= (unsigned)(x->byte[i] ^ y->byte[i]);
+    return !differ;
+}
+
+static ac_status check_mac(void *ctx, const ac_json *record, ac_err *err)
+{
+    mac_check *k = ctx;
+    ac_sha256 said;
+    ac_arena a = { 0 };
+    ac_str form = { 0 };
+    const ac_json *mac = ac_json_get(record, "mac");
+    const unsigned long long seq = ++k->seq;
+    if (!mac && k->found.first)
+        return ac_fail(err, AC_ENO, "record %llu carries no MAC, and record %llu does: it was written without the key", seq,
+                       (unsigned long long)k->found.first);
+    if (!mac && k->from && seq >= k->from)
+        return ac_fail(err, AC_ENO, "record %llu carries no MAC: it was written without the key", seq);
+    if (!mac) return AC_OK;
+    ac_status st = form_without(&form, record, true, &a, err);
+    if (!st) {
+        const ac_sha256 computed = ac_hmac_sha256(k->key, ac_str_view(&form));
+        if (!is_hash(mac, &said) || !same_bytes(&said, &computed))
+            st = ac_fail(err, AC_ENO, "record %llu: its MAC is not one of this key: it was written with another key, or changed",
+                         seq);
+    }
+    if (!k->found.first) k->found.first = seq;
+    k->found.keyed++;
+    ac_str_release(&form);
+    ac_arena_release(&a);
+    return st;
+}
+
+ac_status ac_audit_check_macs(const char *project, ac_view key, uint64_t from, ac_audit_macs *out, ac_err *err)
+{
+    ac_arena a = { 0 };
+    chain c = { 0 };
+    mac_check k = { .key = key, .from = from };
+    const char *path = chain_path(&a, project, "audit.jsonl");
+    ac_status st = path ? chain_read(&c, path, check_mac, &k, err) : ac_fail_nomem(err, 64);
+    if (!st && c.bad_line) st = ac_fail(err, AC_ENO, "%s:%llu: %s", path, (unsigned long long)c.bad_line, c.why);
+    if (!st && from > k.seq)
+        st = ac_fail(err, AC_ENO, "the chain has %llu records, and record %llu was to carry a MAC: its end was cut off, or it is "
+                     "another chain", (unsigned long long)k.seq, (unsigned long long)from);
+    if (!st) *out = k.found;
+    chain_release(&c);
+    ac_arena_release(&a);
+    return st;
 }

@@ -6,6 +6,8 @@
  *     "recovered" act says so; any other damage is AC_ESTATE and stops every command that would append.
  * A4  A chain alone cannot show that its end was cut off or that it was written anew whole; a head (count and hash) noted
  *     elsewhere can. Every checkpoint, run.json, verdict and README of a run carries one; a lock is named by its freeze record.
+ * A5  With a key each record carries "mac" too: HMAC-SHA256 over the record without "hash" and "mac"; hash covers it. Who lacks
+ *     the key can write the chain anew, but not with MACs that fit.
  * A3  A run folder is .accord/runs/<utc>-<8 hex>/ and is complete by itself. */
 #ifndef AC_LEDGER_LEDGER_H
 #define AC_LEDGER_LEDGER_H
@@ -37,6 +39,16 @@ ac_status ac_audit_check_head(const char *project, const ac_audit_head *head, co
 ac_status ac_audit_head_parse(ac_audit_head *out, const char *text, ac_err *err);
 #define AC_AUDIT_HEAD_TEXT (AC_SHA256_HEX + 21)
 void      ac_audit_head_text(char out[AC_AUDIT_HEAD_TEXT], const ac_audit_head *head);
+
+/* ---- records that only the key's holder can make (A5) ---- */
+#define AC_AUDIT_KEY_BYTES 32
+/* Gives the key's bytes, or leaves *key empty where there is none; they stay valid until the program ends. */
+typedef ac_status ac_audit_key_fn(ac_view *key, ac_err *err);
+void      ac_audit_use_key(ac_audit_key_fn *fn);        /* asked at each append; NULL: none. Set before threads start. */
+typedef struct { uint64_t keyed, first; } ac_audit_macs;   /* how many records carry a MAC, and the first that does */
+/* Every MAC must fit, every record from the first one that carries a MAC must carry one, and so must every record from number
+ * `from` on (0: not asked). AC_ENO names the first that does not. The chain itself must hold. */
+ac_status ac_audit_check_macs(const char *project, ac_view key, uint64_t from, ac_audit_macs *out, ac_err *err);
 
 /* Makes a fresh run folder and gives its path. */
 ac_status ac_run_create(char **path, ac_arena *a, const char *project, ac_err *err);

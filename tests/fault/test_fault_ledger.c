@@ -21,6 +21,13 @@ static void fresh(void)
     if (ac_remove_tree(dir, NULL) || ac_audit_append(dir, "init", NULL, NULL)) fail_msg("cannot start afresh");
 }
 
+static ac_status a_key(ac_view *key, ac_err *err)
+{
+    (void)err;
+    *key = AC_VIEW("0123456789abcdef0123456789abcdef");
+    return AC_OK;
+}
+
 static ac_status chain_and_runs(ac_err *err)
 {
     ac_arena a = { 0 };
@@ -31,7 +38,12 @@ static ac_status chain_and_runs(ac_err *err)
     uint64_t count;
     ac_status st = ac_audit_append(dir, "freeze", "\"lock\":\"aa\"", err);
     if (!st) st = ac_audit_append(dir, "opening", "\"lock\":\"aa\"", err);
+    ac_view key = { NULL, 0 };
+    ac_audit_macs macs = { .keyed = 0 };
+    (void)a_key(&key, NULL);
     if (!st) st = ac_audit_verify(dir, &h, err);
+    if (!st) st = ac_audit_check_macs(dir, key, 2, &macs, err);
+    if (!st) assert_true(macs.keyed >= 2);
     if (!st) st = ac_audit_count(dir, "opening", "aa", &count, err);
     if (!st) st = ac_run_create(&run, &a, dir, err);
     if (!st) st = ac_runs_list(&list, &n, &a, dir, err);
@@ -168,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = { cmocka_unit_test(every_allocation), cmocka_unit_test(every_io_call) };
     (void)strcpy(dir, "/tmp/accord-fault-ledger-XXXXXX");
     if (!mkdtemp(dir)) return 1;
+    ac_audit_use_key(a_key);
     const int rc = cmocka_run_group_tests(tests, NULL, NULL);
     (void)ac_remove_tree(dir, NULL);
     return rc;

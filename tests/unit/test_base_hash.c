@@ -121,6 +121,27 @@ static void crc32c_vectors(void **state)
     assert_int_equal(ac_crc32c(0, b, 32), 0x113fdb5cu);
 }
 
+static void expect_hmac(const char *key, size_t key_len, const char *text, const char *want)
+{
+    char hex[AC_SHA256_HEX];
+    const ac_sha256 h = ac_hmac_sha256((ac_view){ key, key_len }, ac_view_of(text));
+    ac_sha256_hex(hex, &h);
+    assert_string_equal(hex, want);
+}
+
+/* RFC 4231, cases 1, 2 and 6 (a key longer than a block). */
+static void hmac_vectors(void **state)
+{
+    (void)state;
+    char key[131];
+    memset(key, 0x0b, 20);
+    expect_hmac(key, 20, "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    expect_hmac("Jefe", 4, "what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof key);
+    expect_hmac(key, sizeof key, "Test Using Larger Than Block-Size Key - Hash Key First",
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +150,7 @@ int main(void)
         cmocka_unit_test(hex_is_read_back),
         cmocka_unit_test(files_hash_as_their_bytes),
         cmocka_unit_test(crc32c_vectors),
+        cmocka_unit_test(hmac_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
