@@ -179,6 +179,22 @@ run 0 cost latest
 out_has 'train: RAPL, package-0'
 book "$(latest)" | grep -q '"kwh": 0,' && bad "RAPL counted nothing: $(book "$(latest)")"
 
+# ---- with every few allocations and reads failing from then on: an answer or a message, never a crash
+for kind in alloc io; do
+    for nth in 1 2 4 8 16 32 64 128 256 512 1024 2048; do
+        for view in '--by week' "$first" '--focus'; do
+            ACCORD_FAULT=$kind:$nth "$accord" cost $view >"$work/out" 2>"$work/err"
+            got=$?
+            checks=$((checks + 1))
+            case $got in
+            0) ;;
+            70 | 73 | 74) [ -s "$work/err" ] || bad "$kind:$nth cost $view: $got without a message" ;;
+            *) bad "$kind:$nth cost $view ends with $got: $(cat "$work/err")" ;;
+            esac
+        done
+    done
+done
+
 # ---- a book that was damaged: the others still count
 echo '{"parts":7}' >".accord/runs/$first/cost.json"
 run 0 cost
