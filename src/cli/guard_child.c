@@ -2,6 +2,7 @@
 #include "cli/guard_run.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/exit.h"
@@ -56,6 +57,17 @@ static uint64_t guarded_budget(const ac_memory_plan *p)
     return p->limit && p->limit < roomy ? roomy : p->limit;
 }
 
+/* CUDA's first device, as NVML counts: the first that CUDA_VISIBLE_DEVICES names, else 0. One that is named otherwise than by its
+ * number is not looked for: a GPU that is not there has no signals. */
+static uint64_t gpu_of(const ac_contract_values *v)
+{
+    const char *shown = getenv("CUDA_VISIBLE_DEVICES");
+    uint64_t index;
+    if (!v->numerics || strcmp(v->numerics, "cuda-bf16") != 0) return 0;
+    if (!shown || !shown[0]) return 1;
+    return ac_parse_u64((ac_view){ shown, strcspn(shown, ",") }, &index) && index < 999 ? index + 1 : 1000;
+}
+
 void ac_link_hello(ac_guard_link *l, const ac_run_record *rec, const ac_train_reach *reach, uint64_t step)
 {
     const ac_contract_values *v = rec->v;
@@ -68,6 +80,7 @@ void ac_link_hello(ac_guard_link *l, const ac_run_record *rec, const ac_train_re
     m.checkpoint_bytes = rec->memory.plan.n_params * sizeof(float) * (v->valid ? 2 : 1) + rec->memory.plan.state_bytes;
     (void)snprintf(m.run_dir, sizeof m.run_dir, "%s", rec->dir);
     window_of(&m, v);
+    m.gpu = gpu_of(v);
     ac_fork_own_group();
     ac_trainer_hello(&l->t, &m);
 }

@@ -42,6 +42,8 @@ static void take_hello(ac_actor *a, const ac_msg *m)
     a->from.budget_bytes = (int64_t)m->budget;
     a->from.checkpoint_dir = a->hello.run_dir;
     a->from.checkpoint_bytes = (int64_t)m->checkpoint_bytes;
+    if (m->gpu && !a->from.gpus) (void)ac_nvml_open(&a->from.gpus, NULL, NULL);      /* not there: its signals say so */
+    a->from.gpu = (int32_t)m->gpu - 1;
     a->begin_ms = a->sum_ms = a->time.now_ms;
     a->told_ms = a->time.now_ms - IDLE_RECORD_MS;
     a->begin_sleep_ms = a->time.boot_ms - a->time.now_ms;
@@ -337,4 +339,5 @@ void ac_actor_end(ac_actor *a, const ac_actor_time *now)
     a->time = *now;
     if (a->begun) add_up(a);
     a->child_runs = false;
+    ac_nvml_close(&a->from.gpus);
 }

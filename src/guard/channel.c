@@ -112,6 +112,7 @@ static void hello(io *x, ac_msg *m)
     flag(x, &m->lid);
     flag(x, &m->polite);
     flag(x, &m->beside);
+    number(x, &m->gpu, 0, 1000);
     if (m->call_bytes > m->planned_peak || m->least_call_bytes > m->call_bytes) x->bad = true;
 }
 

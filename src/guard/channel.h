@@ -53,6 +53,7 @@ typedef struct {
     bool recompute, can_recompute;
     uint64_t window_from, window_to;                 /* minutes of the day; equal: any time */
     bool battery, lid, polite, beside;
+    uint64_t gpu;                                    /* which GPU it computes on, from 1, as NVML counts them; 0: none */
 } ac_msg;
 
 #define AC_MSG_FRAME_MAX ((size_t)1400)

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <dlfcn.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "base/fault.h"
 #include "base/file.h"
 #include "guard/actor.h"
+#include "stub/nvml_stub.h"
 
 static char root[64];
 static int fds[2];
@@ -351,6 +353,29 @@ static void no_memory_is_a_sample_that_is_not_valid(void **state)
     assert_true(a.valid);
 }
 
+/* A run on a GPU has that GPU's signals: it runs hot, and the run pauses. */
+static void a_gpu_is_looked_at(void **state)
+{
+    (void)state;
+    if (!ACCORD_NVML_STUBS[0]) return;                   /* a static program opens no libraries */
+    ac_msg h = hello();
+    h.gpu = 1;
+    void *lib = dlopen(ACCORD_NVML_STUBS "/nvml_stub_whole.so", RTLD_NOW | RTLD_LOCAL);
+    nvml_stub_state *stub = lib ? dlsym(lib, "nvml_stub") : NULL;
+    assert_non_null(stub);
+    assert_int_equal(setenv("ACCORD_NVML_LIB", ACCORD_NVML_STUBS "/nvml_stub_whole.so", 1), 0);
+    start(&h);
+    assert_int_equal(unsetenv("ACCORD_NVML_LIB"), 0);
+    pass(1000);
+    assert_true(a.in.read[AC_SIG_GPU_SLOWED].measured && a.in.read[AC_SIG_GPU_SLOWED].value == 0);
+    stub->gpu[0].reasons = 0x40;
+    for (int i = 0; i < 35; i++) pass(1000);
+    assert_non_null(strstr(acts, "pause 0\n"));
+    ac_actor_end(&a, &at);
+    assert_int_equal(stub->shutdowns, stub->inits);
+    stub->gpu[0].reasons = 0;
+}
+
 static void a_trainer_out_of_its_mind(void **state)
 {
     (void)state;
@@ -384,6 +409,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(steps_slow_down, up, down),
         cmocka_unit_test_setup_teardown(files_that_vanish_are_blindness, up, down),
         cmocka_unit_test_setup_teardown(no_memory_is_a_sample_that_is_not_valid, up, down),
+        cmocka_unit_test_setup_teardown(a_gpu_is_looked_at, up, down),
         cmocka_unit_test_setup_teardown(a_trainer_out_of_its_mind, up, down),
         cmocka_unit_test(peaks),
     };

@@ -54,6 +54,7 @@ static ac_msg example(ac_msg_kind k)
         m.can_recompute = m.polite = true;
         m.window_from = 1320;
         m.window_to = 420;
+        m.gpu = 1;
         break;
     default: break;
     }
