@@ -12,6 +12,7 @@ elif grep -qw memory $mounted/cgroup.subtree_control 2>/dev/null && [ -w $mounte
     group=$mounted/accord-test-$$ limit_file=memory.max usage_file=memory.current swap_file=memory.swap.max
 fi
 [ -n "$limit_file" ] || { echo "not run: no control group for memory that may be written"; exit 77; }
+[ "$(df -k /dev/shm 2>/dev/null | awk 'NR == 2 { print $4 }')" -gt 500000 ] 2>/dev/null || { echo "not run: less than 500 MB free in /dev/shm"; exit 77; }
 mkdir "$group" 2>/dev/null || { echo "not run: $group cannot be made"; exit 77; }
 hog=$(mktemp -d /dev/shm/accord_hog.XXXXXX 2>/dev/null) || { rmdir "$group"; echo "not run: no /dev/shm"; exit 77; }
 clean() {
