@@ -126,6 +126,17 @@ static uint64_t small_things(const job *j, size_t tokens)
     return n;
 }
 
+/* A checkpoint is read before gradient and activations are taken: the parameters beside a copy and the file that it comes from,
+ * then the state beside its file, then the best ones. What that takes more than the rest of the run. */
+static uint64_t more_for_reading(const job *j, uint64_t params, uint64_t state, uint64_t best, uint64_t later)
+{
+    const uint64_t run = 2 * params + state + best + later;
+    uint64_t most = 3 * params;
+    if (params + 2 * state > most) most = params + 2 * state;
+    if (best && 3 * params + state > most) most = 3 * params + state;
+    return j->ask->resume && most > run ? most - run : 0;
+}
+
 static void count(ac_memory_plan *p, const job *j)
 {
     const bool has_valid = j->valid && j->valid->n, full = j->ad->spec.tune == AC_TUNE_FULL;
@@ -160,6 +171,9 @@ static void count(ac_memory_plan *p, const job *j)
     add(p, "rotary tables", ac_model_table_bytes(j->m, longest));
     add(p, "matrix kernels", ac_model_device_bytes(j->m));
     add(p, "units, checkpoint headers", small_things(j, p->tokens));
+    add(p, "more while the checkpoint is read",
+        more_for_reading(j, params, ac_optimizer_state_bytes(j->o, j->ad), has_valid ? params : 0,
+                         (score > call ? score : call) + ac_model_device_bytes(j->m)));
     add(p, "page tables", p->peak / PAGES_A_TABLE);
 }
 
@@ -200,7 +214,8 @@ static uint64_t least_of(const job *j, ac_recompute recompute)
 {
     ac_memory_plan p;
     job least = *j;
-    const ac_memory_ask ask = { .recompute = recompute, .limit = 1, .held = j->ask->held };
+    const ac_memory_ask ask = { .recompute = recompute, .limit = 1, .held = j->ask->held,
+                                .resume = j->ask->resume };
     least.ask = &ask;
     choose(&p, &least);
     return p.peak;

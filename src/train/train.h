@@ -80,9 +80,10 @@ typedef struct {
     ac_recompute recompute;       /* AUTO: as little as fits */
     uint64_t limit;               /* bytes that the process may hold in all; 0: none known */
     uint64_t held;                /* bytes that it holds already, beside the mapped weights */
+    bool resume;                  /* a checkpoint will be read first */
 } ac_memory_ask;
 
-#define AC_MEMORY_LINES 16
+#define AC_MEMORY_LINES 20
 typedef struct {
     const char *name;
     uint64_t bytes;

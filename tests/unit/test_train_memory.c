@@ -119,7 +119,7 @@ static void limits_shrink_and_change_no_bit(void **state)
     assert_true(plans >= 4 && plans < 20 && blocks >= 1 && last.tokens == 100);
     ac_train_opts kept = wide_opts();
     ac_memory_plan p;
-    assert_int_equal(ac_memory_plan_make(&p, &kept, &(ac_memory_ask){ AC_RECOMPUTE_NONE, last.peak, 1000 }, t1.model,
+    assert_int_equal(ac_memory_plan_make(&p, &kept, &(ac_memory_ask){ AC_RECOMPUTE_NONE, last.peak, 1000, false }, t1.model,
                                          &rows, &valid, NULL), AC_OK);
     assert_true(!p.fits && !p.recompute && p.tokens == 100 && p.peak == p.least && p.least_recomputed == last.peak);
 }
