@@ -118,12 +118,19 @@ char *ac_strdup(const char *s)
     return p;
 }
 
+/* Reads and writes the byte, so that its page is ours. */
+static void touch(volatile unsigned char *at)
+{
+    const unsigned char was = *at;
+    *at = was;
+}
+
 void ac_mem_touch(void *p, size_t bytes)
 {
     enum { PAGE = 4096 };
     volatile unsigned char *at = p;
-    for (size_t i = 0; i < bytes; i += PAGE) at[i] = at[i];
-    if (bytes) at[bytes - 1] = at[bytes - 1];
+    for (size_t i = 0; i < bytes; i += PAGE) touch(at + i);
+    if (bytes) touch(at + bytes - 1);
 }
 
 void ac_mem_settle(void)

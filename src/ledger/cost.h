@@ -133,7 +133,7 @@ typedef struct {
 ac_status ac_cost_add(ac_cost_sum *s, const ac_cost_part *p, ac_err *err);
 const char *ac_cost_key(const ac_cost_part *p, ac_cost_by by, ac_arena *a);     /* NULL: out of memory */
 /* Sorted by key; n_runs counts each run once a row. */
-ac_status ac_cost_sums(ac_cost_sum **out, size_t *n, const ac_cost_part *p, size_t n_parts, ac_cost_by by, ac_arena *a, ac_err *err);
+ac_status ac_cost_sums(ac_cost_sum **out, size_t *n_out, const ac_cost_part *p, size_t n, ac_cost_by by, ac_arena *a, ac_err *err);
 ac_status ac_cost_total(ac_cost_sum *out, const ac_cost_part *p, size_t n_parts, ac_arena *a, ac_err *err);
 
 /* "0:12.345, 0:22.100 of processor, 0.131 Wh by RAPL, 0.001234 USD", and what is missing. */

@@ -304,6 +304,7 @@ static const char *lacks(const ac_device *dev, const ac_shape *s)
     if (s->decode) return "decoding";
     if (!cuda_head_dim_ok(s->head_dim)) return "attention with heads of this width (it has 16, 32, 64, 96 and 128)";
     if (s->hidden % 8 || s->ffn % 8 || s->rank % 8) return "rows that are not a multiple of 8 wide (hidden, ffn, rank)";
+    if (s->vocab % 8) return "a vocabulary that is no multiple of 8";
     return NULL;
 }
 
