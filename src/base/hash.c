@@ -8,6 +8,7 @@
 
 #include "base/file_int.h"
 #include "base/hash_int.h"
+#include "base/secret.h"
 
 _Static_assert(sizeof(crypto_hash_sha256_state) <= sizeof(ac_sha256_state),
                "libsodium's state must fit the opaque one");
@@ -183,4 +184,10 @@ uint32_t ac_crc32c(uint32_t crc, const void *data, size_t len)
     }
     for (; len; len--, p++) c = (c >> 8) ^ crc_table[0][(c ^ *p) & 255];
     return ~c;
+}
+
+/* Here because this file alone of the room has libsodium. */
+void ac_random_secret(void *p, size_t bytes)
+{
+    randombytes_buf(p, bytes);
 }

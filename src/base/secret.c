@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,11 +25,6 @@
 typedef struct {
     size_t mapped, bytes;
 } lead;
-
-void ac_random_secret(void *p, size_t bytes)
-{
-    randombytes_buf(p, bytes);
-}
 
 void ac_wipe(void *p, size_t bytes)
 {

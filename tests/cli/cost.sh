@@ -161,14 +161,14 @@ run 0 audit
 # ---- RAPL below a faked root, counting while the work goes on and turning over
 rapl=$work/root/sys/class/powercap/intel-rapl:0
 echo package-0 >"$rapl/name"
-echo 100000000 >"$rapl/max_energy_range_uj"
-echo 99000000 >"$rapl/energy_uj"
+echo 1000000000 >"$rapl/max_energy_range_uj"
+echo 999000000 >"$rapl/energy_uj"
 (
-    uj=99000000
+    uj=999000000
     while [ -e "$rapl/name" ]; do
-        uj=$(((uj + 500000) % 100000000))
+        uj=$(((uj + 3000000) % 1000000000))        # a step is nearly a mWh: the shortest run has some
         echo $uj >"$rapl/next" && mv "$rapl/next" "$rapl/energy_uj"
-        sleep 0.05
+        sleep 0.02
     done
 ) &
 counter=$!
