@@ -90,7 +90,9 @@ static void per_point(ac_str *out, const ac_cost_sum *total, const ac_cost_gain 
         }
         ac_str_append_c(out, "; failed, stopped and untuned work is in it\n");
     }
-    if (!total->n_money) ac_str_appendf(out, "%.1f points were gained over base, by %zu runs with WIN; no money is counted\n", g->points, g->wins);
+    if (!total->n_money)
+        ac_str_appendf(out, "%.1f points were gained over base, by %zu run%s with WIN; no money is counted\n", g->points,
+                       g->wins, g->wins == 1 ? "" : "s");
 }
 
 /* ---- one run ---- */
