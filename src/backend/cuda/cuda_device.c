@@ -76,6 +76,7 @@ static ac_status buf_new(cuda_device *d, ac_buf **out, size_t bytes, size_t widt
 static void buf_free(cuda_device *d, ac_buf *b)
 {
     (void)cudaStreamSynchronize(d->stream);
+    cuda_weights_closed(d, b);
     (void)cudaFree(b->ptr);
     (void)cudaFree(b->narrow);
     d->host->release(b);
@@ -329,8 +330,12 @@ static uint64_t free_memory(const ac_device *dev)
 
 static size_t own_bytes(const ac_device *dev)
 {
-    (void)dev;
-    return CUDA_LT_SPACE;
+    return CUDA_LT_SPACE + ((const cuda_device *)(const void *)dev)->wide.need;
+}
+
+static void take_own(ac_device *dev)
+{
+    (void)cuda_wide_take(cuda_of(dev), cuda_of(dev)->wide.need);
 }
 
 static ac_status prepare(ac_device *dev, ac_matrix *w, ac_err *err)
@@ -354,70 +359,11 @@ static size_t prepared_bytes(const ac_device *dev, const ac_matrix *w)
     return 0;
 }
 
-/* ---- weights ----------------------------------------------------------------------------------------- */
-
-/* Any stored type is rounded to bfloat16 once, on the host, and the stored bytes leave the device. */
-static bool to_bf16(cuda_device *d, const ac_matrix *w)
-{
-    ac_buf *b = w->buf;
-    const size_t n = w->rows * w->cols;
-    float *row = d->host->alloc(w->cols, sizeof *row);
-    void *wide = NULL, *narrow = NULL;
-    bool ok = row != NULL && cuda_ok(d, cudaMalloc(&wide, w->cols * sizeof *row), "memory for a row") &&
-              cuda_ok(d, cudaMalloc(&narrow, n * sizeof(cuda_bf16)), "memory for weights");
-    for (size_t i = 0; ok && i < w->rows; i++) {
-        d->host->expand_row(row, (const unsigned char *)b->host + i * w->row_bytes, w->type, w->cols);
-        ok = cuda_ok(d, cudaMemcpyAsync(wide, row, w->cols * sizeof *row, cudaMemcpyHostToDevice, d->stream), "a copy");
-        k_narrow(d->stream, (cuda_bf16 *)narrow + i * w->cols, wide, w->cols);
-        cuda_launched(d, "a conversion");
-    }
-    (void)cudaStreamSynchronize(d->stream);
-    (void)cudaFree(wide);
-    d->host->release(row);
-    if (!ok) {
-        (void)cudaFree(narrow);
-        cuda_fail(d, AC_ENOMEM, "out of memory for weights");
-        return false;
-    }
-    (void)cudaFree(b->ptr);
-    b->ptr = narrow;
-    b->bytes = n * sizeof(cuda_bf16);
-    b->raw = false;
-    return true;
-}
-
-const cuda_bf16 *cuda_weights(const ac_matrix *w)
-{
-    return (const cuda_bf16 *)(const void *)w->buf->ptr;
-}
-
-static bool all_finite(ac_device *dev, const ac_matrix *w)
-{
-    cuda_device *d = cuda_of(dev);
-    int bad = 0;
-    w->buf->width = sizeof(cuda_bf16);
-    if (d->st || (w->type != AC_BF16 && !to_bf16(d, w))) return true;      /* sync reports it */
-    (void)cuda_ok(d, cudaMemsetAsync(d->flag, 0, sizeof bad, d->stream), "zeroing");
-    k_finite(d->stream, cuda_weights(w), w->rows * w->cols, d->flag);
-    cuda_launched(d, "a check");
-    (void)cuda_ok(d, cudaMemcpyAsync(&bad, d->flag, sizeof bad, cudaMemcpyDeviceToHost, d->stream), "a copy");
-    (void)cuda_ok(d, cudaStreamSynchronize(d->stream), "a check");
-    return !bad;
-}
-
 /* ---- operations -------------------------------------------------------------------------------------- */
 
 static bool is_f32(ac_ref r)
 {
     return r.buf && r.buf->width == sizeof(float);
-}
-
-static void embed(ac_device *dev, const ac_embed_args *a)
-{
-    cuda_device *d = cuda_of(dev);
-    if (d->st) return;
-    k_embed(d->stream, cuda_f32(a->y), cuda_at(a->ids), cuda_weights(a->table), a->rows, a->table->cols);
-    cuda_launched(d, "the embedding");
 }
 
 static void norm(ac_device *dev, const ac_norm_args *a)
@@ -539,6 +485,7 @@ static void close_device(ac_device **dev)
         release(d->table[i].host);
         (void)cudaFree(d->table[i].dev);
     }
+    (void)cudaFree(d->wide.ptr);
     (void)cudaFree(d->sums);
     (void)cudaFree(d->flag);
     (void)cudaFree(d->lt_space);
@@ -553,13 +500,13 @@ static const ac_device_ops ops = {
     .keep = keep, .pull = pull, .push = push, .let_go = let_go,
     .write = write_to, .read = read_from, .copy = copy_on, .zero = zero, .sync = sync_device,
     .supports = supports, .lacks = lacks, .has_rule = has_rule, .set_numerics = set_numerics,
-    .scratch_floats = cuda_scratch_floats, .free_memory = free_memory, .own_bytes = own_bytes,
+    .scratch_floats = cuda_scratch_floats, .free_memory = free_memory, .own_bytes = own_bytes, .take_own = take_own,
     .prepare = prepare, .unprepare = unprepare, .prepared_bytes = prepared_bytes,
-    .embed = embed, .norm = norm, .norm_grad = norm_grad,
+    .embed = cuda_embed, .norm = norm, .norm_grad = norm_grad,
     .linear = cuda_linear, .linears = cuda_linears, .linear_grad = cuda_linear_grad,
     .rotary = rotary, .attention = cuda_attention, .attention_grad = cuda_attention_grad,
     .gated = gated, .gated_grad = gated_grad, .output = cuda_output, .loss = cuda_loss,
-    .sum_squares = sum_squares, .all_finite = all_finite, .optim = optim,
+    .sum_squares = sum_squares, .all_finite = cuda_all_finite, .optim = optim,
     .dora_norm = no_dora_norm, .attention_kv = no_attention_kv, .weight_grad = no_weight_grad,
     .norm_weight_grad = no_norm_weight_grad, .embed_grad = no_embed_grad, .output_grad = no_output_grad,
     .muon = no_muon, .adafactor = no_adafactor,

@@ -21,7 +21,7 @@ struct ac_buf {
     void *host;                      /* borrowed from there, copied back at close where `back` */
     bool back, kept;                 /* kept: D6, closed by let_go alone */
     cuda_bf16 *narrow;               /* the same values rounded, made when a product needs them */
-    bool narrow_fresh, raw;          /* raw: stored weights that are not bfloat16 */
+    bool narrow_fresh, stored;       /* stored: weights in their own quantised type (cuda_quant.c) */
     ac_buf *next;                    /* among those kept */
 };
 
@@ -47,6 +47,19 @@ typedef struct {
     size_t bytes, room;
 } cuda_table;
 
+typedef struct {                     /* a matrix that lies expanded in the ring */
+    const ac_buf *of;
+    size_t at, bytes;
+} cuda_wide_part;
+
+enum { CUDA_WIDE_PARTS = 32 };
+typedef struct {                     /* cuda_quant.c */
+    unsigned char *ptr;
+    size_t room, need, at, n;        /* need: what the open models ask for */
+    size_t last[2], last_cols;
+    cuda_wide_part part[CUDA_WIDE_PARTS];
+} cuda_wide;
+
 typedef struct {
     ac_device base;                  /* first: an ac_device * is this */
     const ac_cuda_host *host;
@@ -57,6 +70,7 @@ typedef struct {
     cuda_plan *plan[CUDA_PLAN_SLOTS];
     cuda_table table[CUDA_TABLES];
     ac_buf *kept;
+    cuda_wide wide;
     double *sums;                    /* device, sums_room of them */
     size_t sums_room;
     int *flag;
@@ -97,7 +111,21 @@ const void *cuda_table_at(cuda_device *d, cuda_table_slot slot, const void *host
 /* A float buffer's values rounded, from r on. */
 const cuda_bf16 *cuda_narrow(cuda_device *d, ac_ref r);
 void cuda_wrote(ac_ref r);                               /* its rounded copy is stale */
-const cuda_bf16 *cuda_weights(const ac_matrix *w);
+
+/* ---- cuda_quant.c ------------------------------------------------------------------------------------ */
+
+/* A matrix as a product reads it; good until the next call with one that is not expanded yet. NULL: failed. */
+const cuda_bf16 *cuda_weights(cuda_device *d, const ac_matrix *w);
+/* The same for several that one product reads. */
+void cuda_weights_group(cuda_device *d, const ac_matrix *const *w, size_t n, const cuda_bf16 **out);
+/* Nothing is expanded: to be called where launches are recorded to be run again, before and after. */
+void cuda_weights_forget(cuda_device *d);
+void cuda_weights_closed(cuda_device *d, const ac_buf *b);
+bool cuda_wide_take(cuda_device *d, size_t bytes);
+bool cuda_all_finite(ac_device *dev, const ac_matrix *w);
+void cuda_embed(ac_device *dev, const ac_embed_args *a);
+
+/* ---- the rest of the table --------------------------------------------------------------------------- */
 
 void cuda_product(cuda_device *d, const cuda_gemm *g);
 void cuda_plans_close(cuda_device *d);
@@ -120,6 +148,9 @@ bool cuda_head_dim_ok(size_t head_dim);
 #endif
 
 CUDA_C void k_embed(cudaStream_t s, float *y, const int32_t *ids, const cuda_bf16 *table, size_t rows, size_t cols);
+/* cuda_quant.cu. n, cols: multiples of 8, and of the type's blocks; false: no such type. */
+CUDA_C bool k_expand(cudaStream_t s, cuda_bf16 *y, const void *x, ac_dtype type, size_t n);
+CUDA_C bool k_gather(cudaStream_t s, float *y, const int32_t *ids, const void *table, ac_dtype type, size_t rows, size_t cols);
 /* index: row i reads row index[i] of x; NULL: row i. */
 CUDA_C void k_norm(cudaStream_t s, cuda_bf16 *y, float *sum, const void *x, bool x_f32, const cuda_bf16 *add,
                    const float *w, const uint32_t *index, size_t rows, size_t cols, float eps);

@@ -89,7 +89,7 @@ void cuda_linear(ac_device *dev, const ac_linear_args *a)
                 .b = cuda_narrow(d, l->b), .ldb = l->rank, .tb = true, .c = y, .ldc = out, .alpha = 1.0f });
     }
     if (!y) return;
-    cuda_product(d, &(cuda_gemm){ .m = a->rows, .n = out, .k = in, .a = x, .lda = in, .b = cuda_weights(a->w), .ldb = in,
+    cuda_product(d, &(cuda_gemm){ .m = a->rows, .n = out, .k = in, .a = x, .lda = in, .b = cuda_weights(d, a->w), .ldb = in,
         .tb = true, .c = y, .ldc = out, .alpha = 1.0f, .beta = l ? 1.0f : 0.0f });
     if (a->bias.buf) {
         k_add_bias(d->stream, y, cuda_f32(a->bias), a->rows, out);
@@ -143,7 +143,7 @@ void cuda_linear_grad(ac_device *dev, const ac_linear_grad_args *a)
     const bool begun = a->lora && adapter_grad(d, a);
     if (!a->dx.buf) return;
     cuda_product(d, &(cuda_gemm){ .m = a->rows, .n = in, .k = out, .a = cuda_act(a->dy), .lda = out,
-        .b = cuda_weights(a->w), .ldb = in, .c = cuda_act(a->dx), .ldc = in, .alpha = 1.0f,
+        .b = cuda_weights(d, a->w), .ldb = in, .c = cuda_act(a->dx), .ldc = in, .alpha = 1.0f,
         .beta = begun || a->accumulate ? 1.0f : 0.0f });
     if (a->lora && a->lora->drop.threshold) dropped_input_grad(d, a);
 }

@@ -65,7 +65,7 @@ void cuda_output(ac_device *dev, const ac_output_args *a)
         k_norm(d->stream, p.normed, NULL, cuda_at(a->x), true, NULL, cuda_f32(a->norm_w), rows, n, hidden, a->eps);
         cuda_launched(d, "the final norm");
         cuda_product(d, &(cuda_gemm){ .m = n, .n = vocab, .k = hidden, .a = p.normed, .lda = hidden,
-            .b = cuda_weights(a->w), .ldb = hidden, .tb = true, .c = cuda_f32(a->logits) + at * vocab, .c_f32 = true,
+            .b = cuda_weights(d, a->w), .ldb = hidden, .tb = true, .c = cuda_f32(a->logits) + at * vocab, .c_f32 = true,
             .ldc = vocab, .alpha = 1.0f });
     }
 }
@@ -83,13 +83,13 @@ void cuda_loss(ac_device *dev, const ac_loss_args *a)
         k_norm(d->stream, p.normed, NULL, cuda_at(a->x), true, NULL, cuda_f32(a->norm_w), rows, n, hidden, a->eps);
         cuda_launched(d, "the final norm");
         cuda_product(d, &(cuda_gemm){ .m = n, .n = vocab, .k = hidden, .a = p.normed, .lda = hidden,
-            .b = cuda_weights(a->w), .ldb = hidden, .tb = true, .c = p.logits, .c_f32 = true, .ldc = vocab, .alpha = 1.0f });
+            .b = cuda_weights(d, a->w), .ldb = hidden, .tb = true, .c = p.logits, .c_f32 = true, .ldc = vocab, .alpha = 1.0f });
         k_entropy(d->stream, p.logits, (const int32_t *)cuda_at(a->target) + at, cuda_f32(a->nll) + at,
                   grad ? p.dlogits : NULL, n, vocab, a->grad_scale);
         cuda_launched(d, "the loss");
         if (!grad) continue;
         cuda_product(d, &(cuda_gemm){ .m = n, .n = hidden, .k = vocab, .a = p.dlogits, .lda = vocab,
-            .b = cuda_weights(a->w), .ldb = hidden, .c = p.dnormed, .ldc = hidden, .alpha = 1.0f });
+            .b = cuda_weights(d, a->w), .ldb = hidden, .c = p.dnormed, .ldc = hidden, .alpha = 1.0f });
         k_norm_grad(d->stream, cuda_act(a->dx), p.dnormed, cuda_at(a->x), true, cuda_f32(a->norm_w), rows, n, hidden,
                     a->eps, false);
         cuda_launched(d, "the final norm's gradient");
