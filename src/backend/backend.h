@@ -342,6 +342,9 @@ typedef struct {
     /* linear for each of n (at most AC_LINEARS_MAX) whose outputs are apart; a device may do them together. */
     void (*linears)(ac_device *d, const ac_linear_args *a, size_t n);
     void (*linear_grad)(ac_device *d, const ac_linear_grad_args *a);
+    /* linear_grad for each of n (at most AC_LINEARS_MAX) that share x, rows, units, scratch and dx, which the later ones
+     * accumulate into; a device may do them together. */
+    void (*linear_grads)(ac_device *d, const ac_linear_grad_args *a, size_t n);
     void (*dora_norm)(ac_device *d, const ac_dora_norm_args *a);
     void (*rotary)(ac_device *d, const ac_rotary_args *a);
     void (*attention)(ac_device *d, const ac_attention_args *a);

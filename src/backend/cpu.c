@@ -433,6 +433,11 @@ static void cpu_close(ac_device **dev)
     *dev = NULL;
 }
 
+static void linear_grads(ac_device *dev, const ac_linear_grad_args *a, size_t n)
+{
+    for (size_t i = 0; i < n; i++) cpu_linear_grad(dev, &a[i]);
+}
+
 static const ac_device_ops cpu_ops = {
     .buf_open = cpu_buf_open,
     .buf_borrow = cpu_buf_borrow,
@@ -462,7 +467,7 @@ static const ac_device_ops cpu_ops = {
     .norm_grad = cpu_norm_grad,
     .linear = cpu_linear,
     .linears = cpu_linears,
-    .linear_grad = cpu_linear_grad,
+    .linear_grad = cpu_linear_grad, .linear_grads = linear_grads,
     .dora_norm = cpu_dora_norm,
     .rotary = cpu_rotary,
     .attention = cpu_attention,

@@ -38,24 +38,33 @@ static bool adapted(const pass *p, size_t layer, ac_target t)
     return p->ad->full || ac_adapter_find(p->ad->ad, layer, t) != NULL;
 }
 
-/* dx none: the input gradient is not wanted. */
-static void linear_grad(const pass *p, size_t layer, ac_target t, ac_ref dx, bool accumulate, ac_ref dy,
-                        ac_ref x)
+/* Targets first .. first + n - 1, all of the input x; dx none: the input gradient is not wanted. */
+static void linear_grads(const pass *p, size_t layer, ac_target first, const ac_ref *dy, size_t n, ac_ref dx, ac_ref x)
 {
-    ac_lora lora;
-    const ac_lora_module *mod = ac_adapter_find(p->ad->ad, layer, t);
-    const bool has = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t],
-                                p->m->acts[layer].out0[t], &lora);
-    if (p->ad->full) ac_full_linear_grad(p->m, p->ad, p->b, layer, t, dy, x);
-    if (!has && !dx.buf) return;
-    p->m->dev->op->linear_grad(p->m->dev, &(ac_linear_grad_args){
-        .dx = dx, .dy = dy, .x = x, .accumulate = accumulate, .rows = p->b->rows,
-        .w = &p->m->layer[layer].w[t], .lora = has ? &lora : NULL,
-        .da = has ? (ac_ref){ p->ad->grad, mod->a_at } : (ac_ref){ 0 },
-        .db = has ? (ac_ref){ p->ad->grad, mod->b_at } : (ac_ref){ 0 },
-        .dm = has && p->ad->norms ? (ac_ref){ p->ad->grad, mod->m_at } : (ac_ref){ 0 },
-        .units = p->b->units, .n_units = p->b->n_units, .scratch = p->m->temps.scratch,
-    });
+    ac_lora lora[AC_LINEARS_MAX];
+    ac_linear_grad_args a[AC_LINEARS_MAX];
+    size_t wanted = 0;
+    for (size_t i = 0; i < n; i++) {
+        const ac_target t = (ac_target)((size_t)first + i);
+        const ac_lora_module *mod = ac_adapter_find(p->ad->ad, layer, t);
+        const bool has = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t], p->m->acts[layer].out0[t], &lora[i]);
+        if (p->ad->full) ac_full_linear_grad(p->m, p->ad, p->b, layer, t, dy[i], x);
+        if (!has && !dx.buf) continue;
+        a[wanted++] = (ac_linear_grad_args){
+            .dx = dx, .dy = dy[i], .x = x, .accumulate = i > 0, .rows = p->b->rows,
+            .w = &p->m->layer[layer].w[t], .lora = has ? &lora[i] : NULL,
+            .da = has ? (ac_ref){ p->ad->grad, mod->a_at } : (ac_ref){ 0 },
+            .db = has ? (ac_ref){ p->ad->grad, mod->b_at } : (ac_ref){ 0 },
+            .dm = has && p->ad->norms ? (ac_ref){ p->ad->grad, mod->m_at } : (ac_ref){ 0 },
+            .units = p->b->units, .n_units = p->b->n_units, .scratch = p->m->temps.scratch,
+        };
+    }
+    if (wanted) p->m->dev->op->linear_grads(p->m->dev, a, wanted);
+}
+
+static void linear_grad(const pass *p, size_t layer, ac_target t, ac_ref dx, ac_ref dy, ac_ref x)
+{
+    linear_grads(p, layer, t, &dy, 1, dx, x);
 }
 
 /* The norm's output once more, where an adapter's gradient needs it. */
@@ -95,7 +104,7 @@ static bool gated_block(const pass *p, size_t layer, int until)
     const size_t n = p->b->rows * m->cfg.ffn;
     if (adapted(p, layer, AC_TARGET_DOWN) && !p->b->recompute)
         m->dev->op->gated(m->dev, &(ac_gated_args){ .y = t->s, .g = a->g, .u = a->u, .n = n });
-    linear_grad(p, layer, AC_TARGET_DOWN, until == STAGE_DOWN ? none : t->ds, false, t->dx, t->s);
+    linear_grad(p, layer, AC_TARGET_DOWN, until == STAGE_DOWN ? none : t->ds, t->dx, t->s);
     if (until == STAGE_DOWN) return false;
     /* g and u stay: they may be what DoRA's gradient reads. */
     m->dev->op->gated_grad(m->dev, &(ac_gated_grad_args){ .dg = t->ds, .du = t->s, .dy = t->ds, .g = a->g,
@@ -103,8 +112,7 @@ static bool gated_block(const pass *p, size_t layer, int until)
     if (adapted(p, layer, AC_TARGET_GATE) || adapted(p, layer, AC_TARGET_UP))
         renorm(p, a->x1, m->layer[layer].ffn_norm);
     const ac_ref dn = until == STAGE_GATE_UP ? none : t->dn;
-    linear_grad(p, layer, AC_TARGET_GATE, dn, false, t->ds, t->n);
-    linear_grad(p, layer, AC_TARGET_UP, dn, true, t->s, t->n);
+    linear_grads(p, layer, AC_TARGET_GATE, (const ac_ref[]){ t->ds, t->s }, 2, dn, t->n);
     if (until == STAGE_GATE_UP) return false;
     norm_grad(p, layer, AC_FULL_FFN_NORM, a->x1, m->layer[layer].ffn_norm);
     return true;
@@ -145,15 +153,13 @@ static bool attention_block(const pass *p, size_t layer, int until)
     const ac_acts *a = &m->acts[layer];
     const ac_temps *t = &m->temps;
     const ac_ref none = { 0 };
-    linear_grad(p, layer, AC_TARGET_O, until == STAGE_O ? none : t->datt, false, t->dx, a->att);
+    linear_grad(p, layer, AC_TARGET_O, until == STAGE_O ? none : t->datt, t->dx, a->att);
     if (until == STAGE_O) return false;
     attention_grad(p, layer);
     if (adapted(p, layer, AC_TARGET_Q) || adapted(p, layer, AC_TARGET_K) || adapted(p, layer, AC_TARGET_V))
         renorm(p, a->x0, m->layer[layer].attn_norm);
     const ac_ref dn = until == STAGE_QKV ? none : t->dn;
-    linear_grad(p, layer, AC_TARGET_Q, dn, false, t->dq, t->n);
-    linear_grad(p, layer, AC_TARGET_K, dn, true, t->dk, t->n);
-    linear_grad(p, layer, AC_TARGET_V, dn, true, t->dv, t->n);
+    linear_grads(p, layer, AC_TARGET_Q, (const ac_ref[]){ t->dq, t->dk, t->dv }, 3, dn, t->n);
     if (until == STAGE_QKV) return false;
     norm_grad(p, layer, AC_FULL_ATTN_NORM, a->x0, m->layer[layer].attn_norm);
     return true;

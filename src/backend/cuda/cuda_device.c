@@ -504,6 +504,7 @@ static const ac_device_ops ops = {
     .prepare = prepare, .unprepare = unprepare, .prepared_bytes = prepared_bytes,
     .embed = cuda_embed, .norm = norm, .norm_grad = norm_grad,
     .linear = cuda_linear, .linears = cuda_linears, .linear_grad = cuda_linear_grad,
+    .linear_grads = cuda_linear_grads,
     .rotary = rotary, .attention = cuda_attention, .attention_grad = cuda_attention_grad,
     .gated = gated, .gated_grad = gated_grad, .output = cuda_output, .loss = cuda_loss,
     .sum_squares = sum_squares, .all_finite = cuda_all_finite, .optim = optim,
@@ -545,6 +546,8 @@ static ac_status open_device(ac_device **out, const ac_cuda_host *host, int ordi
     if (!d) return host->fail(err, AC_ENOMEM, "out of memory (%zu bytes wanted)", sizeof *d);
     d->host = host;
     d->ordinal = ordinal;
+    d->processors = (unsigned)prop.multiProcessorCount;
+    d->hopper = prop.major == 9;
     (void)snprintf(d->name, sizeof d->name, "cuda %.100s", prop.name);
     d->base = (ac_device){ .op = &ops, .name = d->name, .call_tokens = 16384 };
     const ac_status st = open_parts(d, err);

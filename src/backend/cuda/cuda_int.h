@@ -64,6 +64,8 @@ typedef struct {
     ac_device base;                  /* first: an ac_device * is this */
     const ac_cuda_host *host;
     int ordinal;
+    unsigned processors;
+    bool hopper;                     /* compute capability 9.0: cuda_segments.cu */
     cudaStream_t stream;
     cublasLtHandle_t lt;
     void *lt_space;
@@ -133,6 +135,7 @@ void cuda_plans_close(cuda_device *d);
 void cuda_linear(ac_device *dev, const ac_linear_args *a);
 void cuda_linears(ac_device *dev, const ac_linear_args *a, size_t n);
 void cuda_linear_grad(ac_device *dev, const ac_linear_grad_args *a);
+void cuda_linear_grads(ac_device *dev, const ac_linear_grad_args *a, size_t n);
 void cuda_output(ac_device *dev, const ac_output_args *a);
 void cuda_loss(ac_device *dev, const ac_loss_args *a);
 void cuda_attention(ac_device *dev, const ac_attention_args *a);
@@ -194,6 +197,29 @@ CUDA_C bool k_into_rank(cudaStream_t s, cuda_bf16 *h, const cuda_bf16 *x, const 
 /* g (cols x r, or across: r x cols) += x^T h. part: room for part_floats sums. */
 CUDA_C bool k_rank_grad(cudaStream_t s, float *g, const cuda_bf16 *x, const cuda_bf16 *h, const cuda_piece *piece,
                         size_t pieces, size_t cols, size_t r, bool across, float *part, size_t part_floats);
+
+/* ---- cuda_segments.cu: Hopper's products of several segments ---- */
+enum { CUDA_SEGMENTS = 6, CUDA_JOINED = 3 };
+typedef struct {                     /* A: rows x k, B: n x k, or k x n with n_contiguous */
+    const cuda_bf16 *a, *b;
+    size_t lda, ldb, k;
+} cuda_segment;
+typedef struct {                     /* c (rows x n) = (c where add) + sum of the segments' A B + bias (or NULL) */
+    void *c;
+    size_t n, ldc, segments;
+    const float *bias;
+    bool add;                        /* not with f32 */
+    cuda_segment segment[CUDA_SEGMENTS];
+} cuda_joined_out;
+typedef struct {
+    size_t rows, outputs;
+    bool n_contiguous, f32;          /* f32: c has floats */
+    unsigned tile;                   /* columns of a tile: 0, or 128, 192, 256 */
+    cuda_joined_out out[CUDA_JOINED];
+} cuda_joined;
+/* Whether places and shapes are such that k_segments can; it needs compute capability 9.0. */
+CUDA_C bool k_segments_fit(const cuda_joined *j);
+CUDA_C bool k_segments(cudaStream_t s, const cuda_joined *j, unsigned processors);
 
 typedef struct {                     /* 64 rows of a document, from `start` of it on */
     uint32_t first, n, start;

@@ -1,7 +1,8 @@
 /* backend/cuda/cuda_linear.c - linear layers with LoRA, forward and backward.
  *
- * The adapter's part is written first and the base's product added to it, in one rounding to bfloat16: the small summand
- * is the one that is rounded alone. An adapter's gradient is summed in binary32 over pieces of the units, which are
+ * On Hopper the base's product and the adapter's last factor are summed before they are rounded, for all layers that share
+ * an input in one launch (cuda_segments.cu). Elsewhere the adapter's part is written first and the base's product added to
+ * it: the small summand is the one that is rounded alone. An adapter's gradient is summed in binary32 over pieces of the units, which are
  * added in their order. Ranks over CUDA_RANK_MAX go through cuBLASLt, over all rows of the call at once. */
 #include "backend/cuda/cuda_int.h"
 
@@ -74,59 +75,110 @@ static const cuda_bf16 *adapter_input(cuda_device *d, const ac_lora *l, const cu
     return room;
 }
 
-void cuda_linear(ac_device *dev, const ac_linear_args *a)
+/* ---- base and adapter joined ---- */
+
+/* Smaller summands first: each is rounded when the next is added. */
+static void one_after_another(cuda_device *d, const cuda_joined *j)
 {
-    cuda_device *d = cuda_of(dev);
-    const size_t in = a->w->cols, out = a->w->rows;
-    const ac_lora *l = a->lora;
-    const cuda_bf16 *x = cuda_act(a->x);
-    cuda_bf16 *y = cuda_act(a->y);
-    if (l) {
-        const cuda_bf16 *own = adapter_input(d, l, x, a->rows, in, a->units, a->n_units, cuda_at(a->scratch));
-        into_rank(d, cuda_act(l->h), own, cuda_narrow(d, l->a), false, a->rows, in, l->rank, l->scale);
-        if (y)
-            cuda_product(d, &(cuda_gemm){ .m = a->rows, .n = out, .k = l->rank, .a = cuda_act(l->h), .lda = l->rank,
-                .b = cuda_narrow(d, l->b), .ldb = l->rank, .tb = true, .c = y, .ldc = out, .alpha = 1.0f });
-    }
-    if (!y) return;
-    cuda_product(d, &(cuda_gemm){ .m = a->rows, .n = out, .k = in, .a = x, .lda = in, .b = cuda_weights(d, a->w), .ldb = in,
-        .tb = true, .c = y, .ldc = out, .alpha = 1.0f, .beta = l ? 1.0f : 0.0f });
-    if (a->bias.buf) {
-        k_add_bias(d->stream, y, cuda_f32(a->bias), a->rows, out);
+    for (size_t i = 0; i < j->outputs; i++) {
+        const cuda_joined_out *o = &j->out[i];
+        for (size_t s = o->segments; s-- > 0;) {
+            const cuda_segment *g = &o->segment[s];
+            cuda_product(d, &(cuda_gemm){ .m = j->rows, .n = o->n, .k = g->k, .a = g->a, .lda = g->lda, .b = g->b, .ldb = g->ldb,
+                .tb = !j->n_contiguous, .c = o->c, .ldc = o->ldc, .alpha = 1.0f,
+                .beta = o->add || s + 1 < o->segments ? 1.0f : 0.0f });
+        }
+        if (!o->bias || d->st) continue;
+        k_add_bias(d->stream, o->c, o->bias, j->rows, o->n);
         cuda_launched(d, "bias");
     }
 }
 
-void cuda_linears(ac_device *dev, const ac_linear_args *a, size_t n)
+static void joined(cuda_device *d, const cuda_joined *j)
 {
-    for (size_t i = 0; i < n; i++) cuda_linear(dev, &a[i]);
+    if (d->st || !j->outputs || !j->rows) return;
+    if (!d->hopper || !k_segments_fit(j)) {
+        one_after_another(d, j);
+        return;
+    }
+    if (!k_segments(d->stream, j, d->processors))
+        cuda_fail(d, AC_ESTATE, "%s: a product of %zu rows could not be launched", d->name, j->rows);
+    cuda_launched(d, "a product");
 }
 
-/* dA += dh^T x', dB += dy^T h, and what the adapter adds to dx. Leaves true where dx was begun. */
-static bool adapter_grad(cuda_device *d, const ac_linear_grad_args *a)
+static void add_segment(cuda_joined_out *o, const cuda_bf16 *a, const cuda_bf16 *b, size_t k, size_t ldb)
+{
+    o->segment[o->segments++] = (cuda_segment){ .a = a, .b = b, .lda = k, .ldb = ldb, .k = k };
+}
+
+/* ---- forward ---- */
+
+static void some_linears(cuda_device *d, const ac_linear_args *a, size_t n)
+{
+    const ac_matrix *w[CUDA_JOINED];
+    const cuda_bf16 *wide[CUDA_JOINED] = { NULL };
+    cuda_joined j = { .rows = a->rows };
+    for (size_t i = 0; i < n; i++) {
+        const size_t in = a[i].w->cols;
+        const ac_lora *l = a[i].lora;
+        if (!l) continue;
+        const cuda_bf16 *own = adapter_input(d, l, cuda_act(a[i].x), a->rows, in, a[i].units, a[i].n_units, cuda_at(a[i].scratch));
+        into_rank(d, cuda_act(l->h), own, cuda_narrow(d, l->a), false, a->rows, in, l->rank, l->scale);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (a[i].y.buf) w[j.outputs++] = a[i].w;
+    cuda_weights_group(d, w, j.outputs, wide);
+    j.outputs = 0;
+    for (size_t i = 0; i < n; i++) {
+        const size_t in = a[i].w->cols, out = a[i].w->rows;
+        const ac_lora *l = a[i].lora;
+        if (!a[i].y.buf) continue;
+        cuda_joined_out *o = &j.out[j.outputs];
+        *o = (cuda_joined_out){ .c = cuda_act(a[i].y), .n = out, .ldc = out,
+                                .bias = a[i].bias.buf ? cuda_f32(a[i].bias) : NULL };
+        add_segment(o, cuda_act(a[i].x), wide[j.outputs++], in, in);
+        if (l) add_segment(o, cuda_act(l->h), cuda_narrow(d, l->b), l->rank, l->rank);
+    }
+    joined(d, &j);
+}
+
+void cuda_linears(ac_device *dev, const ac_linear_args *a, size_t n)
+{
+    for (size_t i = 0; i < n; i += CUDA_JOINED) some_linears(cuda_of(dev), a + i, n - i < CUDA_JOINED ? n - i : CUDA_JOINED);
+}
+
+void cuda_linear(ac_device *dev, const ac_linear_args *a)
+{
+    cuda_linears(dev, a, 1);
+}
+
+/* ---- backward ---- */
+
+/* Rows x rank values each, the i-th's from the scratch on; 16 elements are what a place's alignment is counted in. */
+static cuda_bf16 *dh_of(const ac_linear_grad_args *a, size_t i)
+{
+    size_t at = 0;
+    for (size_t k = 0; k < i; k++) at += a[k].lora ? (a[k].rows * a[k].lora->rank + 15) / 16 * 16 : 0;
+    return (cuda_bf16 *)cuda_at(a->scratch) + at;
+}
+
+/* dA += dh^T x', dB += dy^T h. */
+static void adapter_grad(cuda_device *d, const ac_linear_grad_args *a, cuda_bf16 *dh, cuda_bf16 *room)
 {
     const size_t in = a->w->cols, out = a->w->rows;
     const ac_lora *l = a->lora;
-    const cuda_bf16 *dy = cuda_act(a->dy), *x = cuda_act(a->x);
-    cuda_bf16 *dh = cuda_at(a->scratch);
-    /* 16 elements are what a place's alignment is counted in. */
-    cuda_bf16 *room = dh + (a->rows * l->rank + 15) / 16 * 16;
+    const cuda_bf16 *dy = cuda_act(a->dy);
     into_rank(d, dh, dy, cuda_narrow(d, l->b), true, a->rows, out, l->rank, l->scale);
     rank_grad(d, a, cuda_f32(a->db), dy, cuda_act(l->h), out, l->rank, false);
-    const cuda_bf16 *own = adapter_input(d, l, x, a->rows, in, a->units, a->n_units, room);
+    const cuda_bf16 *own = adapter_input(d, l, cuda_act(a->x), a->rows, in, a->units, a->n_units, room);
     rank_grad(d, a, cuda_f32(a->da), own, dh, in, l->rank, true);
-    if (!a->dx.buf || l->drop.threshold) return false;
-    cuda_product(d, &(cuda_gemm){ .m = a->rows, .n = in, .k = l->rank, .a = dh, .lda = l->rank, .b = cuda_narrow(d, l->a),
-        .ldb = in, .c = cuda_act(a->dx), .ldc = in, .alpha = 1.0f, .beta = a->accumulate ? 1.0f : 0.0f });
-    return true;
 }
 
 /* dx += dropout(dh A), whose mask stands between the product and the sum. */
-static void dropped_input_grad(cuda_device *d, const ac_linear_grad_args *a)
+static void dropped_input_grad(cuda_device *d, const ac_linear_grad_args *a, const cuda_bf16 *dh, cuda_bf16 *room)
 {
     const size_t in = a->w->cols;
     const ac_lora *l = a->lora;
-    cuda_bf16 *dh = cuda_at(a->scratch), *room = dh + (a->rows * l->rank + 15) / 16 * 16;
     cuda_product(d, &(cuda_gemm){ .m = a->rows, .n = in, .k = l->rank, .a = dh, .lda = l->rank, .b = cuda_narrow(d, l->a),
         .ldb = in, .c = room, .ldc = in, .alpha = 1.0f });
     const cuda_unit *table = cuda_table_at(d, TABLE_UNITS, a->units, a->n_units * sizeof *a->units);
@@ -136,14 +188,35 @@ static void dropped_input_grad(cuda_device *d, const ac_linear_grad_args *a)
     cuda_launched(d, "dropout's gradient");
 }
 
+static void some_linear_grads(cuda_device *d, const ac_linear_grad_args *a, size_t n)
+{
+    cuda_bf16 *room = dh_of(a, n);
+    for (size_t i = 0; i < n; i++)
+        if (a[i].lora) adapter_grad(d, &a[i], dh_of(a, i), room);
+    if (!a->dx.buf) return;
+    const size_t in = a->w->cols;
+    const ac_matrix *w[CUDA_JOINED];
+    const cuda_bf16 *wide[CUDA_JOINED] = { NULL };
+    for (size_t i = 0; i < n; i++) w[i] = a[i].w;
+    cuda_weights_group(d, w, n, wide);
+    cuda_joined j = { .rows = a->rows, .outputs = 1, .n_contiguous = true };
+    j.out[0] = (cuda_joined_out){ .c = cuda_act(a->dx), .n = in, .ldc = in, .add = a->accumulate };
+    for (size_t i = 0; i < n; i++) {
+        const ac_lora *l = a[i].lora;
+        add_segment(&j.out[0], cuda_act(a[i].dy), wide[i], a[i].w->rows, in);
+        if (l && !l->drop.threshold) add_segment(&j.out[0], dh_of(a, i), cuda_narrow(d, l->a), l->rank, in);
+    }
+    joined(d, &j);
+    for (size_t i = 0; i < n; i++)
+        if (a[i].lora && a[i].lora->drop.threshold) dropped_input_grad(d, &a[i], dh_of(a, i), room);
+}
+
+void cuda_linear_grads(ac_device *dev, const ac_linear_grad_args *a, size_t n)
+{
+    for (size_t i = 0; i < n; i += CUDA_JOINED) some_linear_grads(cuda_of(dev), a + i, n - i < CUDA_JOINED ? n - i : CUDA_JOINED);
+}
+
 void cuda_linear_grad(ac_device *dev, const ac_linear_grad_args *a)
 {
-    cuda_device *d = cuda_of(dev);
-    const size_t in = a->w->cols, out = a->w->rows;
-    const bool begun = a->lora && adapter_grad(d, a);
-    if (!a->dx.buf) return;
-    cuda_product(d, &(cuda_gemm){ .m = a->rows, .n = in, .k = out, .a = cuda_act(a->dy), .lda = out,
-        .b = cuda_weights(d, a->w), .ldb = in, .c = cuda_act(a->dx), .ldc = in, .alpha = 1.0f,
-        .beta = begun || a->accumulate ? 1.0f : 0.0f });
-    if (a->lora && a->lora->drop.threshold) dropped_input_grad(d, a);
+    cuda_linear_grads(dev, a, 1);
 }

@@ -41,7 +41,7 @@ size_t cuda_scratch_floats(const ac_device *dev, const ac_shape *s)
     (void)dev;
     size_t most = lay_out(NULL, NULL, most_rows(s->output_rows, s->vocab), s->hidden, s->vocab, s->grad);
     const size_t room = s->dropout ? s->rows * s->widest_in : 0;
-    const size_t linear = (s->rows * (s->grad ? s->rank : 0) + 16 + room) * sizeof(cuda_bf16);
+    const size_t linear = (CUDA_JOINED * (s->rows * (s->grad ? s->rank : 0) + 16) + room) * sizeof(cuda_bf16);
     const size_t attention = s->grad ? s->rows * s->n_heads * sizeof(float) : 0;
     if (linear > most) most = linear;
     if (attention > most) most = attention;

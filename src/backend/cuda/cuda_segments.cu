@@ -1,0 +1,455 @@
+/* backend/cuda/cuda_segments.cu - products on Hopper's tensor cores: C = sum over segments of A_s B_s, one launch.
+ *
+ * A segment is one factor pair with its own width k: a linear layer's x W^T and its adapter's h B^T are two, the input
+ * gradient of q, k and v with their adapters is six. All are summed in one accumulator, in binary32, in their order
+ * and k ascending; then the bias is added and the sum is rounded once. What an element is does not depend on the rows
+ * beside it, on their number or on the tile: the same k order for every shape (B6).
+ *
+ * A block has 128 rows and TN columns: one warp fetches tiles of 64 of k by TMA under the 128-byte swizzle, two
+ * warpgroups multiply 64 rows each (wgmma). Two blocks of a cluster are neighbours in rows: each fetches half of the
+ * common tile of B for both. Blocks go on to further tiles until all are done; while sums are stored the next tiles
+ * are on their way. Layouts of descriptors: PTX ISA 8.5, "Asynchronous warpgroup level matrix instructions". */
+#include <cuda.h>
+#include "backend/cuda/cuda_int.h"
+#include "backend/cuda/cuda_mma.cuh"
+
+#if !defined(__CUDA_ARCH__) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define HOPPER 1
+#endif
+
+enum { TM = 128, TK = 64, GROUP_M = 8, CONSUMERS = 2, THREADS = 128 * (1 + CONSUMERS), BLOCKS = 2 };
+
+typedef struct {
+    void *c;
+    const float *bias;
+    uint32_t n, ldc, first, segments, pairs;     /* pairs of tiles up to this output's last */
+    uint32_t add, tiles_n;
+} output;
+
+typedef struct {
+    CUtensorMap a[CUDA_SEGMENTS], b[CUDA_SEGMENTS];
+    uint32_t k[CUDA_SEGMENTS];
+    output out[CUDA_JOINED];
+    uint32_t rows, pairs_m, pairs, outputs;
+} work;
+
+template <int TN> struct sizes {
+    static constexpr int A = TM * TK * 2, B = TN * TK * 2, STAGE = A + B, STAGES = TN == 256 ? 4 : TN == 192 ? 5 : 6;
+    static constexpr int BYTES = 1024 + STAGES * STAGE + STAGES * 16;
+};
+
+#ifdef HOPPER
+/* ---- wgmma: d (64 x N) = a b + d, K = 16. TB: b lies with n contiguous ------------------------------------------ */
+
+#define W8(i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
+template <int TN, int TB> struct wgmma;
+template <int TB> struct wgmma<128, TB> {
+    static __device__ __forceinline__ void go(float (&d)[64], uint64_t a, uint64_t b, int add)
+    {
+        asm volatile("{ .reg .pred p; setp.ne.b32 p, %66, 0; wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+        "%64, %65, p, 1, 1, 0, %67; }"
+        : W8(0), W8(8), W8(16), W8(24), W8(32), W8(40), W8(48), W8(56)
+        : "l"(a), "l"(b), "r"(add), "n"(TB));
+    }
+};
+template <int TB> struct wgmma<192, TB> {
+    static __device__ __forceinline__ void go(float (&d)[96], uint64_t a, uint64_t b, int add)
+    {
+        asm volatile("{ .reg .pred p; setp.ne.b32 p, %98, 0; wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
+        " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
+        " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95}, "
+        "%96, %97, p, 1, 1, 0, %99; }"
+        : W8(0), W8(8), W8(16), W8(24), W8(32), W8(40), W8(48), W8(56), W8(64), W8(72), W8(80), W8(88)
+        : "l"(a), "l"(b), "r"(add), "n"(TB));
+    }
+};
+template <int TB> struct wgmma<256, TB> {
+    static __device__ __forceinline__ void go(float (&d)[128], uint64_t a, uint64_t b, int add)
+    {
+        asm volatile("{ .reg .pred p; setp.ne.b32 p, %130, 0; wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 "
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+        " %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+        " %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+        " %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
+        " %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
+        " %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
+        " %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
+        " %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
+        "%128, %129, p, 1, 1, 0, %131; }"
+        : W8(0), W8(8), W8(16), W8(24), W8(32), W8(40), W8(48), W8(56), W8(64), W8(72), W8(80), W8(88), W8(96), W8(104), W8(112), W8(120)
+        : "l"(a), "l"(b), "r"(add), "n"(TB));
+    }
+};
+#undef W8
+
+static __device__ __forceinline__ void wgmma_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+static __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int LEFT> static __device__ __forceinline__ void wgmma_wait()
+{
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
+}
+
+/* Places in shared memory under the 128-byte swizzle; lead: between blocks of 64 columns where n is contiguous. */
+static __device__ __forceinline__ uint64_t descriptor(uint32_t place, uint32_t lead)
+{
+    return (uint64_t)(place >> 4 & 0x3fff) | (uint64_t)(lead >> 4) << 16 | (uint64_t)(1024 >> 4) << 32 | 1ull << 62;
+}
+
+/* ---- barriers and copies ------------------------------------------------------------------------------------ */
+
+static __device__ __forceinline__ uint32_t shared_place(const void *p)
+{
+    return (uint32_t)__cvta_generic_to_shared(p);
+}
+
+static __device__ __forceinline__ void barrier_init(uint32_t bar, uint32_t count)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(bar), "r"(count) : "memory");
+}
+
+static __device__ __forceinline__ void barrier_wait(uint32_t bar, uint32_t phase)
+{
+    asm volatile("{ .reg .pred p;\n"
+                 "again: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
+                 "@!p bra again; }" ::"r"(bar), "r"(phase) : "memory");
+}
+
+static __device__ __forceinline__ void barrier_expect(uint32_t bar, uint32_t bytes)
+{
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(bar), "r"(bytes) : "memory");
+}
+
+/* At the same barrier of a block of the cluster. */
+static __device__ __forceinline__ void barrier_arrive_at(uint32_t bar, uint32_t block)
+{
+    asm volatile("{ .reg .b32 there;\n"
+                 "mapa.shared::cluster.u32 there, %0, %1;\n"
+                 "mbarrier.arrive.shared::cluster.b64 _, [there]; }" ::"r"(bar), "r"(block) : "memory");
+}
+
+static __device__ __forceinline__ void cluster_sync()
+{
+    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+
+static __device__ __forceinline__ void fetch_tile(uint32_t to, const CUtensorMap *map, uint32_t col, uint32_t row, uint32_t bar)
+{
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];"
+                 ::"r"(to), "l"(map), "r"(col), "r"(row), "r"(bar) : "memory");
+}
+
+static __device__ __forceinline__ void fetch_for_both(uint32_t to, const CUtensorMap *map, uint32_t col, uint32_t row, uint32_t bar)
+{
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+                 "[%0], [%1, {%2, %3}], [%4], %5;"
+                 ::"r"(to), "l"(map), "r"(col), "r"(row), "r"(bar), "h"((uint16_t)3) : "memory");
+}
+
+/* ---- the kernel ---------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint32_t out, row, col;          /* first row of the pair, first column */
+} place;
+
+/* Pairs of tiles go down GROUP_M pairs of rows before the next columns, so that what a wave reads stays in the L2. */
+static __device__ __forceinline__ place place_of(const work &w, uint32_t pair, uint32_t tn)
+{
+    place p = { 0, 0, 0 };
+    while (pair >= w.out[p.out].pairs) p.out++;
+    const uint32_t at = pair - (p.out ? w.out[p.out - 1].pairs : 0), wide = w.out[p.out].tiles_n * GROUP_M;
+    const uint32_t first = at / wide * GROUP_M, left = w.pairs_m - first, high = left < GROUP_M ? left : GROUP_M;
+    p.row = (first + at % wide % high) * TM * BLOCKS;
+    p.col = at % wide / high * tn;
+    return p;
+}
+
+typedef struct {
+    uint32_t full, empty, data, stage, phase;
+} ring;
+
+template <int TN> static __device__ __forceinline__ void next(ring &r)
+{
+    if (++r.stage == sizes<TN>::STAGES) r.stage = 0, r.phase ^= 1;
+}
+
+/* One thread: everything that the two warpgroups will multiply, in their order. */
+template <int TN, int TB> static __device__ __forceinline__ void produce(const work &w, ring r, uint32_t block, uint32_t pair, uint32_t step)
+{
+    for (; pair < w.pairs; pair += step) {
+        const place p = place_of(w, pair, TN);
+        const output &o = w.out[p.out];
+        for (uint32_t s = o.first; s < o.first + o.segments; s++)
+            for (uint32_t k = 0; k < w.k[s]; k += TK, next<TN>(r)) {
+                const uint32_t full = r.full + 8 * r.stage, a = r.data + r.stage * sizes<TN>::STAGE, b = a + sizes<TN>::A;
+                barrier_wait(r.empty + 8 * r.stage, r.phase ^ 1);
+                barrier_expect(full, sizes<TN>::STAGE);
+                fetch_tile(a, &w.a[s], k, p.row + block * TM, full);
+                if (!TB)
+                    fetch_for_both(b + block * (sizes<TN>::B / 2), &w.b[s], k, p.col + block * (TN / 2), full);
+                else
+                    for (uint32_t n = 0; n < TN / 64; n++)
+                        fetch_for_both(b + n * 8192 + block * 4096, &w.b[s], p.col + n * 64, k + block * 32, full);
+            }
+    }
+}
+
+/* Four words a lane, four lanes: afterwards lane q has word q of each, in the lanes' order. */
+static __device__ __forceinline__ void transpose_quad(uint32_t w[4], int lane)
+{
+#pragma unroll
+    for (int d = 1; d <= 2; d *= 2) {
+        const bool hi = (lane & d) != 0;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            if (i & d) continue;
+            const uint32_t got = __shfl_xor_sync(0xffffffffu, hi ? w[i] : w[i | d], d);
+            if (hi) w[i] = got;
+            else w[i | d] = got;
+        }
+    }
+}
+
+/* Adds what the output asks for to 64 rows of sums, in place. */
+template <int TN> static __device__ __forceinline__ void add_to_sums(float (&d)[TN / 2], const output &o, uint32_t row, uint32_t col,
+                                                                    uint32_t rows)
+{
+    const int lane = threadIdx.x % 32;
+    if (o.bias)
+#pragma unroll
+        for (int j = 0; j < TN / 8; j++) {
+            const uint32_t n = col + j * 8 + lane % 4 * 2;
+            const float2 b = n < o.n ? *reinterpret_cast<const float2 *>(o.bias + n) : make_float2(0.0f, 0.0f);
+            d[4 * j] += b.x, d[4 * j + 1] += b.y, d[4 * j + 2] += b.x, d[4 * j + 3] += b.y;
+        }
+    if (o.add)
+#pragma unroll
+        for (int j = 0; j < TN / 8; j++)
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                const uint32_t n = col + j * 8 + lane % 4 * 2, m = row + 8 * h;
+                const uint32_t *at = (const uint32_t *)((const bf16 *)o.c + (size_t)m * o.ldc + n);
+                const uint32_t old = m < rows && n < o.n ? *at : 0;
+                d[4 * j + 2 * h] += __uint_as_float(old << 16), d[4 * j + 2 * h + 1] += __uint_as_float(old & 0xffff0000u);
+            }
+}
+
+template <int TN> static __device__ __forceinline__ void store_bf16(const float (&d)[TN / 2], const output &o, uint32_t row, uint32_t col,
+                                                                   uint32_t rows)
+{
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int j = 0; j < TN / 8; j += 4)
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            uint32_t w[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++) w[i] = two_of(d[4 * (j + i) + 2 * h], d[4 * (j + i) + 2 * h + 1]);
+            transpose_quad(w, lane);
+            const uint32_t n = col + (j + lane % 4) * 8, m = row + 8 * h;
+            if (m < rows && n < o.n)
+                *reinterpret_cast<uint4 *>((bf16 *)o.c + (size_t)m * o.ldc + n) = make_uint4(w[0], w[1], w[2], w[3]);
+        }
+}
+
+template <int TN> static __device__ __forceinline__ void store_f32(const float (&d)[TN / 2], const output &o, uint32_t row, uint32_t col,
+                                                                  uint32_t rows)
+{
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int j = 0; j < TN / 8; j++)
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const uint32_t n = col + j * 8 + lane % 4 * 2, m = row + 8 * h;
+            if (m < rows && n < o.n)
+                *reinterpret_cast<float2 *>((float *)o.c + (size_t)m * o.ldc + n) = make_float2(d[4 * j + 2 * h], d[4 * j + 2 * h + 1]);
+        }
+}
+
+static __device__ __forceinline__ void release(uint32_t bar)
+{
+    if (threadIdx.x % 32 < BLOCKS) barrier_arrive_at(bar, threadIdx.x % 32);
+}
+
+template <int TN, int TB, bool F32> static __device__ __forceinline__ void consume(const work &w, ring r, uint32_t block, uint32_t pair,
+                                                                                  uint32_t step, uint32_t group)
+{
+    const uint32_t warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32, own = group * 64;
+    const uint32_t b_step = TB ? 2048 >> 4 : 32 >> 4;
+    for (; pair < w.pairs; pair += step) {
+        const place p = place_of(w, pair, TN);
+        const output &o = w.out[p.out];
+        float d[TN / 2];
+        int add = 0;
+        uint32_t before = 0;
+        for (uint32_t s = o.first; s < o.first + o.segments; s++)
+            for (uint32_t k = 0; k < w.k[s]; k += TK, next<TN>(r)) {
+                const uint32_t tile = r.data + r.stage * sizes<TN>::STAGE;
+                const uint64_t a = descriptor(tile + own * 128, 16), b = descriptor(tile + sizes<TN>::A, TB ? 8192 : 16);
+                barrier_wait(r.full + 8 * r.stage, r.phase);
+                wgmma_begin();
+                if (w.k[s] - k >= TK) {
+#pragma unroll
+                    for (int i = 0; i < TK / 16; i++) {
+                        wgmma<TN, TB>::go(d, a + i * 2, b + i * b_step, add);
+                        add = 1;
+                    }
+                    wgmma_commit();
+                } else {
+                    for (uint32_t i = 0; i * 16 < w.k[s] - k; i++) {
+                        wgmma<TN, TB>::go(d, a + i * 2, b + i * b_step, add);
+                        add = 1;
+                    }
+                    wgmma_commit();
+                }
+                wgmma_wait<1>();
+                if (before) release(before);
+                before = r.empty + 8 * r.stage;
+            }
+        wgmma_wait<0>();
+        if (before) release(before);
+        const uint32_t row = p.row + block * TM + own + warp * 16 + lane / 4;
+        if (o.bias || o.add) add_to_sums<TN>(d, o, row, p.col, w.rows);
+        if (F32) store_f32<TN>(d, o, row, p.col, w.rows);
+        else store_bf16<TN>(d, o, row, p.col, w.rows);
+    }
+}
+#endif
+
+template <int TN, int TB, bool F32>
+static __global__ void __launch_bounds__(THREADS, 1) __cluster_dims__(BLOCKS, 1, 1) segments_kernel(const __grid_constant__ work w)
+{
+#ifdef HOPPER
+    extern __shared__ unsigned char room[];
+    constexpr int STAGES = sizes<TN>::STAGES;
+    const uint32_t data = (shared_place(room) + 1023) & ~1023u, full = data + STAGES * sizes<TN>::STAGE;
+    ring r = { full, full + 8 * STAGES, data, 0, 0 };
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < STAGES; i++) {
+            barrier_init(r.full + 8 * i, 1);
+            barrier_init(r.empty + 8 * i, BLOCKS * CONSUMERS * 4);
+        }
+        asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    }
+    cluster_sync();
+    const uint32_t block = blockIdx.x % BLOCKS, pair = blockIdx.x / BLOCKS, step = gridDim.x / BLOCKS, group = threadIdx.x / 128;
+    if (group == 0) {
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+        if (threadIdx.x == 0) produce<TN, TB>(w, r, block, pair, step);
+    } else {
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+        consume<TN, TB, F32>(w, r, block, pair, step, group - 1);
+    }
+    cluster_sync();
+#endif
+}
+
+/* ---- the launch -------------------------------------------------------------------------------------------------- */
+
+typedef CUresult (*encode_fn)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *, const cuuint64_t *,
+                              const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
+                              CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+
+static encode_fn find_encode(void)
+{
+    static encode_fn found;
+    void *p = NULL;
+    cudaDriverEntryPointQueryResult how;
+    if (!found && cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &p, 12000, cudaEnableDefault, &how) == cudaSuccess &&
+        how == cudaDriverEntryPointSuccess)
+        found = (encode_fn)p;
+    return found;
+}
+
+/* Rows of cols elements, `ld` apart, in boxes of 64 columns and box_rows rows; what lies outside reads as zeros. */
+static bool describe(CUtensorMap *map, const cuda_bf16 *at, size_t rows, size_t cols, size_t ld, unsigned box_rows)
+{
+    const cuuint64_t dims[2] = { cols, rows }, strides[1] = { ld * sizeof(cuda_bf16) };
+    const cuuint32_t box[2] = { TK, box_rows }, one[2] = { 1, 1 };
+    return find_encode()(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, (void *)(uintptr_t)at, dims, strides, box, one,
+                         CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+                         CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+static bool aligned_factor(const cuda_bf16 *at, size_t ld)
+{
+    return (uintptr_t)at % 16 == 0 && ld % 8 == 0;
+}
+
+CUDA_C bool k_segments_fit(const cuda_joined *j)
+{
+    if (!j->rows || j->rows > INT32_MAX || !j->outputs || j->outputs > CUDA_JOINED || !find_encode()) return false;
+    size_t all = 0;
+    for (size_t i = 0; i < j->outputs; i++) {
+        const cuda_joined_out *o = &j->out[i];
+        all += o->segments;
+        if (!o->segments || all > CUDA_SEGMENTS || o->n % 8 || o->ldc % 8 || (uintptr_t)o->c % 16 || (uintptr_t)o->bias % 8)
+            return false;
+        for (size_t s = 0; s < o->segments; s++)
+            if (!aligned_factor(o->segment[s].a, o->segment[s].lda) || !aligned_factor(o->segment[s].b, o->segment[s].ldb))
+                return false;
+    }
+    return true;
+}
+
+/* Pairs of tiles if a tile has tn columns, and what a wave of them costs: the widest does most for what it reads. */
+static double cost_of(const cuda_joined *j, unsigned tn, unsigned clusters)
+{
+    size_t pairs = 0;
+    for (size_t i = 0; i < j->outputs; i++) pairs += (j->rows + TM * BLOCKS - 1) / (TM * BLOCKS) * ((j->out[i].n + tn - 1) / tn);
+    return (double)((pairs + clusters - 1) / clusters) * (tn + 24.0);
+}
+
+template <int TN, int TB, bool F32> static bool launch(cudaStream_t s, const work *w, unsigned clusters)
+{
+    if (cudaFuncSetAttribute(segments_kernel<TN, TB, F32>, cudaFuncAttributeMaxDynamicSharedMemorySize, sizes<TN>::BYTES) != cudaSuccess)
+        return false;
+    const unsigned n = w->pairs < clusters ? w->pairs : clusters;
+    segments_kernel<TN, TB, F32><<<n * BLOCKS, THREADS, sizes<TN>::BYTES, s>>>(*w);
+    return true;
+}
+
+template <int TN> static bool launch_form(cudaStream_t s, const work *w, const cuda_joined *j, unsigned clusters)
+{
+    if (j->f32) return j->n_contiguous ? launch<TN, 1, true>(s, w, clusters) : launch<TN, 0, true>(s, w, clusters);
+    return j->n_contiguous ? launch<TN, 1, false>(s, w, clusters) : launch<TN, 0, false>(s, w, clusters);
+}
+
+CUDA_C bool k_segments(cudaStream_t s, const cuda_joined *j, unsigned processors)
+{
+    static const unsigned widths[] = { 256, 192, 128 };
+    const unsigned clusters = processors / BLOCKS;
+    unsigned tn = widths[0];
+    for (unsigned i = 1; i < 3; i++)
+        if (cost_of(j, widths[i], clusters) < cost_of(j, tn, clusters)) tn = widths[i];
+    if (j->tile) tn = j->tile;
+    work w = {};
+    w.rows = (uint32_t)j->rows;
+    w.pairs_m = (uint32_t)((j->rows + TM * BLOCKS - 1) / (TM * BLOCKS));
+    w.outputs = (uint32_t)j->outputs;
+    uint32_t at = 0;
+    for (size_t i = 0; i < j->outputs; i++) {
+        const cuda_joined_out *o = &j->out[i];
+        const uint32_t tiles = (uint32_t)((o->n + tn - 1) / tn);
+        w.pairs += w.pairs_m * tiles;
+        w.out[i] = (output){ .c = o->c, .bias = o->bias, .n = (uint32_t)o->n, .ldc = (uint32_t)o->ldc, .first = at,
+                             .segments = (uint32_t)o->segments, .pairs = w.pairs, .add = o->add, .tiles_n = tiles };
+        for (size_t k = 0; k < o->segments; k++, at++) {
+            const cuda_segment *g = &o->segment[k];
+            w.k[at] = (uint32_t)g->k;
+            const bool ok = describe(&w.a[at], g->a, j->rows, g->k, g->lda, TM) &&
+                (j->n_contiguous ? describe(&w.b[at], g->b, g->k, o->n, g->ldb, TK / BLOCKS)
+                                 : describe(&w.b[at], g->b, o->n, g->k, g->ldb, tn / BLOCKS));
+            if (!ok) return false;
+        }
+    }
+    return tn == 256 ? launch_form<256>(s, &w, j, clusters) : tn == 192 ? launch_form<192>(s, &w, j, clusters)
+                                                            : launch_form<128>(s, &w, j, clusters);
+}
