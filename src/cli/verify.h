@@ -14,6 +14,7 @@
 
 typedef struct {
     const char *run, *against, *base, *data, *keep, *report, *program;
+    int numerics;                    /* 0: the lock's; else of ac_verify_numerics */
     bool anyway, full, ab;
     uint64_t steps;
 } ac_verify_opts;
@@ -37,6 +38,7 @@ typedef enum {
     AC_VERIFY_BIT_IDENTICAL, AC_VERIFY_PREFIX_IDENTICAL, AC_VERIFY_VERDICT_IDENTICAL, AC_VERIFY_DIVERGED, AC_VERIFY_INPUTS_DIFFER
 } ac_verify_outcome;
 const char *ac_verify_outcome_name(ac_verify_outcome o);
+extern const char *const ac_verify_numerics[];
 
 typedef struct {
     ac_cli *cli;
@@ -48,6 +50,7 @@ typedef struct {
     const ac_json *record, *verdict;         /* verdict: NULL where there is none */
     ac_lock lock;
     char lock_hex[AC_SHA256_HEX];
+    const char *numerics[2];                 /* the lock's, and another one that was asked for; else NULL */
     bool trained;
     uint64_t trace_steps, steps;             /* in its trace, and how many of them are verified */
     bool prefix;                             /* not the whole run is verified */

@@ -81,6 +81,22 @@ static ac_status check_weights(ac_verify *v, ac_err *err)
     return AC_OK;
 }
 
+/* Other bits are to be expected then, and only a verdict can be the same. */
+static ac_status other_numerics(ac_verify *v, ac_err *err)
+{
+    const char *asked = ac_verify_numerics[v->o->numerics];
+    const char *own = text_of(ac_json_get(ac_json_get(v->lock.tree, "values"), "method"), "numerics");
+    v->numerics[0] = own;
+    if (v->o->numerics == 0 || (own && strcmp(own, asked) == 0)) return AC_OK;
+    if (!own) return ac_fail(err, AC_ECONTRACT, "%s/lock.json: names no method.numerics, so --numerics cannot replace it", v->run);
+    if (v->prefix || !v->verdict || !v->o->ab)
+        return ac_fail(err, AC_EARG, "--numerics %s: another arithmetic than the lock's %s has other bits, and only the verdict can be "
+                       "compared; %s", asked, own, !v->verdict ? "the run has none (accord ab makes it)"
+                                                               : "that needs the whole run, without --steps and --no-ab");
+    v->numerics[1] = asked;
+    return AC_OK;
+}
+
 ac_status ac_verify_open(ac_verify *v, ac_err *err)
 {
     char *record = ac_path_join(&v->arena, v->o->run, "run.json");
@@ -104,7 +120,7 @@ ac_status ac_verify_open(ac_verify *v, ac_err *err)
         st = ac_fail(err, AC_EFORMAT, "%s: has not finished a step, so there is nothing to verify", v->run);
     v->steps = v->o->steps && v->o->steps < v->trace_steps ? v->o->steps : v->trace_steps;
     v->prefix = !v->trained || v->steps < v->trace_steps;
-    return st;
+    return st ? st : other_numerics(v, err);
 }
 
 /* ---- where inputs may lie ---- */
@@ -300,7 +316,7 @@ ac_status ac_verify_build(ac_verify *v, ac_err *err)
 {
     ac_str yaml = { 0 }, text = { 0 };
     ac_lock lock = { 0 };
-    ac_lock_change change[AC_LOCK_INPUTS_MAX];
+    ac_lock_change change[AC_LOCK_INPUTS_MAX + 1];
     size_t n = 0;
     ac_status st = make_folders(v, err);
     if (!st) st = link_inputs(v, err);
@@ -311,6 +327,7 @@ ac_status ac_verify_build(ac_verify *v, ac_err *err)
             if (v->input[k].renamed && is_base(in) && is_base(&v->input[k])) renamed = v->input[k].renamed;
         if (renamed || !in->same) change[n++] = (ac_lock_change){ in->in.name, renamed, in->same ? NULL : in->have };
     }
+    if (v->numerics[1]) change[n++] = (ac_lock_change){ "method.numerics", v->numerics[1], NULL };
     /* Without a change this is the run's own lock, byte for byte. */
     if (!st) st = ac_lock_changed(&text, &v->lock, change, n, err);
     if (!st) st = write_in(v, "accord.lock", &text, err);

@@ -9,6 +9,8 @@ const char *ac_verify_outcome_name(ac_verify_outcome o)
     return names[o];
 }
 
+const char *const ac_verify_numerics[] = { "same", "fp32", "bf16", "cuda-bf16", NULL };
+
 /* Fingerprint rows that differ between any two runs, and say nothing about bits. */
 static bool incidental(const char *key)
 {
@@ -44,7 +46,8 @@ static void headline(ac_str *s, const ac_verify *v)
         break;
     case AC_VERIFY_VERDICT_IDENTICAL:
         ac_str_appendf(s, ": the bits differ, the verdict (%s) is the same", v->verdict_text[0]);
-        if (at) ac_str_appendf(s, "; first different step %llu", at);
+        if (v->numerics[1]) ac_str_appendf(s, "; numerics %s, now %s", v->numerics[0], v->numerics[1]);
+        else if (at) ac_str_appendf(s, "; first different step %llu", at);
         break;
     case AC_VERIFY_DIVERGED:
         if (at) ac_str_appendf(s, " at step %llu of %llu", at, all);
@@ -203,6 +206,8 @@ void ac_verify_json(ac_str *out, const ac_verify *v, const char *report)
     ac_jw_cstr(&w, "result", ac_verify_outcome_name(v->outcome));
     ac_jw_cstr(&w, "run", v->id);
     ac_jw_cstr(&w, "lock", v->lock_hex);
+    ac_jw_cstr(&w, "numerics", v->numerics[0]);
+    ac_jw_cstr(&w, "numerics_rebuilt", v->numerics[1]);
     ac_jw_u64(&w, "steps", v->trace_steps);
     ac_jw_u64(&w, "compared_steps", v->compared);
     ac_jw_bool(&w, "prefix", v->prefix);

@@ -83,6 +83,10 @@ static ac_status begin_args(args *g, ac_verify *v, const char *command, ac_err *
         add(g, "--cpu");
         add(g, ac_cpu_name(v->cli->cpu));
     }
+    if (v->cli->device != AC_DEVICE_AUTO) {
+        add(g, "--device");
+        add(g, v->cli->device == AC_DEVICE_CPU ? "cpu" : "cuda");
+    }
     return AC_OK;
 }
 
@@ -184,7 +188,7 @@ static ac_status watch(ac_verify *v, ac_child *child, bool *ended, int *code, ac
         ac_cost_clock_look(&v->cost);
         if (st || *ended) break;
         if (stop_asked) return ac_fail(err, AC_ECANCEL, "stopped; nothing was decided about run %s", v->id);
-        if (v->o->full) continue;
+        if (v->o->full || v->numerics[1]) continue;
         const int64_t begun = ac_mono_ns();
         st = find_again(v, err);
         if (!st) st = compare_traces(v, false, true, err);

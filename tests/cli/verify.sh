@@ -31,6 +31,21 @@ out_has 'PREFIX_IDENTICAL: the first 2 of 6 steps; nothing is said about the res
 out_has 'machine.threads'
 clean
 
+# ---- in another arithmetic: nothing but the verdict
+run 0 verify latest --numerics bf16
+out_has 'VERDICT_IDENTICAL: the bits differ, the verdict'
+out_has 'numerics fp32, now bf16'
+run 0 verify latest --numerics fp32 --json                  # the lock's own
+out_has '"result": "BIT_IDENTICAL"'
+out_has '"numerics_rebuilt": null'
+run 64 verify latest --numerics bf16 --no-ab
+err_has 'only the verdict can be compared'
+run 64 verify latest --numerics bf16 --steps 2
+cp -r .accord/runs "$work/noverdict" && rm "$work/noverdict/$id/verdict.json"
+run 64 verify "$work/noverdict/$id" --numerics bf16
+err_has 'the run has none (accord ab makes it)'
+clean
+
 # ---- the folder alone, read-only, elsewhere; inputs by --against, or by name and --base
 mkdir -p "$work/else/inputs" "$work/else/here"
 cp -r ".accord/runs/$id" "$work/else/"
