@@ -1,13 +1,16 @@
 /* bench_cuda - training speed on a GPU: LoRA steps over random rows of a model of a real shape with random weights.
  *
- * usage: bench_cuda SHAPE ROWS LENGTH [STEPS [recompute]]    SHAPE: 135m, 0.5b, 1.5b or 8b
+ * usage: bench_cuda SHAPE ROWS LENGTH [STEPS [recompute] [json]]    SHAPE: 135m, 0.5b, 1.5b or 8b
  * A step is what `accord train` computes: gradient of all rows, its norm, AdamW; rank 16 on all seven linears, every token
  * but a row's first supervised. Prints the first step, the median of the others and their spread, and memory; then, from
- * further steps that wait after each operation, where the time goes (their sum is more than a step: nothing overlaps). */
+ * further steps that wait after each operation, where the time goes (their sum is more than a step: nothing overlaps).
+ * json: the figures alone, on one line. ACCORD_BENCH_DIR: where the model's folder is made (16 GB for 8b; default: /dev/shm
+ * where it has room, else /tmp). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "backend/cuda.h"
@@ -40,29 +43,46 @@ static void stop(const char *what, const ac_err *err)
 
 /* ---- a folder of random weights --------------------------------------------------------------------------------- */
 
+enum { PERIOD = 1048573 };       /* a prime: rows of a weight are not each other's repetition */
+
 typedef struct {
     ac_tensor_out t[512];
     char name[512][96];
-    size_t n;
-    uint64_t state;
+    size_t n, bytes;
+    uint16_t *noise, *one;       /* what all tensors' data lies in, each from a place of its own */
 } folder;
+
+/* The largest tensor's worth of numbers within 0.035, a million of them over and over: inventing 8 billion takes half a minute. */
+static void make_noise(folder *f, size_t largest, size_t widest)
+{
+    uint64_t state = 42;
+    f->noise = malloc((largest + PERIOD) * sizeof *f->noise);
+    f->one = malloc(widest * sizeof *f->one);
+    if (!f->noise || !f->one) stop("random weights", NULL);
+    for (size_t i = 0; i < PERIOD; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        const float x = (float)((int32_t)(state >> 40) - (1 << 23)) * (0.035f / (1 << 23));
+        uint32_t u;
+        memcpy(&u, &x, sizeof u);
+        f->noise[i] = (uint16_t)(u >> 16);
+    }
+    for (size_t at = PERIOD; at < largest + PERIOD;) {
+        const size_t left = largest + PERIOD - at, n = left < at ? left : at;
+        memcpy(f->noise + at, f->noise, n * sizeof *f->noise);   /* at is a multiple of PERIOD */
+        at += n;
+    }
+    for (size_t i = 0; i < widest; i++) f->one[i] = 0x3f80;
+}
 
 static void add(folder *f, const char *name, size_t rows, size_t cols)
 {
-    const size_t n = (rows ? rows : 1) * cols;
-    uint16_t *data = malloc(n * sizeof *data);
-    if (!data) stop(name, NULL);
-    for (size_t i = 0; i < n; i++) {             /* +-0.035, or 1 for a norm */
-        f->state = f->state * 6364136223846793005u + 1442695040888963407u;
-        float x = rows ? (float)((int32_t)(f->state >> 40) - (1 << 23)) * (0.035f / (1 << 23)) : 1.0f;
-        uint32_t u;
-        memcpy(&u, &x, sizeof u);
-        data[i] = (uint16_t)(u >> 16);
-    }
+    const bool norm = !rows && strstr(name, "norm");
     snprintf(f->name[f->n], sizeof f->name[0], "%s", name);
-    f->t[f->n] = (ac_tensor_out){ .name = f->name[f->n], .type = AC_BF16, .n_dims = rows ? 2 : 1, .data = data };
+    f->t[f->n] = (ac_tensor_out){ .name = f->name[f->n], .type = AC_BF16, .n_dims = rows ? 2 : 1,
+                                  .data = norm ? f->one : f->noise + (f->n * 104729) % PERIOD };
     f->t[f->n].dim[0] = rows ? rows : cols;
     f->t[f->n].dim[1] = rows ? cols : 0;
+    f->bytes += (rows ? rows : 1) * cols * sizeof *f->noise;
     f->n++;
 }
 
@@ -82,17 +102,24 @@ static void write_config(const shape *s, const char *path)
     ac_str_release(&c);
 }
 
-static void write_folder(const shape *s, const char *dir)
+static bool has_room(const char *dir, size_t bytes)
+{
+    struct statvfs v;
+    return statvfs(dir, &v) == 0 && (double)v.f_bavail * (double)v.f_frsize > 1.1 * (double)bytes;
+}
+
+/* Makes the model's folder and gives its path. */
+static void write_folder(const shape *s, char dir[256])
 {
     static folder f;
     char path[512], name[96];
     ac_err err = { 0 };
-    f = (folder){ .state = 42 };
     const size_t qw = s->heads * s->head_dim, kw = s->kv_heads * s->head_dim;
     const struct { const char *name; size_t rows, cols; } linear[] = {
         { "self_attn.q_proj", qw, s->hidden }, { "self_attn.k_proj", kw, s->hidden }, { "self_attn.v_proj", kw, s->hidden },
         { "self_attn.o_proj", s->hidden, qw }, { "mlp.gate_proj", s->ffn, s->hidden }, { "mlp.up_proj", s->ffn, s->hidden },
         { "mlp.down_proj", s->hidden, s->ffn } };
+    make_noise(&f, s->hidden * (s->vocab > s->ffn ? s->vocab : s->ffn), s->hidden);
     add(&f, "model.embed_tokens.weight", s->vocab, s->hidden);
     for (size_t i = 0; i < s->layers; i++) {
         for (size_t t = 0; t < 7; t++) {
@@ -108,11 +135,18 @@ static void write_folder(const shape *s, const char *dir)
     }
     add(&f, "model.norm.weight", 0, s->hidden);
     if (!s->tied) add(&f, "lm_head.weight", s->vocab, s->hidden);
+    const char *where = getenv("ACCORD_BENCH_DIR");
+    if (!where) where = has_room("/dev/shm", f.bytes) ? "/dev/shm" : "/tmp";
+    if (snprintf(dir, 256, "%s/accord_bench.XXXXXX", where) >= 256 || !mkdtemp(dir)) stop("a folder", NULL);
     snprintf(path, sizeof path, "%s/config.json", dir);
     write_config(s, path);
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    if (ac_safetensors_write(path, f.t, f.n, NULL, 0, &err)) stop(path, &err);
-    for (size_t i = 0; i < f.n; i++) free((void *)(uintptr_t)f.t[i].data);
+    if (ac_safetensors_write(path, f.t, f.n, NULL, 0, &err)) {
+        (void)ac_remove_tree(dir, NULL);
+        stop(path, &err);
+    }
+    free(f.noise);
+    free(f.one);
 }
 
 /* ---- where the time goes ------------------------------------------------------------------------------------------ */
@@ -213,12 +247,14 @@ static int ascending(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
-static void print_memory(void)
+/* Of all programs on the GPU, with our context; 0 where nvidia-smi does not say. */
+static double memory_mib(void)
 {
     char line[64] = "";
-    FILE *p = popen("nvidia-smi --query-gpu=memory.used --format=csv,noheader 2>/dev/null", "r");
-    if (p && fgets(line, sizeof line, p)) printf("memory of the GPU in use: %s", line);
+    FILE *p = popen("nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -i 0 2>/dev/null", "r");
+    const bool got = p && fgets(line, sizeof line, p);
     if (p) pclose(p);
+    return got ? atof(line) : 0;
 }
 
 static void profile(job *j)
@@ -237,21 +273,28 @@ static void profile(job *j)
         printf("  %-16s %8.2f  in %5zu calls\n", spent[i].name, spent[i].seconds / PROFILED * 1e3, spent[i].calls / PROFILED);
 }
 
+static bool has_word(int argc, char **argv, const char *word)
+{
+    for (int i = 5; i < argc; i++)
+        if (strcmp(argv[i], word) == 0) return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     ac_err err = { 0 };
+    const bool json = has_word(argc, argv, "json");
     const shape *s = NULL;
     job j = { .rows = argc > 3 ? (size_t)atol(argv[2]) : 0, .length = argc > 3 ? (size_t)atol(argv[3]) : 0 };
     size_t steps = argc > 4 ? (size_t)atol(argv[4]) : 20;
     for (size_t i = 0; argc > 1 && i < AC_COUNTOF(shapes); i++)
         if (strcmp(argv[1], shapes[i].name) == 0) s = &shapes[i];
     if (!s || j.rows == 0 || j.length < 2) {
-        fprintf(stderr, "usage: bench_cuda 135m|0.5b|1.5b|8b ROWS LENGTH [STEPS [recompute]]\n");
+        fprintf(stderr, "usage: bench_cuda 135m|0.5b|1.5b|8b ROWS LENGTH [STEPS [recompute] [json]]\n");
         return 64;
     }
     if (steps < 1 || steps > STEPS_MAX) steps = STEPS_MAX;
-    char dir[] = "/tmp/accord_bench.XXXXXX";
-    if (!mkdtemp(dir)) stop("a folder", NULL);
+    char dir[256];
     write_folder(s, dir);
     const int64_t start = ac_mono_ns();
     ac_status st = ac_device_open_cuda(&j.dev, 0, &err);
@@ -261,7 +304,7 @@ int main(int argc, char **argv)
     if (st) stop("the model", &err);
     j.o = (ac_train_opts){ .lora = { .rank = 16, .alpha = 32, .targets = (1u << AC_TARGET_COUNT) - 1 }, .beta1 = 0.9, .beta2 = 0.999,
                            .eps = 1e-8, .clip = 1.0, .weight_decay = 0.01, .numerics = AC_NUM_CUDA_BF16,
-                           .recompute = argc > 5 && strcmp(argv[5], "recompute") == 0 };
+                           .recompute = has_word(argc, argv, "recompute") };
     st = ac_adapter_open(&j.ad, j.model, &j.o.lora, &err);
     if (!st) {
         ac_adapter_init(j.ad, 1);
@@ -277,13 +320,21 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < steps; i++) took[i] = one_step(&j);
     qsort(took, steps, sizeof *took, ascending);
     const double median = took[steps / 2], tokens = (double)(j.rows * j.length);
-    printf("%s %zu x %zu%s on %s: %.0f tokens/s, %.2f ms a step (%.2f to %.2f over %zu)\n", s->name, j.rows, j.length,
-           j.o.recompute ? ", recompute" : "", ac_device_name(j.dev), tokens / median, median * 1e3, took[0] * 1e3,
-           took[steps - 1] * 1e3, steps);
-    printf("model opened after %.2f s, first step done after %.2f s (itself %.3f s), loss %.4f\n", opened, ready, first,
-           j.loss[0] / (double)(j.length - 1));
-    print_memory();
-    profile(&j);
+    const double mib = memory_mib(), loss = j.loss[0] / (double)(j.length - 1);
+    if (json) {
+        printf("{\"model\": \"%s\", \"rows\": %zu, \"length\": %zu, \"recompute\": %s, \"tokens_s\": %.1f, \"tokens_s_min\": %.1f, "
+               "\"tokens_s_max\": %.1f, \"step_ms\": %.3f, \"steps\": %zu, \"opened_s\": %.3f, \"first_step_s\": %.3f, "
+               "\"ready_s\": %.3f, \"device_mib\": %.0f, \"loss\": %.6f}\n", s->name, j.rows, j.length,
+               j.o.recompute ? "true" : "false", tokens / median, tokens / took[steps - 1], tokens / took[0], median * 1e3, steps,
+               opened, first, ready, mib, loss);
+    } else {
+        printf("%s %zu x %zu%s on %s: %.0f tokens/s, %.2f ms a step (%.2f to %.2f over %zu)\n", s->name, j.rows, j.length,
+               j.o.recompute ? ", recompute" : "", ac_device_name(j.dev), tokens / median, median * 1e3, took[0] * 1e3,
+               took[steps - 1] * 1e3, steps);
+        printf("model opened after %.2f s, first step done after %.2f s (itself %.3f s), loss %.4f\n", opened, ready, first, loss);
+        if (mib > 0) printf("memory of the GPU in use: %.0f MiB\n", mib);
+        profile(&j);
+    }
     ac_optimizer_close(&j.opt);
     ac_adapter_close(&j.ad);
     ac_model_close(&j.model);
