@@ -1,6 +1,7 @@
 /* bench_cuda - training speed on a GPU: LoRA steps over random rows of a model of a real shape with random weights.
  *
- * usage: bench_cuda SHAPE ROWS LENGTH [STEPS [recompute] [json]]    SHAPE: 135m, 0.5b, 1.5b or 8b
+ * usage: bench_cuda SHAPE ROWS LENGTH [STEPS [recompute] [TYPE] [json]]    SHAPE: 135m, 0.5b, 1.5b or 8b
+ * TYPE: Q4_0, Q4_K, ..., of the matrices of a GGUF; else a folder of bfloat16.
  * A step is what `accord train` computes: gradient of all rows, its norm, AdamW; rank 16 on all seven linears, every token
  * but a row's first supervised. Prints the first step, the median of the others and their spread, and memory; then, from
  * further steps that wait after each operation, where the time goes (their sum is more than a step: nothing overlaps).
@@ -15,6 +16,7 @@
 
 #include "backend/cuda.h"
 #include "base/file.h"
+#include "bench_gguf.h"
 #include "base/rng.h"
 #include "base/time.h"
 #include "formats/tensors.h"
@@ -108,6 +110,13 @@ static bool has_room(const char *dir, size_t bytes)
     return statvfs(dir, &v) == 0 && (double)v.f_bavail * (double)v.f_frsize > 1.1 * (double)bytes;
 }
 
+static void make_dir(char dir[256], size_t bytes)
+{
+    const char *where = getenv("ACCORD_BENCH_DIR");
+    if (!where) where = has_room("/dev/shm", bytes) ? "/dev/shm" : "/tmp";
+    if (snprintf(dir, 256, "%s/accord_bench.XXXXXX", where) >= 256 || !mkdtemp(dir)) stop("a folder", NULL);
+}
+
 /* Makes the model's folder and gives its path. */
 static void write_folder(const shape *s, char dir[256])
 {
@@ -135,9 +144,7 @@ static void write_folder(const shape *s, char dir[256])
     }
     add(&f, "model.norm.weight", 0, s->hidden);
     if (!s->tied) add(&f, "lm_head.weight", s->vocab, s->hidden);
-    const char *where = getenv("ACCORD_BENCH_DIR");
-    if (!where) where = has_room("/dev/shm", f.bytes) ? "/dev/shm" : "/tmp";
-    if (snprintf(dir, 256, "%s/accord_bench.XXXXXX", where) >= 256 || !mkdtemp(dir)) stop("a folder", NULL);
+    make_dir(dir, f.bytes);
     snprintf(path, sizeof path, "%s/config.json", dir);
     write_config(s, path);
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
@@ -147,6 +154,40 @@ static void write_folder(const shape *s, char dir[256])
     }
     free(f.noise);
     free(f.one);
+}
+
+/* A GGUF of stored weights; the model is that file. */
+static void write_stored(const shape *s, ac_dtype type, char path[512], char dir[256])
+{
+    const bool qwen = strcmp(s->family, "Qwen2") == 0;
+    const size_t layer = s->hidden * (2 * (s->heads + s->kv_heads) * s->head_dim + 3 * s->ffn);
+    const gguf_shape g = { qwen ? "qwen2" : "llama", s->layers, s->hidden, s->ffn, s->heads, s->kv_heads, s->head_dim, s->vocab,
+                           s->tied, qwen, type };
+    make_dir(dir, (s->layers * layer + 2 * s->vocab * s->hidden) / ac_dtype_block_elems(type) * ac_dtype_block_bytes(type));
+    snprintf(path, 512, "%s/model.gguf", dir);
+    if (bench_gguf_write(&g, path)) return;
+    (void)ac_remove_tree(dir, NULL);
+    exit(1);
+}
+
+/* Does the plan of the run hold? Weights are on the device already. */
+static uint64_t planned(const ac_model *m, const ac_train_opts *o, const ac_unit *unit, size_t rows, size_t length, bool quiet)
+{
+    ac_err err = { 0 };
+    ac_memory_plan p;
+    ac_sample *sample = calloc(rows, sizeof *sample);
+    if (!sample) stop("rows", NULL);
+    for (size_t i = 0; i < rows; i++) sample[i] = (ac_sample){ unit[i].ids, unit[i].target, length, length - 1, i };
+    const ac_dataset d = { .n = rows, .sample = sample, .n_tokens = rows * length, .n_targets = rows * (length - 1), .max_len = length };
+    const ac_memory_ask ask = { .recompute = o->recompute ? AC_RECOMPUTE_BLOCK : AC_RECOMPUTE_NONE };
+    ac_train_opts asked = *o;
+    asked.batch_rows = asked.micro_batch = rows;
+    asked.micro_tokens = 0;
+    if (ac_memory_plan_make(&p, &asked, &ask, m, &d, NULL, &err)) stop("the memory plan", &err);
+    for (size_t i = 0; i < p.n_lines && !quiet; i++)
+        printf("  %-34s %9.1f MiB\n", p.line[i].name, (double)p.line[i].bytes / 1048576.0);
+    free(sample);
+    return p.peak;
 }
 
 /* ---- where the time goes ------------------------------------------------------------------------------------------ */
@@ -287,32 +328,42 @@ int main(int argc, char **argv)
     const shape *s = NULL;
     job j = { .rows = argc > 3 ? (size_t)atol(argv[2]) : 0, .length = argc > 3 ? (size_t)atol(argv[3]) : 0 };
     size_t steps = argc > 4 ? (size_t)atol(argv[4]) : 20;
+    ac_dtype type = AC_DTYPE_COUNT;              /* none: a folder of bfloat16 */
+    for (ac_dtype t = AC_F32; t <= AC_Q6_K; t++)
+        if (has_word(argc, argv, ac_dtype_name(t))) type = t;
     for (size_t i = 0; argc > 1 && i < AC_COUNTOF(shapes); i++)
         if (strcmp(argv[1], shapes[i].name) == 0) s = &shapes[i];
     if (!s || j.rows == 0 || j.length < 2) {
-        fprintf(stderr, "usage: bench_cuda 135m|0.5b|1.5b|8b ROWS LENGTH [STEPS [recompute] [json]]\n");
+        fprintf(stderr, "usage: bench_cuda 135m|0.5b|1.5b|8b ROWS LENGTH [STEPS [recompute] [TYPE] [json]]\n");
         return 64;
     }
     if (steps < 1 || steps > STEPS_MAX) steps = STEPS_MAX;
-    char dir[256];
-    write_folder(s, dir);
+    char dir[256], path[512];
+    if (type == AC_DTYPE_COUNT) {
+        write_folder(s, dir);
+        snprintf(path, sizeof path, "%s", dir);
+    } else {
+        write_stored(s, type, path, dir);
+    }
     const int64_t start = ac_mono_ns();
     ac_status st = ac_device_open_cuda(&j.dev, 0, &err);
-    if (!st) st = ac_model_open(&j.model, j.dev, dir, &err);
+    if (!st) st = ac_model_open(&j.model, j.dev, path, &err);
     const double opened = (double)(ac_mono_ns() - start) / 1e9;
     (void)ac_remove_tree(dir, NULL);
     if (st) stop("the model", &err);
     j.o = (ac_train_opts){ .lora = { .rank = 16, .alpha = 32, .targets = (1u << AC_TARGET_COUNT) - 1 }, .beta1 = 0.9, .beta2 = 0.999,
                            .eps = 1e-8, .clip = 1.0, .weight_decay = 0.01, .numerics = AC_NUM_CUDA_BF16,
                            .recompute = has_word(argc, argv, "recompute") };
+    make_rows(&j, s->vocab);
+    const uint64_t plan = planned(j.model, &j.o, j.unit, j.rows, j.length, json);
     st = ac_adapter_open(&j.ad, j.model, &j.o.lora, &err);
     if (!st) {
         ac_adapter_init(j.ad, 1);
         st = ac_optimizer_open(&j.opt, j.dev, j.ad, &j.o, &err);
     }
     if (!st) st = ac_optimizer_keep(&j.opt, &err);
+    if (!st) j.dev->op->take_own(j.dev);
     if (st) stop("the adapter", &err);
-    make_rows(&j, s->vocab);
     sound = j.dev->op;
     const double first = one_step(&j), ready = (double)(ac_mono_ns() - start) / 1e9;
     for (int i = 0; i < 3; i++) (void)one_step(&j);
@@ -321,17 +372,20 @@ int main(int argc, char **argv)
     qsort(took, steps, sizeof *took, ascending);
     const double median = took[steps / 2], tokens = (double)(j.rows * j.length);
     const double mib = memory_mib(), loss = j.loss[0] / (double)(j.length - 1);
+    const double planned_mib = (double)plan / 1048576.0, peak_mib = (double)j.dev->op->memory(j.dev).peak / 1048576.0;
+    const char *stored = type == AC_DTYPE_COUNT ? "BF16" : ac_dtype_name(type);
     if (json) {
-        printf("{\"model\": \"%s\", \"rows\": %zu, \"length\": %zu, \"recompute\": %s, \"tokens_s\": %.1f, \"tokens_s_min\": %.1f, "
-               "\"tokens_s_max\": %.1f, \"step_ms\": %.3f, \"steps\": %zu, \"opened_s\": %.3f, \"first_step_s\": %.3f, "
-               "\"ready_s\": %.3f, \"device_mib\": %.0f, \"loss\": %.6f}\n", s->name, j.rows, j.length,
-               j.o.recompute ? "true" : "false", tokens / median, tokens / took[steps - 1], tokens / took[0], median * 1e3, steps,
-               opened, first, ready, mib, loss);
+        printf("{\"model\": \"%s\", \"stored\": \"%s\", \"rows\": %zu, \"length\": %zu, \"recompute\": %s, \"tokens_s\": %.1f, "
+               "\"tokens_s_min\": %.1f, \"tokens_s_max\": %.1f, \"step_ms\": %.3f, \"steps\": %zu, \"opened_s\": %.3f, "
+               "\"first_step_s\": %.3f, \"ready_s\": %.3f, \"device_mib\": %.0f, \"planned_mib\": %.0f, \"loss\": %.6f}\n", s->name,
+               stored, j.rows, j.length, j.o.recompute ? "true" : "false", tokens / median, tokens / took[steps - 1],
+               tokens / took[0], median * 1e3, steps, opened, first, ready, mib, planned_mib, loss);
     } else {
-        printf("%s %zu x %zu%s on %s: %.0f tokens/s, %.2f ms a step (%.2f to %.2f over %zu)\n", s->name, j.rows, j.length,
-               j.o.recompute ? ", recompute" : "", ac_device_name(j.dev), tokens / median, median * 1e3, took[0] * 1e3,
-               took[steps - 1] * 1e3, steps);
+        printf("%s %s %zu x %zu%s on %s: %.0f tokens/s, %.2f ms a step (%.2f to %.2f over %zu)\n", s->name, stored, j.rows,
+               j.length, j.o.recompute ? ", recompute" : "", ac_device_name(j.dev), tokens / median, median * 1e3,
+               took[0] * 1e3, took[steps - 1] * 1e3, steps);
         printf("model opened after %.2f s, first step done after %.2f s (itself %.3f s), loss %.4f\n", opened, ready, first, loss);
+        printf("memory planned %.0f MiB, measured %.0f MiB: %.3f\n", planned_mib, peak_mib, planned_mib / peak_mib);
         if (mib > 0) printf("memory of the GPU in use: %.0f MiB\n", mib);
         profile(&j);
     }

@@ -23,7 +23,7 @@ if [ -z "$built" ]; then
     command -v nvcc >/dev/null || { echo "gpu_check: not run: no nvcc (give --built, or install the CUDA toolkit)"; exit 77; }
     built=build/cuda
     { cmake -G Ninja -S . -B $built -DCMAKE_BUILD_TYPE=Release -DACCORD_CUDA=ON &&
-      cmake --build $built --target accord accord_cuda test_backend_cuda test_train_cuda bench_cuda; } >"$out/build.txt" 2>&1 ||
+      cmake --build $built --target accord accord_cuda test_backend_cuda test_quant_cuda test_train_cuda bench_cuda; } >"$out/build.txt" 2>&1 ||
         { tail -30 "$out/build.txt"; echo "gpu_check: the build failed ($out/build.txt)"; exit 1; }
 fi
 command -v nvidia-smi >/dev/null && nvidia-smi -L >"$out/gpu.txt" 2>&1 ||
@@ -59,6 +59,7 @@ command_line() {
 }
 step command-line command_line
 step operations "$(find_built test_backend_cuda)"
+step stored-types "$(find_built test_quant_cuda)"
 step models "$(find_built test_train_cuda)"
 speed() {         # SHAPE ROWS LENGTH STEPS
     step "speed-$1" "$(find_built bench_cuda)" "$@"

@@ -298,6 +298,12 @@ typedef struct {
 
 enum { AC_LINEARS_MAX = 4 };
 
+typedef struct {               /* bytes of a device with memory of its own; all 0: it computes in the host's */
+    uint64_t free;             /* that may still be taken */
+    uint64_t context;          /* taken when it was opened: driver, libraries, their workspace */
+    uint64_t held, peak;       /* taken since; and the most that this and the context were at once */
+} ac_device_memory;
+
 typedef struct {
     /* Memory. borrow gives a buffer over host memory: a CPU works in place; another device copies in at once
      * (READ) and out at close (WRITE). The host memory must outlive the buffer. close accepts NULL. */
@@ -325,8 +331,8 @@ typedef struct {
      * on this device. A device starts with AC_NUM_FP32. */
     bool (*set_numerics)(ac_device *d, ac_numerics n);
     size_t (*scratch_floats)(const ac_device *d, const ac_shape *s);      /* size of every .scratch */
-    uint64_t (*free_memory)(const ac_device *d);  /* of the device's own, in bytes; 0: it computes in the host's */
-    size_t (*own_bytes)(const ac_device *d);      /* what operations take beside buffers, once they have run */
+    ac_device_memory (*memory)(const ac_device *d);
+    size_t (*own_bytes)(const ac_device *d);      /* what operations will have taken beside buffers and context */
     void (*take_own)(ac_device *d);               /* takes all of that now; NULL: it is taken already */
 
     /* Lays w out once more for products of few rows, where the device has such a layout for its type (it sets

@@ -393,10 +393,10 @@ static void cpu_sum_squares(ac_device *dev, const ac_span *part, size_t n, doubl
     }
 }
 
-static uint64_t cpu_free_memory(const ac_device *dev)
+static ac_device_memory cpu_memory(const ac_device *dev)
 {
     AC_UNUSED(dev);
-    return 0;
+    return (ac_device_memory){ .free = 0 };
 }
 
 static size_t cpu_own_bytes(const ac_device *dev)
@@ -457,7 +457,7 @@ static const ac_device_ops cpu_ops = {
     .has_rule = cpu_has_rule,
     .set_numerics = cpu_set_numerics,
     .scratch_floats = cpu_scratch_floats,
-    .free_memory = cpu_free_memory,
+    .memory = cpu_memory,
     .own_bytes = cpu_own_bytes, .take_own = cpu_take_own,
     .prepare = cpu_prepare,
     .unprepare = cpu_unprepare,

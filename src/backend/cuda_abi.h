@@ -9,13 +9,16 @@
 
 #include "backend/backend.h"
 
-#define AC_CUDA_ABI 2u
+#define AC_CUDA_ABI 3u
 
 typedef struct {
     void *(*alloc)(size_t n, size_t size);
     void (*release)(void *p);
     ac_status (*fail)(ac_err *err, ac_status st, const char *fmt, ...) AC_PRINTF(3, 4);
-    void (*expand_row)(float *dst, const void *src, ac_dtype type, size_t n);   /* any weight type */
+    /* A copy by several threads; NULL from open: there are none, and copy takes that. */
+    void *(*copiers_open)(void);
+    void (*copiers_close)(void *copiers);
+    void (*copy)(void *copiers, void *to, const void *from, size_t n);
 } ac_cuda_host;
 
 typedef struct {

@@ -13,14 +13,45 @@ enum { PATH_ROOM = 4096 };
 
 #if AC_HAVE_DLOPEN
 
-static void expand_row(float *dst, const void *src, ac_dtype type, size_t n)
+/* A few threads read a mapped file, its page faults, and write pinned memory as fast as a bus takes it. */
+enum { COPIERS = 8 };
+
+static void *copiers_open(void)
 {
-    ac_kernels ref;
-    ac_kernels_fill(&ref, AC_CPU_REF);
-    ref.expand_row(dst, src, type, n);
+    ac_pool *p = NULL;
+    const size_t cpus = ac_cpu_count();
+    return ac_pool_open(&p, cpus < COPIERS ? cpus : COPIERS, NULL) ? NULL : p;
 }
 
-static const ac_cuda_host host = { ac_calloc, ac_free, ac_fail, expand_row };
+static void copiers_close(void *copiers)
+{
+    ac_pool *p = copiers;
+    ac_pool_close(&p);
+}
+
+typedef struct {
+    unsigned char *to;
+    const unsigned char *from;
+    size_t n;
+} copy_job;
+
+#define COPY_SLICE ((size_t)256 << 10)
+
+static void copy_slice(void *ctx, size_t task, size_t worker)
+{
+    const copy_job *j = ctx;
+    const size_t at = task * COPY_SLICE, left = j->n - at;
+    AC_UNUSED(worker);
+    memcpy(j->to + at, j->from + at, left < COPY_SLICE ? left : COPY_SLICE);
+}
+
+static void copy(void *copiers, void *to, const void *from, size_t n)
+{
+    copy_job j = { to, from, n };
+    ac_pool_run(copiers, (n + COPY_SLICE - 1) / COPY_SLICE, copy_slice, &j);
+}
+
+static const ac_cuda_host host = { ac_calloc, ac_free, ac_fail, copiers_open, copiers_close, copy };
 
 /* Beside the program, or where an installation has it. */
 static void *open_near(const char *under)

@@ -24,10 +24,10 @@ static uint64_t held_now(const ac_loaded *l, const ac_cli *cli, int64_t mapped_b
 /* What a run lives in: the machine's memory, or a GPU's own, where the weights are already and nobody else works. */
 static ac_budget_facts memory_of(const ac_loaded *l, uint64_t *held)
 {
-    const uint64_t own = l->device->op->free_memory(l->device);
-    if (!own) return (ac_budget_facts){ .machine = ac_memory_machine(), .available = ac_memory_available(), .held = *held };
+    const ac_device_memory own = l->device->op->memory(l->device);
+    if (!own.free) return (ac_budget_facts){ .machine = ac_memory_machine(), .available = ac_memory_available(), .held = *held };
     *held = 0;
-    return (ac_budget_facts){ .machine = -1, .available = (int64_t)own, .held = ac_model_get_config(l->model)->weight_bytes };
+    return (ac_budget_facts){ .machine = -1, .available = (int64_t)own.free, .held = own.context + own.held };
 }
 
 static ac_status budget_of(ac_budget *out, const ac_train_cli *cli, const ac_contract_values *v, const ac_loaded *l,
@@ -113,14 +113,15 @@ static void limit_text(char out[LIMIT_TEXT], const ac_train_memory *m)
 static const char *shape_text(const ac_memory_plan *p)
 {
     if (!p->fits) return "; the smallest there is, and it does not fit";
-    return p->shrunk ? "; smaller than asked for, so that it fits (no bit changes)" : "";
+    if (!p->shrunk) return "";
+    return p->on_device ? "; smaller than asked for, so that it fits" : "; smaller than asked for, so that it fits (no bit changes)";
 }
 
 void ac_memory_table(ac_str *out, const ac_train_memory *m)
 {
     const ac_memory_plan *p = &m->plan;
     char size[32], limit[LIMIT_TEXT];
-    ac_str_append_c(out, "memory\n");
+    ac_str_append_c(out, p->on_device ? "memory of the GPU\n" : "memory\n");
     for (size_t i = 0; i < p->n_lines; i++) {
         ac_human_bytes(size, p->line[i].bytes);
         ac_str_appendf(out, "  %-38s %10s\n", p->line[i].name, size);

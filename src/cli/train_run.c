@@ -240,7 +240,9 @@ static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
     } else {
         ac_human_time(took, r->train_seconds + r->eval_seconds);
         ac_human_count(tokens, r->tokens);
-        ac_human_bytes(rss, (uint64_t)ac_peak_rss_bytes());
+        const bool on_device = w->rec.memory.plan.on_device;
+        const ac_device *dev = w->in.l.device;
+        ac_human_bytes(rss, on_device ? dev->op->memory(dev).peak : (uint64_t)ac_peak_rss_bytes());
         ac_str_appendf(&s, "run        %s\n", w->rec.id);
         ac_str_appendf(&s, "loss       %.4f at first, %.4f at last", r->first_loss, r->last_loss);
         if (!isnan(r->best_valid_loss))
@@ -254,7 +256,8 @@ static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
         ac_str_appendf(&s, "padding    %.1f %% of the computed positions\n",
                        all ? 100.0 * (double)r->padding_tokens / (double)all : 0.0);
         ac_human_bytes(planned, w->rec.memory.plan.peak);
-        ac_str_appendf(&s, "memory     %s at most, %s planned\n%-10s %s/%s\nsha-256    %s\n", rss, planned,
+        ac_str_appendf(&s, "memory     %s%s at most, %s planned\n%-10s %s/%s\nsha-256    %s\n", rss,
+                       on_device ? " of the GPU" : "", planned,
                        full ? "model" : "adapter", w->dir, full ? "model" : "adapter", hex);
         if (!ac_audit_verify(".", &head, NULL)) {
             ac_audit_head_text(at, &head);

@@ -149,12 +149,18 @@ static void count(ac_memory_plan *p, const job *j)
     size_t layers = 0, scratch = 0, score = 0;
     const size_t call = ac_model_call_bytes(j->m, j->ad, &size[0], &layers, &scratch);
     if (has_valid) score = ac_model_call_bytes(j->m, j->ad, &size[1], NULL, NULL);
-    add(p, "weights, mapped", ac_model_get_config(j->m)->weight_bytes);
+    const ac_device *dev = ac_model_device(j->m);
+    const ac_device_memory own = dev->op->memory(dev);
+    const size_t act = dev->op->store_bytes(dev, AC_STORE_ACT);
+    p->on_device = own.free != 0;
+    if (p->on_device) add(p, "driver, libraries, their workspace", own.context);
+    add(p, p->on_device ? "weights" : "weights, mapped", p->on_device ? own.held : ac_model_get_config(j->m)->weight_bytes);
     add(p, "program, tokenizer and rows", j->ask->held);
     add(p, full ? "parameters" : "adapter", params);
     add(p, "gradient", params);
     add(p, "optimizer", ac_optimizer_state_bytes(j->o, j->ad));
-    add(p, full ? "best parameters so far" : "best adapter so far", has_valid ? params : 0);
+    if (p->on_device) add(p, "adapter, as products read it", (uint64_t)j->ad->n_params * act);
+    else add(p, full ? "best parameters so far" : "best adapter so far", has_valid ? params : 0);
     if (call == SIZE_MAX || score == SIZE_MAX) {
         add(p, "activations, too many to count", UINT64_MAX);
         return;
@@ -169,7 +175,8 @@ static void count(ac_memory_plan *p, const job *j)
     add(p, "more for validation", score > call ? score - call : 0);    /* the same memory serves both */
     add(p, "lengths of adapted rows", j->ad->dora ? j->ad->dora->n * sizeof(float) : 0);
     add(p, "rotary tables", ac_model_table_bytes(j->m, longest));
-    add(p, "matrix kernels", ac_model_device_bytes(j->m));
+    add(p, p->on_device ? "expanded weights, kernels" : "matrix kernels", ac_model_device_bytes(j->m));
+    if (p->on_device) return;
     add(p, "units, checkpoint headers", small_things(j, p->tokens));
     add(p, "more while the checkpoint is read",
         more_for_reading(j, params, ac_optimizer_state_bytes(j->o, j->ad), has_valid ? params : 0,

@@ -98,6 +98,7 @@ typedef struct {
     size_t tokens;                          /* computed at once at most */
     bool recompute, shrunk;                 /* shrunk: memory made it smaller than was asked for */
     uint64_t call_bytes, least_call_bytes;  /* what shrinks with the micro-batch, and what one unit alone takes of it */
+    bool on_device;                         /* all of it is the device's own memory */
     bool fits;                              /* else this is the smallest run, and it is over the limit */
     size_t n_params, state_bytes;           /* trained values; optimizer's state and working space */
 } ac_memory_plan;

@@ -140,6 +140,44 @@ static void a_given_micro_batch_is_the_most(void **state)
     assert_true(most.tokens <= rows.n_tokens && most.tokens > rows.n_tokens / 2);
 }
 
+static ac_device_memory four_gigabytes(const ac_device *d)
+{
+    (void)d;
+    return (ac_device_memory){ .free = (uint64_t)3 << 30, .context = (uint64_t)500 << 20, .held = (uint64_t)524 << 20 };
+}
+
+static uint64_t part(const ac_memory_plan *p, const char *name)
+{
+    for (size_t i = 0; i < p->n_lines; i++)
+        if (strcmp(p->line[i].name, name) == 0) return p->line[i].bytes;
+    return 0;
+}
+
+/* Nothing of the host's memory is in the plan of a device that has its own. */
+static void a_device_with_its_own_memory(void **state)
+{
+    (void)state;
+    const ac_device_ops *sound = t1.dev->op;
+    ac_device_ops own = *sound;
+    ac_train_opts o = wide_opts(), same = wide_opts();
+    const ac_memory_ask ask = { .recompute = AC_RECOMPUTE_NONE };
+    const ac_memory_plan here = plan(&o, AC_RECOMPUTE_NONE, 0);
+    ac_memory_plan there = { 0 };
+    own.memory = four_gigabytes;
+    t1.dev->op = &own;
+    const ac_status st = ac_memory_plan_make(&there, &same, &ask, t1.model, &rows, &valid, NULL);
+    t1.dev->op = sound;
+    assert_int_equal(st, AC_OK);
+    assert_true(there.on_device && !here.on_device && there.tokens == here.tokens);
+    assert_true(part(&there, "driver, libraries, their workspace") == (uint64_t)500 << 20);
+    assert_true(part(&there, "weights") == (uint64_t)524 << 20 && part(&there, "weights, mapped") == 0);
+    assert_true(part(&there, "adapter, as products read it") == there.n_params * sizeof(float));
+    assert_true(part(&there, "best adapter so far") == 0 && part(&there, "page tables") == 0);
+    static const char *const alike[] = { "adapter", "gradient", "optimizer", "activations of the layers", "logits and scratch" };
+    for (size_t i = 0; i < AC_COUNTOF(alike); i++)
+        assert_true(part(&there, alike[i]) > 0 && part(&there, alike[i]) == part(&here, alike[i]));
+}
+
 static void nth_allocation(void **state)
 {
     (void)state;
@@ -167,6 +205,7 @@ int main(void)
         cmocka_unit_test(takes_what_was_planned),
         cmocka_unit_test(limits_shrink_and_change_no_bit),
         cmocka_unit_test(a_given_micro_batch_is_the_most),
+        cmocka_unit_test(a_device_with_its_own_memory),
         cmocka_unit_test(nth_allocation),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -40,6 +40,8 @@ static ac_status sync_device(ac_device *dev, ac_err *err)
 
 /* ---- memory ------------------------------------------------------------------------------------------ */
 
+static void note_held(cuda_device *d, size_t going);
+
 static size_t store_bytes(const ac_device *dev, ac_store store)
 {
     (void)dev;
@@ -77,6 +79,7 @@ static void buf_free(cuda_device *d, ac_buf *b)
 {
     (void)cudaStreamSynchronize(d->stream);
     cuda_weights_closed(d, b);
+    note_held(d, b->bytes);
     (void)cudaFree(b->ptr);
     (void)cudaFree(b->narrow);
     d->host->release(b);
@@ -98,7 +101,7 @@ static ac_buf **kept_of(cuda_device *d, const void *host)
 
 static ac_status copy_in(cuda_device *d, ac_buf *b, const void *host, ac_err *err)
 {
-    const cudaError_t e = cudaMemcpyAsync(b->ptr, host, b->bytes, cudaMemcpyHostToDevice, d->stream);
+    const cudaError_t e = cuda_upload(d, b->ptr, host, b->bytes);
     b->narrow_fresh = false;
     return e == cudaSuccess ? AC_OK : d->host->fail(err, AC_ESTATE, "%s: a copy failed: %s", d->name, cudaGetErrorString(e));
 }
@@ -321,16 +324,31 @@ static bool set_numerics(ac_device *dev, ac_numerics n)
     return n == AC_NUM_CUDA_BF16;
 }
 
-static uint64_t free_memory(const ac_device *dev)
+/* What others hold of the GPU is told from our context by size alone: a context is never as large as CONTEXT_MOST. */
+#define CONTEXT_MOST ((size_t)1 << 30)
+
+/* Sampled when there is more than ever: at the end of a step, and before something large goes. */
+static ac_device_memory memory(const ac_device *dev)
 {
+    const cuda_device *d = (const cuda_device *)(const void *)dev;
     size_t left = 0, all = 0;
-    (void)dev;
-    return cudaMemGetInfo(&left, &all) == cudaSuccess ? left : 0;
+    if (cudaMemGetInfo(&left, &all) != cudaSuccess) return (ac_device_memory){ .free = 0 };
+    const size_t used = all - left, held = used > d->used_first ? used - d->used_first : 0;
+    const size_t context = d->used_first < CONTEXT_MOST ? d->used_first : CONTEXT_MOST;
+    const size_t most = held > d->held_most ? held : d->held_most;
+    return (ac_device_memory){ .free = left, .context = context, .held = held, .peak = context + most };
+}
+
+static void note_held(cuda_device *d, size_t going)
+{
+    if (going < CUDA_NOTED) return;
+    const ac_device_memory m = memory(&d->base);
+    if (m.held > d->held_most) d->held_most = m.held;
 }
 
 static size_t own_bytes(const ac_device *dev)
 {
-    return CUDA_LT_SPACE + ((const cuda_device *)(const void *)dev)->wide.need;
+    return CUDA_LATER + ((const cuda_device *)(const void *)dev)->wide.need;
 }
 
 static void take_own(ac_device *dev)
@@ -485,6 +503,7 @@ static void close_device(ac_device **dev)
         release(d->table[i].host);
         (void)cudaFree(d->table[i].dev);
     }
+    cuda_upload_close(d);
     (void)cudaFree(d->wide.ptr);
     (void)cudaFree(d->sums);
     (void)cudaFree(d->flag);
@@ -500,7 +519,7 @@ static const ac_device_ops ops = {
     .keep = keep, .pull = pull, .push = push, .let_go = let_go,
     .write = write_to, .read = read_from, .copy = copy_on, .zero = zero, .sync = sync_device,
     .supports = supports, .lacks = lacks, .has_rule = has_rule, .set_numerics = set_numerics,
-    .scratch_floats = cuda_scratch_floats, .free_memory = free_memory, .own_bytes = own_bytes, .take_own = take_own,
+    .scratch_floats = cuda_scratch_floats, .memory = memory, .own_bytes = own_bytes, .take_own = take_own,
     .prepare = prepare, .unprepare = unprepare, .prepared_bytes = prepared_bytes,
     .embed = cuda_embed, .norm = norm, .norm_grad = norm_grad,
     .linear = cuda_linear, .linears = cuda_linears, .linear_grad = cuda_linear_grad,
@@ -524,6 +543,8 @@ static ac_status open_parts(cuda_device *d, ac_err *err)
     }
     ok = ok && cuda_ok(d, cudaMalloc(&d->lt_space, CUDA_LT_SPACE), "memory for products");
     if (ok && cuda_ok(d, cudaMalloc(&p, sizeof *d->flag), "memory for a flag")) d->flag = p;
+    size_t left = 0, all = 0;
+    if (ok && cuda_ok(d, cudaMemGetInfo(&left, &all), "asking for memory")) d->used_first = all - left;
     return d->st ? d->host->fail(err, d->st, "%s", d->why) : AC_OK;
 }
 

@@ -60,6 +60,15 @@ typedef struct {                     /* cuda_quant.c */
     cuda_wide_part part[CUDA_WIDE_PARTS];
 } cuda_wide;
 
+enum { CUDA_UPLOADS = 4 };
+typedef struct {                     /* cuda_upload.c */
+    void *copiers;
+    unsigned char *pinned;
+    cudaEvent_t done[CUDA_UPLOADS];
+    size_t next;
+    bool none;                       /* there can be none */
+} cuda_uploads;
+
 typedef struct {
     ac_device base;                  /* first: an ac_device * is this */
     const ac_cuda_host *host;
@@ -76,12 +85,16 @@ typedef struct {
     double *sums;                    /* device, sums_room of them */
     size_t sums_room;
     int *flag;
+    size_t used_first, held_most;    /* of the GPU's memory: when this was opened; the most since */
+    cuda_uploads up;
     ac_status st;                    /* D3 */
     char why[256];
     char name[128];
 } cuda_device;
 
 #define CUDA_LT_SPACE ((size_t)64 << 20)
+#define CUDA_LATER    ((size_t)64 << 20)   /* kernels that are loaded when first launched, and the rounding of buffers */
+#define CUDA_NOTED    ((size_t)8 << 20)    /* a buffer of this size makes a difference */
 
 static inline cuda_device *cuda_of(ac_device *d)
 {
@@ -113,6 +126,12 @@ const void *cuda_table_at(cuda_device *d, cuda_table_slot slot, const void *host
 /* A float buffer's values rounded, from r on. */
 const cuda_bf16 *cuda_narrow(cuda_device *d, ac_ref r);
 void cuda_wrote(ac_ref r);                               /* its rounded copy is stale */
+
+/* ---- cuda_upload.c ----------------------------------------------------------------------------------- */
+
+/* cudaMemcpyAsync from pageable memory, in pinned pieces where it is long; `from` is free on return. */
+cudaError_t cuda_upload(cuda_device *d, void *to, const void *from, size_t bytes);
+void cuda_upload_close(cuda_device *d);
 
 /* ---- cuda_quant.c ------------------------------------------------------------------------------------ */
 
