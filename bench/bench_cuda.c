@@ -5,8 +5,8 @@
  * A step is what `accord train` computes: gradient of all rows, its norm, AdamW; rank 16 on all seven linears, every token
  * but a row's first supervised. Prints the first step, the median of the others and their spread, and memory; then, from
  * further steps that wait after each operation, where the time goes (their sum is more than a step: nothing overlaps).
- * json: the figures alone, on one line. ACCORD_BENCH_DIR: where the model's folder is made (16 GB for 8b; default: /dev/shm
- * where it has room, else /tmp). */
+ * json: the figures alone, on one line. The model's folder (16 GB for 8b) is made in /dev/shm where it has room, else in /tmp,
+ * and removed; under ACCORD_BENCH_DIR it is left as SHAPE and taken again by the next call. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,15 +110,20 @@ static bool has_room(const char *dir, size_t bytes)
     return statvfs(dir, &v) == 0 && (double)v.f_bavail * (double)v.f_frsize > 1.1 * (double)bytes;
 }
 
-static void make_dir(char dir[256], size_t bytes)
+/* A folder for the model's file; under ACCORD_BENCH_DIR it has a name and stays. true: it is to be removed. */
+static bool make_dir(char dir[256], size_t bytes, const char *name)
 {
+    ac_err err = { 0 };
     const char *where = getenv("ACCORD_BENCH_DIR");
-    if (!where) where = has_room("/dev/shm", bytes) ? "/dev/shm" : "/tmp";
-    if (snprintf(dir, 256, "%s/accord_bench.XXXXXX", where) >= 256 || !mkdtemp(dir)) stop("a folder", NULL);
+    const int n = where ? snprintf(dir, 256, "%s/%s", where, name)
+                        : snprintf(dir, 256, "%s/accord_bench.XXXXXX", has_room("/dev/shm", bytes) ? "/dev/shm" : "/tmp");
+    if (n >= 256) stop("ACCORD_BENCH_DIR: too long", NULL);
+    if (where ? ac_mkdir_p(dir, &err) != AC_OK : !mkdtemp(dir)) stop(dir, where ? &err : NULL);
+    return !where;
 }
 
-/* Makes the model's folder and gives its path. */
-static void write_folder(const shape *s, char dir[256])
+/* Makes the model's folder and gives its path; true: it is to be removed. */
+static bool write_folder(const shape *s, char dir[256])
 {
     static folder f;
     char path[512], name[96];
@@ -144,28 +149,32 @@ static void write_folder(const shape *s, char dir[256])
     }
     add(&f, "model.norm.weight", 0, s->hidden);
     if (!s->tied) add(&f, "lm_head.weight", s->vocab, s->hidden);
-    make_dir(dir, f.bytes);
+    const bool passing = make_dir(dir, f.bytes, s->name);
     snprintf(path, sizeof path, "%s/config.json", dir);
     write_config(s, path);
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
-    if (ac_safetensors_write(path, f.t, f.n, NULL, 0, &err)) {
+    if ((passing || !ac_path_exists(path)) && ac_safetensors_write(path, f.t, f.n, NULL, 0, &err)) {
         (void)ac_remove_tree(dir, NULL);
         stop(path, &err);
     }
     free(f.noise);
     free(f.one);
+    return passing;
 }
 
 /* A GGUF of stored weights; the model is that file. */
-static void write_stored(const shape *s, ac_dtype type, char path[512], char dir[256])
+static bool write_stored(const shape *s, ac_dtype type, char path[512], char dir[256])
 {
     const bool qwen = strcmp(s->family, "Qwen2") == 0;
     const size_t layer = s->hidden * (2 * (s->heads + s->kv_heads) * s->head_dim + 3 * s->ffn);
     const gguf_shape g = { qwen ? "qwen2" : "llama", s->layers, s->hidden, s->ffn, s->heads, s->kv_heads, s->head_dim, s->vocab,
                            s->tied, qwen, type };
-    make_dir(dir, (s->layers * layer + 2 * s->vocab * s->hidden) / ac_dtype_block_elems(type) * ac_dtype_block_bytes(type));
+    const size_t bytes = (s->layers * layer + 2 * s->vocab * s->hidden) / ac_dtype_block_elems(type) * ac_dtype_block_bytes(type);
+    char name[64];
+    snprintf(name, sizeof name, "%s-%s", s->name, ac_dtype_name(type));
+    const bool passing = make_dir(dir, bytes, name);
     snprintf(path, 512, "%s/model.gguf", dir);
-    if (bench_gguf_write(&g, path)) return;
+    if ((!passing && ac_path_exists(path)) || bench_gguf_write(&g, path)) return passing;
     (void)ac_remove_tree(dir, NULL);
     exit(1);
 }
@@ -339,17 +348,18 @@ int main(int argc, char **argv)
     }
     if (steps < 1 || steps > STEPS_MAX) steps = STEPS_MAX;
     char dir[256], path[512];
+    bool passing = true;
     if (type == AC_DTYPE_COUNT) {
-        write_folder(s, dir);
+        passing = write_folder(s, dir);
         snprintf(path, sizeof path, "%s", dir);
     } else {
-        write_stored(s, type, path, dir);
+        passing = write_stored(s, type, path, dir);
     }
     const int64_t start = ac_mono_ns();
     ac_status st = ac_device_open_cuda(&j.dev, 0, &err);
     if (!st) st = ac_model_open(&j.model, j.dev, path, &err);
     const double opened = (double)(ac_mono_ns() - start) / 1e9;
-    (void)ac_remove_tree(dir, NULL);
+    if (passing) (void)ac_remove_tree(dir, NULL);
     if (st) stop("the model", &err);
     j.o = (ac_train_opts){ .lora = { .rank = 16, .alpha = 32, .targets = (1u << AC_TARGET_COUNT) - 1 }, .beta1 = 0.9, .beta2 = 0.999,
                            .eps = 1e-8, .clip = 1.0, .weight_decay = 0.01, .numerics = AC_NUM_CUDA_BF16,
