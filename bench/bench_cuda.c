@@ -225,7 +225,6 @@ static void charge(ac_device *d, const char *name, int64_t start)
 TIMED(embed, ac_embed_args)
 TIMED(norm, ac_norm_args)
 TIMED(norm_grad, ac_norm_grad_args)
-TIMED(linear_grad, ac_linear_grad_args)
 TIMED(rotary, ac_rotary_args)
 TIMED(attention, ac_attention_args)
 TIMED(attention_grad, ac_attention_grad_args)
@@ -239,6 +238,13 @@ static void timed_linears(ac_device *d, const ac_linear_args *a, size_t n)
     const int64_t start = ac_mono_ns();
     sound->linears(d, a, n);
     charge(d, "linears", start);
+}
+
+static void timed_linear_grads(ac_device *d, const ac_linear_grad_args *a, size_t n)
+{
+    const int64_t start = ac_mono_ns();
+    sound->linear_grads(d, a, n);
+    charge(d, "linear_grads", start);
 }
 
 static void timed_sums(ac_device *d, const ac_span *part, size_t n, double *out)
@@ -311,7 +317,7 @@ static void profile(job *j)
 {
     ac_device_ops timed = *sound;
     timed.embed = timed_embed, timed.norm = timed_norm, timed.norm_grad = timed_norm_grad;
-    timed.linears = timed_linears, timed.linear_grad = timed_linear_grad, timed.rotary = timed_rotary;
+    timed.linears = timed_linears, timed.linear_grads = timed_linear_grads, timed.rotary = timed_rotary;
     timed.attention = timed_attention, timed.attention_grad = timed_attention_grad, timed.gated = timed_gated;
     timed.gated_grad = timed_gated_grad, timed.loss = timed_loss, timed.optim = timed_optim, timed.sum_squares = timed_sums;
     j->dev->op = &timed;

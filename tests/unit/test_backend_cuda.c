@@ -340,6 +340,69 @@ static void test_linear(const linear_case *t)
     drop(&scratch[0]), drop(&scratch[1]), drop_weights(&w);
 }
 
+/* Three layers that share x and add to one dx, as q, k and v; the second without an adapter where `gap`. */
+typedef struct {
+    size_t rows, in, out[3], rank;
+    bool dropout, gap;
+} shared_case;
+
+static void test_shared(const shared_case *t)
+{
+    enum { N = 3 };
+    char name[96];
+    const size_t half = t->rows / 3, r = t->rank;
+    const ac_unit_rows units[2] = { { 0, half, 4 }, { half, t->rows - half, 9 } };
+    both x = random_place(t->rows * t->in, AC_STORE_ACT, 1.0), dx = random_place(t->rows * t->in, AC_STORE_ACT, 0.5);
+    both y[N], dy[N], a[N], b[N], h[N], da[N], db[N], scratch[2];
+    weights w[N];
+    size_t widest = t->in;
+    for (int k = 0; k < N; k++) {
+        const size_t out = t->out[k];
+        widest = out > widest ? out : widest;
+        w[k] = make_weights(out, t->in, 1.0 / sqrt((double)t->in), AC_BF16);
+        y[k] = place(t->rows * out, AC_STORE_ACT), dy[k] = random_place(t->rows * out, AC_STORE_ACT, 1.0);
+        a[k] = place(r * t->in, AC_STORE_F32), b[k] = place(r * out, AC_STORE_F32), h[k] = place(t->rows * r, AC_STORE_ACT);
+        da[k] = random_place(r * t->in, AC_STORE_F32, 1.0), db[k] = random_place(r * out, AC_STORE_F32, 1.0);
+        fill(&a[k], 1.0 / sqrt((double)t->in), 0.0, true);
+        fill(&b[k], 0.3, 0.0, true);
+    }
+    const ac_shape shape = { .rows = t->rows, .hidden = t->in, .ffn = widest, .widest_in = widest, .rank = r, .grad = true,
+                             .dropout = t->dropout, .head_dim = 64, .vocab = 8 };
+    for (int i = 0; i < 2; i++) {
+        scratch[i] = place(dev[i]->op->scratch_floats(dev[i], &shape), AC_STORE_F32);
+        ac_lora l[N];
+        ac_linear_args f[N];
+        ac_linear_grad_args g[N];
+        for (int k = 0; k < N; k++) {
+            const bool has = !t->gap || k != 1;
+            l[k] = (ac_lora){ .rank = r, .scale = 2.0f, .a = a[k].at[i], .b = b[k].at[i], .h = h[k].at[i], .module = (uint64_t)k,
+                .drop = { .seed = 3, .step = 7, .threshold = t->dropout ? 0x30000000u : 0, .inv_keep = t->dropout ? 1.25f : 1.0f } };
+            f[k] = (ac_linear_args){ .y = y[k].at[i], .x = x.at[i], .rows = t->rows, .w = &w[k].m[i], .lora = has ? &l[k] : NULL,
+                .units = units, .n_units = 2, .scratch = scratch[i].at[i] };
+            g[k] = (ac_linear_grad_args){ .dx = dx.at[i], .dy = dy[k].at[i], .x = x.at[i], .accumulate = k > 0, .rows = t->rows,
+                .w = &w[k].m[i], .lora = f[k].lora, .da = has ? da[k].at[i] : (ac_ref){ 0 }, .db = has ? db[k].at[i] : (ac_ref){ 0 },
+                .units = units, .n_units = 2, .scratch = scratch[i].at[i] };
+        }
+        dev[i]->op->linears(dev[i], f, N);
+        dev[i]->op->linear_grads(dev[i], g, N);
+    }
+    snprintf(name, sizeof name, "three of %zu x %zu, rank %zu%s%s", t->rows, t->in, r, t->gap ? ", one bare" : "",
+             t->dropout ? ", dropout" : "");
+    compare(name, &y[0], NARROW);
+    compare("  y", &y[1], NARROW);
+    compare("  y", &y[2], NARROW);
+    compare("  dx", &dx, 2 * TWICE);
+    for (int k = 0; k < N; k++) {
+        if (!t->gap || k != 1) {
+            compare("  h", &h[k], NARROW);
+            compare("  da", &da[k], NARROW);
+            compare("  db", &db[k], NARROW);
+        }
+        drop(&y[k]), drop(&dy[k]), drop(&a[k]), drop(&b[k]), drop(&h[k]), drop(&da[k]), drop(&db[k]), drop_weights(&w[k]);
+    }
+    drop(&x), drop(&dx), drop(&scratch[0]), drop(&scratch[1]);
+}
+
 /* ---- attention --------------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -483,6 +546,12 @@ int main(void)
         { 130, 128, 200, 24, false, false, false }, { 700, 72, 136, 40, false, false, false },
         { 2000, 64, 72, 128, false, false, false }, { 65, 128, 336, 16, false, true, false }, { 65, 128, 336, 16, true, true, true }, { 64, 896, 128, 0, true, false, true } };
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) test_linear(&linears[i]);
+    static const shared_case shared[] = {
+        { 1300, 576, { 576, 192, 192 }, 16, false, false }, { 700, 72, { 136, 8, 1536 }, 8, false, true },
+        { 130, 576, { 192, 576, 200 }, 24, false, false }, { 600, 128, { 64, 128, 336 }, 16, true, false },
+        { 300, 64, { 136, 72, 200 }, 40, false, true }, { 70, 64, { 136, 72, 200 }, 64, true, false },
+        { 200, 64, { 136, 72, 200 }, 128, false, false } };
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) test_shared(&shared[i]);
     static const attention_case attentions[] = {
         { { 1 }, 1, 1, 64, 0 }, { { 64 }, 2, 1, 64, 0 }, { { 65, 63, 1, 130 }, 3, 1, 64, 0 }, { { 300, 17 }, 4, 4, 32, 0 },
         { { 200, 129 }, 6, 2, 128, 0 }, { { 100, 30 }, 4, 2, 16, 0 }, { { 150 }, 2, 2, 96, 0 }, { { 500 }, 9, 3, 64, 0 },

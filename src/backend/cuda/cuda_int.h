@@ -206,16 +206,36 @@ CUDA_C void k_drop(cudaStream_t s, cuda_bf16 *y, const cuda_bf16 *x, size_t rows
                    size_t n_units, uint64_t seed, uint64_t step, uint64_t module, uint32_t threshold, float inv_keep,
                    bool add);
 
-/* cuda_lora.cu, for ranks up to CUDA_RANK_MAX. false: the launch could not be set up. k_major: b is k x r, else r x k. */
-enum { CUDA_RANK_MAX = 64, CUDA_PIECE = 512 };
+/* cuda_lora.cu, for ranks up to CUDA_RANK_MAX, of up to CUDA_SHARED adapters of one rank at once. part: room for part_floats
+ * sums. false: the launch could not be set up. */
+enum { CUDA_RANK_MAX = 64, CUDA_PIECE = 512, CUDA_SHARED = 3 };
 typedef struct {                     /* rows that are summed together: at most CUDA_PIECE, of one unit */
     uint32_t first, n;
 } cuda_piece;
-CUDA_C bool k_into_rank(cudaStream_t s, cuda_bf16 *h, const cuda_bf16 *x, const cuda_bf16 *b, bool k_major, size_t rows,
-                        size_t k, size_t r, float alpha);
-/* g (cols x r, or across: r x cols) += x^T h. part: room for part_floats sums. */
-CUDA_C bool k_rank_grad(cudaStream_t s, float *g, const cuda_bf16 *x, const cuda_bf16 *h, const cuda_piece *piece,
-                        size_t pieces, size_t cols, size_t r, bool across, float *part, size_t part_floats);
+typedef struct {                     /* h = alpha x a^T; a: r x k */
+    const cuda_bf16 *x, *a[CUDA_SHARED];
+    cuda_bf16 *h[CUDA_SHARED];
+    float alpha[CUDA_SHARED];
+    size_t n, rows, k, r;
+} cuda_into_rank;
+typedef struct {                     /* dh = alpha dy b, db += dy^T h; b and db: out x r */
+    const cuda_bf16 *dy[CUDA_SHARED], *h[CUDA_SHARED], *b[CUDA_SHARED];
+    cuda_bf16 *dh[CUDA_SHARED];
+    float *db[CUDA_SHARED], alpha[CUDA_SHARED];
+    size_t out[CUDA_SHARED], n, r;
+    const cuda_piece *piece;
+    size_t pieces;
+} cuda_rank_back;
+typedef struct {                     /* da += dh^T x; da: r x cols */
+    const cuda_bf16 *x, *dh[CUDA_SHARED];
+    float *da[CUDA_SHARED];
+    size_t n, cols, r;
+    const cuda_piece *piece;
+    size_t pieces;
+} cuda_rank_grad;
+CUDA_C bool k_into_rank(cudaStream_t s, const cuda_into_rank *p);
+CUDA_C bool k_rank_back(cudaStream_t s, const cuda_rank_back *p, float *part, size_t part_floats);
+CUDA_C bool k_rank_grad(cudaStream_t s, const cuda_rank_grad *p, float *part, size_t part_floats);
 
 /* ---- cuda_segments.cu: Hopper's products of several segments ---- */
 enum { CUDA_SEGMENTS = 6, CUDA_JOINED = 3 };

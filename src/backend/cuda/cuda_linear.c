@@ -2,22 +2,22 @@
  *
  * On Hopper the base's product and the adapter's last factor are summed before they are rounded, for all layers that share
  * an input in one launch (cuda_segments.cu). Elsewhere the adapter's part is written first and the base's product added to
- * it: the small summand is the one that is rounded alone. An adapter's gradient is summed in binary32 over pieces of the units, which are
- * added in their order. Ranks over CUDA_RANK_MAX go through cuBLASLt, over all rows of the call at once. */
+ * it: the small summand is the one that is rounded alone. What reads the same x or dy for an adapter is one launch for all
+ * layers of a call (cuda_lora.cu); an adapter's gradient is summed in binary32 over pieces of the units, which are added in
+ * their order. Ranks over CUDA_RANK_MAX go through cuBLASLt, over all rows of the call at once. */
 #include "backend/cuda/cuda_int.h"
 
-/* h = alpha x A^T (b: A, r x k), or dh = alpha dy B (b: B, k x r). */
-static void into_rank(cuda_device *d, cuda_bf16 *h, const cuda_bf16 *x, const cuda_bf16 *b, bool k_major, size_t rows, size_t k,
-                      size_t r, float alpha)
+/* h = alpha x A^T for each. */
+static void into_rank(cuda_device *d, const cuda_into_rank *p)
 {
-    if (d->st) return;
-    if (r > CUDA_RANK_MAX) {
-        cuda_product(d, &(cuda_gemm){ .m = rows, .n = r, .k = k, .a = x, .lda = k, .b = b, .ldb = k_major ? r : k,
-            .tb = !k_major, .c = h, .ldc = r, .alpha = alpha });
+    if (d->st || !p->n) return;
+    if (p->r > CUDA_RANK_MAX) {
+        for (size_t i = 0; i < p->n; i++)
+            cuda_product(d, &(cuda_gemm){ .m = p->rows, .n = p->r, .k = p->k, .a = p->x, .lda = p->k, .b = p->a[i], .ldb = p->k,
+                .tb = true, .c = p->h[i], .ldc = p->r, .alpha = p->alpha[i] });
         return;
     }
-    if (!k_into_rank(d->stream, h, x, b, k_major, rows, k, r, alpha))
-        cuda_fail(d, AC_ESTATE, "%s: an adapter's product could not be launched", d->name);
+    if (!k_into_rank(d->stream, p)) cuda_fail(d, AC_ESTATE, "%s: an adapter's product could not be launched", d->name);
     cuda_launched(d, "an adapter's product");
 }
 
@@ -42,22 +42,35 @@ static const cuda_piece *pieces_of(cuda_device *d, const ac_linear_grad_args *a,
     return table;
 }
 
-/* g += x^T h: cols x r, or across: r x cols. */
-static void rank_grad(cuda_device *d, const ac_linear_grad_args *a, float *g, const cuda_bf16 *x, const cuda_bf16 *h,
-                      size_t cols, size_t r, bool across)
+/* dh = alpha dy B, db += dy^T h for each. */
+static void rank_back(cuda_device *d, const cuda_rank_back *p, size_t rows)
 {
-    size_t n = 0;
-    if (d->st) return;
-    if (r > CUDA_RANK_MAX) {
-        const cuda_gemm all = { .m = across ? r : cols, .n = across ? cols : r, .k = a->rows, .a = across ? h : x,
-            .lda = across ? r : cols, .ta = true, .b = across ? x : h, .ldb = across ? cols : r, .c = g, .c_f32 = true,
-            .ldc = across ? cols : r, .alpha = 1.0f, .beta = 1.0f };
-        cuda_product(d, &all);
+    if (d->st || !p->n) return;
+    if (p->r > CUDA_RANK_MAX) {
+        for (size_t i = 0; i < p->n; i++) {
+            cuda_product(d, &(cuda_gemm){ .m = rows, .n = p->r, .k = p->out[i], .a = p->dy[i], .lda = p->out[i], .b = p->b[i],
+                .ldb = p->r, .c = p->dh[i], .ldc = p->r, .alpha = p->alpha[i] });
+            cuda_product(d, &(cuda_gemm){ .m = p->out[i], .n = p->r, .k = rows, .a = p->dy[i], .lda = p->out[i], .ta = true,
+                .b = p->h[i], .ldb = p->r, .c = p->db[i], .c_f32 = true, .ldc = p->r, .alpha = 1.0f, .beta = 1.0f });
+        }
         return;
     }
-    const cuda_piece *pieces = pieces_of(d, a, &n);
-    if (!pieces) return;
-    if (!k_rank_grad(d->stream, g, x, h, pieces, n, cols, r, across, d->lt_space, CUDA_LT_SPACE / sizeof(float)))
+    if (!k_rank_back(d->stream, p, d->lt_space, CUDA_LT_SPACE / sizeof(float)))
+        cuda_fail(d, AC_ESTATE, "%s: an adapter's gradient could not be launched", d->name);
+    cuda_launched(d, "an adapter's gradient");
+}
+
+/* da += dh^T x for each. */
+static void rank_grad(cuda_device *d, const cuda_rank_grad *p, size_t rows)
+{
+    if (d->st || !p->n) return;
+    if (p->r > CUDA_RANK_MAX) {
+        for (size_t i = 0; i < p->n; i++)
+            cuda_product(d, &(cuda_gemm){ .m = p->r, .n = p->cols, .k = rows, .a = p->dh[i], .lda = p->r, .ta = true, .b = p->x,
+                .ldb = p->cols, .c = p->da[i], .c_f32 = true, .ldc = p->cols, .alpha = 1.0f, .beta = 1.0f });
+        return;
+    }
+    if (!k_rank_grad(d->stream, p, d->lt_space, CUDA_LT_SPACE / sizeof(float)))
         cuda_fail(d, AC_ESTATE, "%s: an adapter's gradient could not be launched", d->name);
     cuda_launched(d, "an adapter's gradient");
 }
@@ -113,18 +126,34 @@ static void add_segment(cuda_joined_out *o, const cuda_bf16 *a, const cuda_bf16 
 
 /* ---- forward ---- */
 
+/* h of each, those with the same input at once. */
+static void all_into_rank(cuda_device *d, const ac_linear_args *a, size_t n)
+{
+    cuda_into_rank p = { .rows = a->rows };
+    for (size_t i = 0; i < n; i++) {
+        const ac_lora *l = a[i].lora;
+        const cuda_bf16 *x = cuda_act(a[i].x);
+        if (!l) continue;
+        if (p.n && (l->drop.threshold || p.x != x || p.k != a[i].w->cols || p.r != l->rank)) {
+            into_rank(d, &p);
+            p.n = 0;
+        }
+        p.k = a[i].w->cols;
+        p.r = l->rank;
+        p.x = adapter_input(d, l, x, a->rows, p.k, a[i].units, a[i].n_units, cuda_at(a[i].scratch));
+        p.a[p.n] = cuda_narrow(d, l->a);
+        p.h[p.n] = cuda_act(l->h);
+        p.alpha[p.n++] = l->scale;
+    }
+    into_rank(d, &p);
+}
+
 static void some_linears(cuda_device *d, const ac_linear_args *a, size_t n)
 {
     const ac_matrix *w[CUDA_JOINED];
     const cuda_bf16 *wide[CUDA_JOINED] = { NULL };
     cuda_joined j = { .rows = a->rows };
-    for (size_t i = 0; i < n; i++) {
-        const size_t in = a[i].w->cols;
-        const ac_lora *l = a[i].lora;
-        if (!l) continue;
-        const cuda_bf16 *own = adapter_input(d, l, cuda_act(a[i].x), a->rows, in, a[i].units, a[i].n_units, cuda_at(a[i].scratch));
-        into_rank(d, cuda_act(l->h), own, cuda_narrow(d, l->a), false, a->rows, in, l->rank, l->scale);
-    }
+    all_into_rank(d, a, n);
     for (size_t i = 0; i < n; i++)
         if (a[i].y.buf) w[j.outputs++] = a[i].w;
     cuda_weights_group(d, w, j.outputs, wide);
@@ -162,16 +191,58 @@ static cuda_bf16 *dh_of(const ac_linear_grad_args *a, size_t i)
     return (cuda_bf16 *)cuda_at(a->scratch) + at;
 }
 
-/* dA += dh^T x', dB += dy^T h. */
-static void adapter_grad(cuda_device *d, const ac_linear_grad_args *a, cuda_bf16 *dh, cuda_bf16 *room)
+/* dh of each and dB += dy^T h. */
+static void all_rank_back(cuda_device *d, const ac_linear_grad_args *a, size_t n, const cuda_piece *pieces, size_t n_pieces)
 {
-    const size_t in = a->w->cols, out = a->w->rows;
-    const ac_lora *l = a->lora;
-    const cuda_bf16 *dy = cuda_act(a->dy);
-    into_rank(d, dh, dy, cuda_narrow(d, l->b), true, a->rows, out, l->rank, l->scale);
-    rank_grad(d, a, cuda_f32(a->db), dy, cuda_act(l->h), out, l->rank, false);
-    const cuda_bf16 *own = adapter_input(d, l, cuda_act(a->x), a->rows, in, a->units, a->n_units, room);
-    rank_grad(d, a, cuda_f32(a->da), own, dh, in, l->rank, true);
+    cuda_rank_back p = { .piece = pieces, .pieces = n_pieces };
+    for (size_t i = 0; i < n; i++) {
+        const ac_lora *l = a[i].lora;
+        if (!l) continue;
+        if (p.n && p.r != l->rank) {
+            rank_back(d, &p, a->rows);
+            p.n = 0;
+        }
+        p.r = l->rank;
+        p.out[p.n] = a[i].w->rows;
+        p.dy[p.n] = cuda_act(a[i].dy);
+        p.h[p.n] = cuda_act(l->h);
+        p.b[p.n] = cuda_narrow(d, l->b);
+        p.dh[p.n] = dh_of(a, i);
+        p.db[p.n] = cuda_f32(a[i].db);
+        p.alpha[p.n++] = l->scale;
+    }
+    rank_back(d, &p, a->rows);
+}
+
+/* dA += dh^T x', those without dropout at once. */
+static void all_rank_grad(cuda_device *d, const ac_linear_grad_args *a, size_t n, const cuda_piece *pieces, size_t n_pieces)
+{
+    cuda_rank_grad p = { .cols = a->w->cols, .piece = pieces, .pieces = n_pieces };
+    const cuda_bf16 *x = cuda_act(a->x);
+    for (size_t i = 0; i < n; i++) {
+        const ac_lora *l = a[i].lora;
+        if (!l) continue;
+        if (p.n && (l->drop.threshold || p.x != x || p.r != l->rank)) {
+            rank_grad(d, &p, a->rows);
+            p.n = 0;
+        }
+        p.r = l->rank;
+        p.x = adapter_input(d, l, x, a->rows, p.cols, a->units, a->n_units, dh_of(a, n));
+        p.dh[p.n] = dh_of(a, i);
+        p.da[p.n++] = cuda_f32(a[i].da);
+    }
+    rank_grad(d, &p, a->rows);
+}
+
+static void adapter_grads(cuda_device *d, const ac_linear_grad_args *a, size_t n)
+{
+    size_t n_pieces = 0, adapters = 0;
+    for (size_t i = 0; i < n; i++) adapters += a[i].lora != NULL;
+    if (!adapters || d->st) return;
+    const cuda_piece *pieces = pieces_of(d, a, &n_pieces);
+    if (!pieces) return;
+    all_rank_back(d, a, n, pieces, n_pieces);
+    all_rank_grad(d, a, n, pieces, n_pieces);
 }
 
 /* dx += dropout(dh A), whose mask stands between the product and the sum. */
@@ -191,8 +262,7 @@ static void dropped_input_grad(cuda_device *d, const ac_linear_grad_args *a, con
 static void some_linear_grads(cuda_device *d, const ac_linear_grad_args *a, size_t n)
 {
     cuda_bf16 *room = dh_of(a, n);
-    for (size_t i = 0; i < n; i++)
-        if (a[i].lora) adapter_grad(d, &a[i], dh_of(a, i), room);
+    adapter_grads(d, a, n);
     if (!a->dx.buf) return;
     const size_t in = a->w->cols;
     const ac_matrix *w[CUDA_JOINED];

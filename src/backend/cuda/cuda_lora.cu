@@ -1,72 +1,101 @@
 /* backend/cuda/cuda_lora.cu - products with one side as narrow as an adapter's rank, which read their wide factor once.
  *
- * into_rank: h = alpha x A^T and dh = alpha dy B: a block has 64 rows and all ranks, k in pieces of 64, three in flight.
- * rank_grad: x^T h over the rows, for the gradients of A and B. Rows are cut into pieces of a unit's own (at most
- * PIECE rows), a block sums one piece for 64 columns, and a second kernel adds the pieces to the gradient in their order: so
- * neither how many units a call has nor the number of blocks changes a bit (B6). */
+ * into_rank: h = alpha x A^T, of all adapters that read the same x: a block has 64 rows and all ranks, k in steps of 64.
+ * rank_back: dh = alpha dy B and dB += dy^T h, which both read dy: a block has a piece of rows and some columns of dy,
+ * and leaves its part of both sums. rank_grad: dA += dh^T x, of all adapters that read the same x.
+ * Rows are cut into pieces of a unit's own (at most PIECE rows), and a second kernel adds what the pieces gave in their
+ * order: so neither how many units a call has nor the number of blocks changes a bit (B6). Columns of dy are cut by
+ * their number alone. */
 #include "backend/cuda/cuda_int.h"
 #include "backend/cuda/cuda_mma.cuh"
 
-enum { WARPS = 4, THREADS = 32 * WARPS, TILE = 64, PAD = 8, STAGES = 3 };
+enum { WARPS = 4, THREADS = 32 * WARPS, TILE = 64, PAD = 8, LD = TILE + PAD, SUBS = CUDA_PIECE / TILE,
+       SPLITS = 8, LEAST = 2 };       /* parts that dy is cut into, of at least LEAST tiles */
 
-/* ---- into the rank ------------------------------------------------------------------------------------------- */
-
-/* K_MAJOR: the narrow factor is k x r (B of an adapter), else r x k (its A). */
-template <int R, bool K_MAJOR>
-static __device__ __forceinline__ void load_step(bf16 *sx, bf16 *sb, const bf16 *x, const bf16 *b, size_t row, size_t rows,
-                                                 size_t at, size_t k, size_t r)
+/* As many stages as two blocks a multiprocessor leave room for, at most six. */
+static constexpr int stages_of(size_t bytes)
 {
+    return bytes * 6 <= 100000 ? 6 : bytes * 5 <= 100000 ? 5 : bytes * 4 <= 100000 ? 4 : 3;
+}
+
+static __device__ __forceinline__ const bf16 *wide_of(const cuda_bf16 *p)
+{
+    return reinterpret_cast<const bf16 *>(p);
+}
+
+/* TILE x TILE of a matrix of `end` rows and `cols` columns; zeros outside. */
+static __device__ __forceinline__ void load_tile(bf16 *to, const bf16 *x, size_t row, size_t end, size_t col, size_t cols)
+{
+#pragma unroll
     for (int i = threadIdx.x; i < TILE * (TILE / 8); i += THREADS) {
         const size_t n = i / (TILE / 8), c = i % (TILE / 8) * 8;
-        const bool there = row + n < rows && at + c < k;
-        fetch16(sx + n * (TILE + PAD) + c, x + (there ? (row + n) * k + at + c : 0), there);
-    }
-    if (K_MAJOR) {
-        for (int i = threadIdx.x; i < TILE * (R / 8); i += THREADS) {
-            const size_t n = i / (R / 8), c = i % (R / 8) * 8;
-            const bool there = at + n < k && c < r;
-            fetch16(sb + n * (R + PAD) + c, b + (there ? (at + n) * r + c : 0), there);
-        }
-    } else {
-        for (int i = threadIdx.x; i < R * (TILE / 8); i += THREADS) {
-            const size_t n = i / (TILE / 8), c = i % (TILE / 8) * 8;
-            const bool there = n < r && at + c < k;
-            fetch16(sb + n * (TILE + PAD) + c, b + (there ? n * k + at + c : 0), there);
-        }
+        const bool there = row + n < end && col + c < cols;
+        fetch16(to + n * LD + c, x + (there ? (row + n) * cols + col + c : 0), there);
     }
 }
 
-template <int R, bool K_MAJOR>
-static __global__ void __launch_bounds__(THREADS) into_rank_kernel(bf16 *h, const bf16 *x, const bf16 *b, size_t rows, size_t k,
-                                                                   size_t r, float alpha)
+/* ROWS rows of at most R of a matrix whose rows are r wide, at columns from..from + R. */
+template <int ROWS, int R, int STRIDE>
+static __device__ __forceinline__ void load_narrow(bf16 *to, const bf16 *h, size_t row, size_t end, size_t from, size_t r)
+{
+#pragma unroll
+    for (int i = threadIdx.x; i < ROWS * (R / 8); i += THREADS) {
+        const size_t n = i / (R / 8), c = i % (R / 8) * 8;
+        const bool there = row + n < end && from + c < r;
+        fetch16(to + n * STRIDE + c, h + (there ? (row + n) * r + from + c : 0), there);
+    }
+}
+
+/* ---- into the rank ------------------------------------------------------------------------------------------- */
+
+template <int R, int N>
+static __device__ __forceinline__ void load_step(bf16 *sx, bf16 *sa, const cuda_into_rank &p, size_t row, size_t at)
+{
+    load_tile(sx, wide_of(p.x), row, p.rows, at, p.k);
+#pragma unroll
+    for (int j = 0; j < N; j++)
+        for (int i = threadIdx.x; i < R * (TILE / 8); i += THREADS) {
+            const size_t n = i / (TILE / 8), c = i % (TILE / 8) * 8;
+            const bool there = n < p.r && at + c < p.k;
+            fetch16(sa + (j * R + n) * LD + c, wide_of(p.a[j]) + (there ? n * p.k + at + c : 0), there);
+        }
+}
+
+template <int R, int N> struct into_rank_sizes {
+    static constexpr int X = TILE * LD, STAGE = X + R * N * LD, STAGES = stages_of(STAGE * sizeof(bf16));
+    static constexpr size_t BYTES = STAGES * STAGE * sizeof(bf16);
+};
+
+template <int R, int N>
+static __global__ void __launch_bounds__(THREADS) into_rank_kernel(const __grid_constant__ cuda_into_rank p)
 {
     extern __shared__ __align__(16) unsigned char room[];
-    constexpr int X = TILE * (TILE + PAD), B = K_MAJOR ? TILE * (R + PAD) : R * (TILE + PAD);
-    bf16 *sx = reinterpret_cast<bf16 *>(room), *sb = sx + STAGES * X;
+    typedef into_rank_sizes<R, N> size;
+    bf16 *ring = reinterpret_cast<bf16 *>(room);
     const size_t row = blockIdx.x * (size_t)TILE;
-    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 16, steps = (int)((k + TILE - 1) / TILE);
-    float c[R / 8][4] = { { 0.0f } };
-    for (int s = 0; s < STAGES - 1; s++) {
-        if (s < steps) load_step<R, K_MAJOR>(sx + s * X, sb + s * B, x, b, row, rows, (size_t)s * TILE, k, r);
+    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 16, steps = (int)((p.k + TILE - 1) / TILE);
+    float c[N * R / 8][4] = { { 0.0f } };
+    for (int s = 0; s < size::STAGES - 1; s++) {
+        bf16 *stage = ring + s * size::STAGE;
+        if (s < steps) load_step<R, N>(stage, stage + size::X, p, row, (size_t)s * TILE);
         commit();
     }
     for (int s = 0; s < steps; s++) {
-        wait_until_left<STAGES - 2>();
+        wait_until_left<size::STAGES - 2>();
         __syncthreads();                         /* the stage is there, and the one that is filled next was read */
-        const int next = s + STAGES - 1;
-        if (next < steps)
-            load_step<R, K_MAJOR>(sx + next % STAGES * X, sb + next % STAGES * B, x, b, row, rows, (size_t)next * TILE, k, r);
+        const int next = s + size::STAGES - 1;
+        bf16 *fill = ring + next % size::STAGES * size::STAGE;
+        if (next < steps) load_step<R, N>(fill, fill + size::X, p, row, (size_t)next * TILE);
         commit();
-        const bf16 *tx = sx + s % STAGES * X, *tb = sb + s % STAGES * B;
+        const bf16 *tx = ring + s % size::STAGES * size::STAGE, *ta = tx + size::X;
 #pragma unroll
         for (int kk = 0; kk < TILE; kk += 16) {
             uint32_t fa[4];
-            load_a<TILE + PAD>(fa, tx, own, kk);
+            load_a<LD>(fa, tx, own, kk);
 #pragma unroll
-            for (int n = 0; n < R; n += 16) {
+            for (int n = 0; n < N * R; n += 16) {
                 uint32_t fb[4];
-                if (K_MAJOR) load_b_t<R + PAD>(fb, tb, kk, n);
-                else load_b<TILE + PAD>(fb, tb, n, kk);
+                load_b<LD>(fb, ta, n, kk);
                 mma(c[n / 8], fa, fb[0], fb[1]);
                 mma(c[n / 8 + 1], fa, fb[2], fb[3]);
             }
@@ -74,154 +103,375 @@ static __global__ void __launch_bounds__(THREADS) into_rank_kernel(bf16 *h, cons
     }
     const size_t r0 = row + own + lane / 4, r1 = r0 + 8;
 #pragma unroll
-    for (int t = 0; t < R / 8; t++) {
-        const size_t n = t * 8 + lane % 4 * 2;
-        if (n >= r) continue;
-        if (r0 < rows) *reinterpret_cast<uint32_t *>(h + r0 * r + n) = two_of(c[t][0] * alpha, c[t][1] * alpha);
-        if (r1 < rows) *reinterpret_cast<uint32_t *>(h + r1 * r + n) = two_of(c[t][2] * alpha, c[t][3] * alpha);
+    for (int t = 0; t < N * R / 8; t++) {
+        const size_t n = t * 8 % R + lane % 4 * 2;
+        const float alpha = p.alpha[t * 8 / R];
+        cuda_bf16 *h = p.h[t * 8 / R];
+        if (n >= p.r) continue;
+        if (r0 < p.rows) *reinterpret_cast<uint32_t *>(h + r0 * p.r + n) = two_of(c[t][0] * alpha, c[t][1] * alpha);
+        if (r1 < p.rows) *reinterpret_cast<uint32_t *>(h + r1 * p.r + n) = two_of(c[t][2] * alpha, c[t][3] * alpha);
     }
 }
 
-template <int R, bool K_MAJOR>
-static bool into_rank(cudaStream_t s, bf16 *h, const bf16 *x, const bf16 *b, size_t rows, size_t k, size_t r, float alpha)
+template <int R, int N> static bool into_rank(cudaStream_t s, const cuda_into_rank *p)
 {
-    constexpr size_t bytes = STAGES * (TILE * (TILE + PAD) + (K_MAJOR ? TILE * (R + PAD) : R * (TILE + PAD))) * sizeof(bf16);
-    if (cudaFuncSetAttribute(into_rank_kernel<R, K_MAJOR>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) !=
+    constexpr size_t bytes = into_rank_sizes<R, N>::BYTES;
+    static bool ready;
+    if (!ready && cudaFuncSetAttribute(into_rank_kernel<R, N>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) !=
         cudaSuccess)
         return false;
-    into_rank_kernel<R, K_MAJOR><<<(unsigned)((rows + TILE - 1) / TILE), THREADS, bytes, s>>>(h, x, b, rows, k, r, alpha);
+    ready = true;
+    into_rank_kernel<R, N><<<(unsigned)((p->rows + TILE - 1) / TILE), THREADS, bytes, s>>>(*p);
     return true;
 }
 
-CUDA_C bool k_into_rank(cudaStream_t s, cuda_bf16 *h, const cuda_bf16 *x, const cuda_bf16 *b, bool k_major, size_t rows,
-                        size_t k, size_t r, float alpha)
+template <int R> static bool into_rank_of(cudaStream_t s, const cuda_into_rank *p)
 {
-    bf16 *to = (bf16 *)h;
-    const bf16 *wide = (const bf16 *)x, *narrow = (const bf16 *)b;
-    if (!rows) return true;
-    if (r <= 16)
-        return k_major ? into_rank<16, true>(s, to, wide, narrow, rows, k, r, alpha)
-                       : into_rank<16, false>(s, to, wide, narrow, rows, k, r, alpha);
-    if (r <= 32)
-        return k_major ? into_rank<32, true>(s, to, wide, narrow, rows, k, r, alpha)
-                       : into_rank<32, false>(s, to, wide, narrow, rows, k, r, alpha);
-    return k_major ? into_rank<64, true>(s, to, wide, narrow, rows, k, r, alpha)
-                   : into_rank<64, false>(s, to, wide, narrow, rows, k, r, alpha);
+    return p->n == 1 ? into_rank<R, 1>(s, p) : p->n == 2 ? into_rank<R, 2>(s, p) : into_rank<R, 3>(s, p);
 }
 
-/* ---- gradients of A and B --------------------------------------------------------------------------------------- */
-
-template <int R>
-static __device__ __forceinline__ void load_rows(bf16 *sx, bf16 *sh, const bf16 *x, const bf16 *h, size_t row, size_t end,
-                                                 size_t col, size_t cols, size_t r)
+CUDA_C bool k_into_rank(cudaStream_t s, const cuda_into_rank *p)
 {
-    for (int i = threadIdx.x; i < TILE * (TILE / 8); i += THREADS) {
-        const size_t n = i / (TILE / 8), c = i % (TILE / 8) * 8;
-        const bool there = row + n < end && col + c < cols;
-        fetch16(sx + n * (TILE + PAD) + c, x + (there ? (row + n) * cols + col + c : 0), there);
+    if (!p->rows || !p->n) return true;
+    if (p->r <= 16) return into_rank_of<16>(s, p);
+    if (p->r <= 32) return into_rank_of<32>(s, p);
+    for (size_t i = 0; i < p->n; i++) {
+        cuda_into_rank one = *p;
+        one.n = 1;
+        one.a[0] = p->a[i];
+        one.h[0] = p->h[i];
+        one.alpha[0] = p->alpha[i];
+        if (!into_rank<64, 1>(s, &one)) return false;
     }
-    for (int i = threadIdx.x; i < TILE * (R / 8); i += THREADS) {
-        const size_t n = i / (R / 8), c = i % (R / 8) * 8;
-        const bool there = row + n < end && c < r;
-        fetch16(sh + n * (R + PAD) + c, h + (there ? (row + n) * r + c : 0), there);
-    }
+    return true;
 }
 
-/* part[piece][col - col_from][n], n of R: sums over the piece's rows. */
+/* ---- the pieces' sums ------------------------------------------------------------------------------------------ */
+
+typedef struct {                     /* to += the pieces' n values, or with dh: dh's rows of each piece = its parts' sum */
+    float *to;
+    bf16 *dh;
+    const float *from;
+    size_t n, step, parts;
+    float alpha;
+} sum_job;
+
+enum { JOBS = 2 * CUDA_SHARED };
+typedef struct {
+    sum_job job[JOBS];
+    const cuda_piece *piece;
+    size_t pieces, r;
+} sums;
+
+static __device__ __forceinline__ void add4(float4 *sum, float4 v)
+{
+    sum->x += v.x, sum->y += v.y, sum->z += v.z, sum->w += v.w;
+}
+
+/* Eight read together, added in order. */
+static __device__ __forceinline__ float4 sum_of(float4 sum, const float *from, size_t n, size_t step)
+{
+    size_t p = 0;
+    for (; p + 8 <= n; p += 8) {
+        float4 v[8];
+#pragma unroll
+        for (int k = 0; k < 8; k++) v[k] = *reinterpret_cast<const float4 *>(from + (p + k) * step);
+#pragma unroll
+        for (int k = 0; k < 8; k++) add4(&sum, v[k]);
+    }
+    for (; p < n; p++) add4(&sum, *reinterpret_cast<const float4 *>(from + p * step));
+    return sum;
+}
+
+static __global__ void add_pieces_kernel(const __grid_constant__ sums s)
+{
+    const sum_job &j = s.job[blockIdx.y];
+    const size_t i = (blockIdx.x * (size_t)blockDim.x + threadIdx.x) * 4;
+    if (i >= j.n) return;
+    if (!j.dh) {
+        float *to = j.to + i;
+        const float4 sum = sum_of(make_float4(to[0], to[1], to[2], to[3]), j.from + i, s.pieces, j.step);
+        to[0] = sum.x, to[1] = sum.y, to[2] = sum.z, to[3] = sum.w;
+        return;
+    }
+    const size_t each = CUDA_PIECE * s.r, p = i / each, at = i % each;
+    if (at / s.r >= s.piece[p].n) return;
+    const float4 sum = sum_of(make_float4(0.0f, 0.0f, 0.0f, 0.0f), j.from + p * j.parts * each + at, j.parts, each);
+    *reinterpret_cast<uint2 *>(j.dh + s.piece[p].first * s.r + at) =
+        make_uint2(two_of(sum.x * j.alpha, sum.y * j.alpha), two_of(sum.z * j.alpha, sum.w * j.alpha));
+}
+
+static void add_pieces(cudaStream_t stream, const sums *s, unsigned jobs)
+{
+    size_t most = 0;
+    for (unsigned i = 0; i < jobs; i++) most = s->job[i].n > most ? s->job[i].n : most;
+    add_pieces_kernel<<<dim3((unsigned)((most / 4 + 127) / 128), jobs), 128, 0, stream>>>(*s);
+}
+
+/* ---- dh and the gradient of B -------------------------------------------------------------------------------------- */
+
+typedef struct {
+    cuda_rank_back p;
+    float *db[CUDA_SHARED], *dh[CUDA_SHARED];      /* parts: [piece][out][r], [piece][split][PIECE][r] */
+    unsigned first[CUDA_SHARED + 1];               /* blocks of a layer */
+    unsigned chunks[CUDA_SHARED];                  /* columns of a block, in TILEs */
+} back_work;
+
+template <int R> struct back_sizes {
+    static constexpr int LR = R + PAD, X = TILE * LD, H = CUDA_PIECE * LR, B = TILE * LR, STAGES = 4;
+    static constexpr size_t BYTES = (H + STAGES * (X + B)) * sizeof(bf16);
+};
+
+/* Steps go down a piece's rows before the next columns. */
 template <int R>
-static __global__ void __launch_bounds__(THREADS) rank_grad_kernel(float *part, const bf16 *x, const bf16 *h,
-                                                                   const cuda_piece *piece, size_t col_from, size_t col_n,
-                                                                   size_t cols, size_t r)
+static __global__ void __launch_bounds__(THREADS) rank_back_kernel(const __grid_constant__ back_work w, unsigned from)
 {
     extern __shared__ __align__(16) unsigned char room[];
-    constexpr int X = TILE * (TILE + PAD), H = TILE * (R + PAD);
-    bf16 *sx = reinterpret_cast<bf16 *>(room), *sh = sx + STAGES * X;
-    const cuda_piece p = piece[blockIdx.y];
-    const size_t first = blockIdx.x * (size_t)TILE, col = col_from + first, end = (size_t)p.first + p.n;
-    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 16, steps = (int)((p.n + TILE - 1) / TILE);
-    float c[R / 8][4] = { { 0.0f } };
-    for (int s = 0; s < STAGES - 1; s++) {
-        if (s < steps) load_rows<R>(sx + s * X, sh + s * H, x, h, p.first + (size_t)s * TILE, end, col, cols, r);
+    typedef back_sizes<R> size;
+    bf16 *sh = reinterpret_cast<bf16 *>(room), *sx = sh + size::H, *sb = sx + size::STAGES * size::X;
+    const cuda_rank_back &p = w.p;
+    const unsigned i = blockIdx.x < w.first[1] ? 0 : blockIdx.x < w.first[2] ? 1 : 2, split = blockIdx.x - w.first[i];
+    const size_t out = p.out[i], col = (size_t)split * w.chunks[i] * TILE, r = p.r;
+    const size_t left = (out - col + TILE - 1) / TILE;
+    const int chunks = (int)(left < w.chunks[i] ? left : w.chunks[i]);
+    const cuda_piece piece = p.piece[blockIdx.y];
+    const size_t row = piece.first, end = row + piece.n;
+    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 16, subs = (int)((piece.n + TILE - 1) / TILE);
+    const bf16 *dy = wide_of(p.dy[i]), *b = wide_of(p.b[i]);
+    int f_chunk = 0, f_sub = 0, f_stage = 0;       /* what is fetched next */
+    auto fetch = [&](void) {
+        if (f_chunk < chunks) {
+            if (f_sub == 0) load_narrow<TILE, R, size::LR>(sb + f_chunk % size::STAGES * size::B, b, col + (size_t)f_chunk * TILE, out, from, r);
+            load_tile(sx + f_stage * size::X, dy, row + (size_t)f_sub * TILE, end, col + (size_t)f_chunk * TILE, out);
+            if (++f_sub == subs) f_sub = 0, f_chunk++;
+            if (++f_stage == size::STAGES) f_stage = 0;
+        }
+        commit();
+    };
+    load_narrow<CUDA_PIECE, R, size::LR>(sh, wide_of(p.h[i]), row, end, from, r);
+    for (int s = 0; s < size::STAGES - 1; s++) fetch();
+    float dh[SUBS][R / 8][4] = { { { 0.0f } } };
+    int stage = 0;
+    for (int chunk = 0; chunk < chunks; chunk++) {
+        float db[R / 8][4] = { { 0.0f } };
+        uint32_t fb[TILE / 16][R / 16][4];
+#pragma unroll
+        for (int sub = 0; sub < SUBS; sub++) {
+            if (sub >= subs) break;
+            wait_until_left<size::STAGES - 2>();
+            __syncthreads();
+            fetch();
+            if (sub == 0)
+#pragma unroll
+                for (int kk = 0; kk < TILE; kk += 16)
+#pragma unroll
+                    for (int n = 0; n < R; n += 16)
+                        load_b_t<size::LR>(fb[kk / 16][n / 16], sb + chunk % size::STAGES * size::B, kk, n);
+            const bf16 *tx = sx + stage * size::X;
+            if (++stage == size::STAGES) stage = 0;
+#pragma unroll
+            for (int kk = 0; kk < TILE; kk += 16) {
+                uint32_t fa[4];
+                load_a<LD>(fa, tx, own, kk);
+#pragma unroll
+                for (int n = 0; n < R; n += 16) {
+                    mma(dh[sub][n / 8], fa, fb[kk / 16][n / 16][0], fb[kk / 16][n / 16][1]);
+                    mma(dh[sub][n / 8 + 1], fa, fb[kk / 16][n / 16][2], fb[kk / 16][n / 16][3]);
+                }
+                load_a_t<LD>(fa, tx, kk, own);
+#pragma unroll
+                for (int n = 0; n < R; n += 16) {
+                    uint32_t fh[4];
+                    load_b_t<size::LR>(fh, sh, sub * TILE + kk, n);
+                    mma(db[n / 8], fa, fh[0], fh[1]);
+                    mma(db[n / 8 + 1], fa, fh[2], fh[3]);
+                }
+            }
+        }
+        const size_t c0 = col + (size_t)chunk * TILE + own + lane / 4, c1 = c0 + 8;
+        float *to = w.db[i] + blockIdx.y * out * r;
+#pragma unroll
+        for (int t = 0; t < R / 8; t++) {
+            const size_t n = from + t * 8 + lane % 4 * 2;
+            if (n >= r) continue;
+            if (c0 < out) *reinterpret_cast<float2 *>(to + c0 * r + n) = make_float2(db[t][0], db[t][1]);
+            if (c1 < out) *reinterpret_cast<float2 *>(to + c1 * r + n) = make_float2(db[t][2], db[t][3]);
+        }
+    }
+    float *to = w.dh[i] + (blockIdx.y * (size_t)(w.first[i + 1] - w.first[i]) + split) * CUDA_PIECE * r;
+#pragma unroll
+    for (int sub = 0; sub < SUBS; sub++) {
+        if (sub >= subs) break;
+        const size_t r0 = sub * TILE + own + lane / 4;
+#pragma unroll
+        for (int t = 0; t < R / 8; t++) {
+            const size_t n = from + t * 8 + lane % 4 * 2;
+            if (n >= r) continue;
+            *reinterpret_cast<float2 *>(to + r0 * r + n) = make_float2(dh[sub][t][0], dh[sub][t][1]);
+            *reinterpret_cast<float2 *>(to + (r0 + 8) * r + n) = make_float2(dh[sub][t][2], dh[sub][t][3]);
+        }
+    }
+}
+
+template <int R> static bool back_ready(void)
+{
+    static int ready;
+    if (!ready)
+        ready = cudaFuncSetAttribute(rank_back_kernel<R>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     (int)back_sizes<R>::BYTES) == cudaSuccess ? 1 : -1;
+    return ready > 0;
+}
+
+CUDA_C bool k_rank_back(cudaStream_t s, const cuda_rank_back *p, float *part, size_t part_floats)
+{
+    back_work w = {};
+    size_t need = 0;
+    if (!p->pieces || !p->n) return true;
+    w.p = *p;
+    for (size_t i = 0; i < p->n; i++) {
+        const size_t all = (p->out[i] + TILE - 1) / TILE, each = (all + SPLITS - 1) / SPLITS;
+        w.chunks[i] = (unsigned)(each > LEAST ? each : LEAST);
+        w.first[i + 1] = w.first[i] + (unsigned)((all + w.chunks[i] - 1) / w.chunks[i]);
+        need += p->out[i] * p->r + (w.first[i + 1] - w.first[i]) * CUDA_PIECE * p->r;
+    }
+    for (size_t i = p->n; i < CUDA_SHARED; i++) w.first[i + 1] = w.first[i];
+    const size_t most = part_floats / need;        /* pieces at once */
+    const bool wide = p->r > 16 && back_ready<32>();
+    if (!most || (!wide && !back_ready<16>())) return false;
+    for (size_t from = 0; from < p->pieces; from += most) {
+        const size_t n = p->pieces - from < most ? p->pieces - from : most;
+        sums all = {};
+        all.piece = p->piece + from;
+        all.pieces = n;
+        all.r = p->r;
+        size_t at = 0;
+        w.p.piece = p->piece + from;
+        for (size_t i = 0; i < p->n; i++) {
+            const size_t splits = w.first[i + 1] - w.first[i];
+            w.db[i] = part + at;
+            w.dh[i] = w.db[i] + n * p->out[i] * p->r;
+            at += n * (p->out[i] * p->r + splits * CUDA_PIECE * p->r);
+            all.job[i] = { p->db[i], NULL, w.db[i], p->out[i] * p->r, p->out[i] * p->r, 0, 0.0f };
+            all.job[p->n + i] = { NULL, (bf16 *)p->dh[i], w.dh[i], n * CUDA_PIECE * p->r, 0, splits, p->alpha[i] };
+        }
+        const dim3 grid(w.first[CUDA_SHARED], (unsigned)n);
+        for (unsigned k = 0; k < p->r; k += wide ? 32 : 16)
+            if (wide) rank_back_kernel<32><<<grid, THREADS, back_sizes<32>::BYTES, s>>>(w, k);
+            else rank_back_kernel<16><<<grid, THREADS, back_sizes<16>::BYTES, s>>>(w, k);
+        add_pieces(s, &all, (unsigned)(2 * p->n));
+    }
+    return true;
+}
+
+/* ---- the gradient of A --------------------------------------------------------------------------------------------- */
+
+template <int R, int N> struct grad_sizes {
+    static constexpr int LR = R * N + PAD, X = TILE * LD, STAGE = X + TILE * LR, STAGES = stages_of(STAGE * sizeof(bf16));
+    static constexpr size_t BYTES = STAGES * STAGE * sizeof(bf16);
+};
+
+template <int R, int N>
+static __device__ __forceinline__ void load_rows(bf16 *sx, bf16 *sh, const cuda_rank_grad &p, size_t row, size_t end, size_t col)
+{
+    load_tile(sx, wide_of(p.x), row, end, col, p.cols);
+#pragma unroll
+    for (int j = 0; j < N; j++) load_narrow<TILE, R, grad_sizes<R, N>::LR>(sh + j * R, wide_of(p.dh[j]), row, end, 0, p.r);
+}
+
+/* part[piece][adapter][r][cols]: sums over the piece's rows. */
+template <int R, int N>
+static __global__ void __launch_bounds__(THREADS) rank_grad_kernel(const __grid_constant__ cuda_rank_grad p, float *part)
+{
+    extern __shared__ __align__(16) unsigned char room[];
+    typedef grad_sizes<R, N> size;
+    bf16 *ring = reinterpret_cast<bf16 *>(room);
+    const cuda_piece piece = p.piece[blockIdx.y];
+    const size_t col = blockIdx.x * (size_t)TILE, row = piece.first, end = row + piece.n;
+    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 16, steps = (int)((piece.n + TILE - 1) / TILE);
+    float c[N * R / 16][2][4] = { { { 0.0f } } };
+    for (int s = 0; s < size::STAGES - 1; s++) {
+        bf16 *stage = ring + s * size::STAGE;
+        if (s < steps) load_rows<R, N>(stage, stage + size::X, p, row + (size_t)s * TILE, end, col);
         commit();
     }
     for (int s = 0; s < steps; s++) {
-        wait_until_left<STAGES - 2>();
+        wait_until_left<size::STAGES - 2>();
         __syncthreads();
-        const int next = s + STAGES - 1;
-        if (next < steps)
-            load_rows<R>(sx + next % STAGES * X, sh + next % STAGES * H, x, h, p.first + (size_t)next * TILE, end, col, cols, r);
+        const int next = s + size::STAGES - 1;
+        bf16 *fill = ring + next % size::STAGES * size::STAGE;
+        if (next < steps) load_rows<R, N>(fill, fill + size::X, p, row + (size_t)next * TILE, end, col);
         commit();
-        const bf16 *tx = sx + s % STAGES * X, *th = sh + s % STAGES * H;
+        const bf16 *tx = ring + s % size::STAGES * size::STAGE, *th = tx + size::X;
 #pragma unroll
         for (int kk = 0; kk < TILE; kk += 16) {
-            uint32_t fa[4];
-            load_a_t<TILE + PAD>(fa, tx, kk, own);
+            uint32_t fb[4];
+            load_b_t<LD>(fb, tx, kk, own);
 #pragma unroll
-            for (int n = 0; n < R; n += 16) {
-                uint32_t fb[4];
-                load_b_t<R + PAD>(fb, th, kk, n);
-                mma(c[n / 8], fa, fb[0], fb[1]);
-                mma(c[n / 8 + 1], fa, fb[2], fb[3]);
+            for (int m = 0; m < N * R; m += 16) {
+                uint32_t fa[4];
+                load_a_t<size::LR>(fa, th, kk, m);
+                mma(c[m / 16][0], fa, fb[0], fb[1]);
+                mma(c[m / 16][1], fa, fb[2], fb[3]);
             }
         }
     }
-    const size_t c0 = first + own + lane / 4, c1 = c0 + 8;
-    float *to = part + blockIdx.y * col_n * R;
 #pragma unroll
-    for (int t = 0; t < R / 8; t++) {
-        const size_t n = t * 8 + lane % 4 * 2;
-        if (c0 < col_n) *reinterpret_cast<float2 *>(to + c0 * R + n) = make_float2(c[t][0], c[t][1]);
-        if (c1 < col_n) *reinterpret_cast<float2 *>(to + c1 * R + n) = make_float2(c[t][2], c[t][3]);
+    for (int m = 0; m < N * R; m += 16) {
+        const size_t n0 = m % R + lane / 4, n1 = n0 + 8;
+        float *to = part + (blockIdx.y * (size_t)N + m / R) * p.r * p.cols;
+#pragma unroll
+        for (int t = 0; t < 2; t++) {
+            const size_t at = col + own + t * 8 + lane % 4 * 2;
+            if (at >= p.cols) continue;
+            if (n0 < p.r) *reinterpret_cast<float2 *>(to + n0 * p.cols + at) = make_float2(c[m / 16][t][0], c[m / 16][t][1]);
+            if (n1 < p.r) *reinterpret_cast<float2 *>(to + n1 * p.cols + at) = make_float2(c[m / 16][t][2], c[m / 16][t][3]);
+        }
     }
 }
 
-/* g += the pieces in their order; g is cols x r, or with `across` r x cols. */
-template <int R>
-static __global__ void add_pieces_kernel(float *g, const float *part, size_t pieces, size_t col_from, size_t col_n, size_t cols,
-                                         size_t r, bool across)
+template <int R, int N> static bool rank_grad(cudaStream_t s, const cuda_rank_grad *p, float *part, size_t part_floats)
 {
-    const size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x, col = i / R, n = i % R;
-    if (col >= col_n || n >= r) return;
-    float *to = across ? g + n * cols + col_from + col : g + (col_from + col) * r + n;
-    const float *from = part + col * R + n;
-    const size_t step = col_n * R;
-    float sum = *to;
-    size_t p = 0;
-    for (; p + 16 <= pieces; p += 16) {          /* read together, added in order */
-        float v[16];
-#pragma unroll
-        for (int k = 0; k < 16; k++) v[k] = from[(p + k) * step];
-#pragma unroll
-        for (int k = 0; k < 16; k++) sum += v[k];
-    }
-    for (; p < pieces; p++) sum += from[p * step];
-    *to = sum;
-}
-
-template <int R>
-static bool rank_grad(cudaStream_t s, float *g, const bf16 *x, const bf16 *h, const cuda_piece *piece, size_t pieces,
-                      size_t cols, size_t r, bool across, float *part, size_t part_floats)
-{
-    constexpr size_t bytes = STAGES * TILE * (TILE + PAD + R + PAD) * sizeof(bf16);
-    if (cudaFuncSetAttribute(rank_grad_kernel<R>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) != cudaSuccess)
+    constexpr size_t bytes = grad_sizes<R, N>::BYTES;
+    const size_t one = p->r * p->cols, most = part_floats / (N * one);
+    static bool ready;
+    if (!ready && cudaFuncSetAttribute(rank_grad_kernel<R, N>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) !=
+        cudaSuccess)
         return false;
-    const size_t most = part_floats / (pieces * R) / TILE * TILE;       /* columns at once */
+    ready = true;
     if (!most) return false;
-    for (size_t from = 0; from < cols; from += most) {
-        const size_t n = cols - from < most ? cols - from : most;
-        rank_grad_kernel<R><<<dim3((unsigned)((n + TILE - 1) / TILE), (unsigned)pieces), THREADS, bytes, s>>>(
-            part, x, h, piece, from, n, cols, r);
-        add_pieces_kernel<R><<<(unsigned)((n * R + 255) / 256), 256, 0, s>>>(g, part, pieces, from, n, cols, r, across);
+    for (size_t from = 0; from < p->pieces; from += most) {
+        const size_t n = p->pieces - from < most ? p->pieces - from : most;
+        cuda_rank_grad some = *p;
+        sums all = {};
+        all.piece = p->piece + from;
+        all.pieces = n;
+        all.r = p->r;
+        some.piece = all.piece;
+        for (size_t i = 0; i < N; i++)
+            all.job[i] = { p->da[i], NULL, part + i * one, one, N * one, 0, 0.0f };
+        rank_grad_kernel<R, N><<<dim3((unsigned)((p->cols + TILE - 1) / TILE), (unsigned)n), THREADS, bytes, s>>>(some, part);
+        add_pieces(s, &all, N);
     }
     return true;
 }
 
-CUDA_C bool k_rank_grad(cudaStream_t s, float *g, const cuda_bf16 *x, const cuda_bf16 *h, const cuda_piece *piece,
-                        size_t pieces, size_t cols, size_t r, bool across, float *part, size_t part_floats)
+template <int R> static bool rank_grad_of(cudaStream_t s, const cuda_rank_grad *p, float *part, size_t part_floats)
 {
-    const bf16 *wide = (const bf16 *)x, *narrow = (const bf16 *)h;
-    if (!pieces) return true;
-    if (r <= 16) return rank_grad<16>(s, g, wide, narrow, piece, pieces, cols, r, across, part, part_floats);
-    if (r <= 32) return rank_grad<32>(s, g, wide, narrow, piece, pieces, cols, r, across, part, part_floats);
-    return rank_grad<64>(s, g, wide, narrow, piece, pieces, cols, r, across, part, part_floats);
+    return p->n == 1 ? rank_grad<R, 1>(s, p, part, part_floats) : p->n == 2 ? rank_grad<R, 2>(s, p, part, part_floats)
+                                                                           : rank_grad<R, 3>(s, p, part, part_floats);
+}
+
+CUDA_C bool k_rank_grad(cudaStream_t s, const cuda_rank_grad *p, float *part, size_t part_floats)
+{
+    if (!p->pieces || !p->n) return true;
+    if (p->r <= 16) return rank_grad_of<16>(s, p, part, part_floats);
+    if (p->r <= 32) return rank_grad_of<32>(s, p, part, part_floats);
+    for (size_t i = 0; i < p->n; i++) {
+        cuda_rank_grad one = *p;
+        one.n = 1;
+        one.dh[0] = p->dh[i];
+        one.da[0] = p->da[i];
+        if (!rank_grad<64, 1>(s, &one, part, part_floats)) return false;
+    }
+    return true;
 }
