@@ -417,14 +417,19 @@ static bool forward(cudaStream_t s, const cuda_attn *a)
     return launch(forward_kernel<D>, s, a, a->n_heads, cut<D>::THREADS, 5 * TILE * (D + PAD) * sizeof(bf16));
 }
 
+CUDA_C void k_delta(cudaStream_t s, const cuda_attn *a)
+{
+    const size_t rows = a->rows * a->n_heads;
+    delta_kernel<<<(unsigned)((rows + DELTA_WARPS - 1) / DELTA_WARPS), DELTA_WARPS * 32, 0, s>>>(*a);
+}
+
 /* 32 columns at a time: the accumulators leave no registers for more. */
 template <int D>
 static bool backward(cudaStream_t s, const cuda_attn *a)
 {
     constexpr int T = 32, threads = cut<D>::THREADS;
     constexpr size_t bytes = (2 * TILE + 4 * T) * (D + PAD) * sizeof(bf16);
-    const size_t rows = a->rows * a->n_heads;
-    delta_kernel<<<(unsigned)((rows + DELTA_WARPS - 1) / DELTA_WARPS), DELTA_WARPS * 32, 0, s>>>(*a);
+    k_delta(s, a);
     return launch(key_grad_kernel<D, T>, s, a, a->n_kv_heads, threads, bytes + 2 * T * sizeof(float)) &&
            launch(query_grad_kernel<D, T>, s, a, a->n_heads, threads, bytes);
 }

@@ -273,6 +273,11 @@ typedef struct {
     const cuda_tile *q_tile, *k_tile;
     size_t n_tiles;
 } cuda_attn;
+/* cuda_attention_hopper.cu: heads of 64 and 128, tiles of CUDA_FLASH_TILE rows. delta is there already. */
+enum { CUDA_FLASH_TILE = 128 };
+CUDA_C bool k_flash(cudaStream_t s, const cuda_attn *a);
+CUDA_C bool k_flash_grad(cudaStream_t s, const cuda_attn *a);
+CUDA_C void k_delta(cudaStream_t s, const cuda_attn *a);
 /* false: no kernel for this head_dim, or the launch could not be set up. */
 CUDA_C bool k_attention(cudaStream_t s, const cuda_attn *a);
 CUDA_C bool k_attention_grad(cudaStream_t s, const cuda_attn *a);
