@@ -100,7 +100,7 @@ fi
 
 # The tiny base through the command line: the same adapter twice, and once more after a kill.
 command_line() {
-    local work accord lines=0 pid id
+    local work accord lines=0 pid run saved
     accord=$(find_built accord) || { echo 'not run: no accord there'; return 77; }
     work=$(mktemp -d) || return
     cp -r tests/identity/project/. "$work"
@@ -113,12 +113,16 @@ command_line() {
     [ "$(grep adapter_sha256 "$work/1.json")" = "$(grep adapter_sha256 "$work/2.json")" ] || { echo 'two runs, two adapters'; return 1; }
     "$accord" -C "$work" train --no-guard --json >"$work/3.json" 2>/dev/null &
     pid=$!
-    while [ "$lines" -lt 150 ] && kill -0 $pid 2>/dev/null; do
-        id=$(ls "$work/.accord/runs" | sort | tail -n 1)
-        lines=$(grep -c '"event":"step"' "$work/.accord/runs/$id/metrics.jsonl" 2>/dev/null) || lines=0
+    for ((i = 0; i < 20000; i++)); do            # until its second checkpoint
+        run=$(printf '%s\n' "$work"/.accord/runs/* | tail -n 1)
+        saved=("$run"/checkpoints/*)
+        [ "$(printf '%s\n' "$work"/.accord/runs/* | wc -l)" -lt 3 ] || [ ${#saved[@]} -lt 2 ] || break
+        kill -0 $pid 2>/dev/null || break
     done
     kill -9 $pid 2>/dev/null || { echo 'it had ended before it was killed'; return 1; }
     wait $pid 2>/dev/null
+    lines=$(wc -l <"$run/trace.jsonl")
+    [ "$lines" -lt 300 ] || { echo 'it had taken its last step before it was killed'; return 1; }
     "$accord" -C "$work" train --no-guard --json --resume latest >"$work/3.json" || return
     [ "$(grep adapter_sha256 "$work/1.json")" = "$(grep adapter_sha256 "$work/3.json")" ] || { echo 'another adapter after a kill'; return 1; }
     rm -r "$work"

@@ -259,6 +259,7 @@ typedef struct {
 /* Whether places and shapes are such that k_segments can; it needs compute capability 9.0. */
 CUDA_C bool k_segments_fit(const cuda_joined *j);
 CUDA_C bool k_segments(cudaStream_t s, const cuda_joined *j, unsigned processors);
+CUDA_C bool k_segments_built(void);
 
 typedef struct {                     /* 64 rows of a document, from `start` of it on */
     uint32_t first, n, start;

@@ -330,7 +330,7 @@ CUDA_C bool k_rank_back(cudaStream_t s, const cuda_rank_back *p, float *part, si
     w.p = *p;
     for (size_t i = 0; i < p->n; i++) {
         const size_t all = (p->out[i] + TILE - 1) / TILE, each = (all + SPLITS - 1) / SPLITS;
-        w.chunks[i] = (unsigned)(each > LEAST ? each : LEAST);
+        w.chunks[i] = (unsigned)(each > (size_t)LEAST ? each : (size_t)LEAST);
         w.first[i + 1] = w.first[i] + (unsigned)((all + w.chunks[i] - 1) / w.chunks[i]);
         need += p->out[i] * p->r + (w.first[i + 1] - w.first[i]) * CUDA_PIECE * p->r;
     }

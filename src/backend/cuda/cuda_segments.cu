@@ -292,3 +292,17 @@ CUDA_C bool k_segments(cudaStream_t s, const cuda_joined *j, unsigned processors
     return tn == 256 ? launch_form<256>(s, &w, j, clusters) : tn == 192 ? launch_form<192>(s, &w, j, clusters)
                                                             : launch_form<128>(s, &w, j, clusters);
 }
+
+/* Compiled for another architecture than 90a the kernels above are empty: a build folder may remember an older default. */
+__device__ int hopper_code =
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    1;
+#else
+    0;
+#endif
+
+CUDA_C bool k_segments_built(void)
+{
+    int built = 0;
+    return cudaMemcpyFromSymbol(&built, hopper_code, sizeof built) == cudaSuccess && built;
+}
