@@ -378,6 +378,7 @@ struct ac_device {             /* a device's own state follows in its file */
     const ac_device_ops *op;
     const char *name;
     size_t call_tokens;        /* more at once make nothing faster */
+    bool keeps_norms;          /* reading a norm's output again costs less than computing it */
 };
 
 static inline size_t ac_muon_scratch(size_t rows, size_t cols)

@@ -67,13 +67,16 @@ static void linear_grad(const pass *p, size_t layer, ac_target t, ac_ref dx, ac_
     linear_grads(p, layer, t, &dy, 1, dx, x);
 }
 
-/* The norm's output once more, where an adapter's gradient needs it. */
-static void renorm(const pass *p, ac_ref x, ac_ref w)
+/* The norm's output, once more where it was not kept and an adapter's gradient needs it. */
+static ac_ref norm_of(const pass *p, ac_ref kept, ac_ref x, ac_ref w, bool wanted)
 {
-    p->m->dev->op->norm(p->m->dev, &(ac_norm_args){
-        .y = p->m->temps.n, .x = x, .w = w, .rows = p->b->rows, .cols = p->m->cfg.hidden,
-        .eps = (float)p->m->cfg.rms_eps,
-    });
+    if (kept.buf) return kept;
+    if (wanted)
+        p->m->dev->op->norm(p->m->dev, &(ac_norm_args){
+            .y = p->m->temps.n, .x = x, .w = w, .rows = p->b->rows, .cols = p->m->cfg.hidden,
+            .eps = (float)p->m->cfg.rms_eps,
+        });
+    return p->m->temps.n;
 }
 
 /* temps.dx += gradient through the norm whose output gradient is temps.dn. */
@@ -109,10 +112,10 @@ static bool gated_block(const pass *p, size_t layer, int until)
     /* g and u stay: they may be what DoRA's gradient reads. */
     m->dev->op->gated_grad(m->dev, &(ac_gated_grad_args){ .dg = t->ds, .du = t->s, .dy = t->ds, .g = a->g,
                                                           .u = a->u, .n = n });
-    if (adapted(p, layer, AC_TARGET_GATE) || adapted(p, layer, AC_TARGET_UP))
-        renorm(p, a->x1, m->layer[layer].ffn_norm);
+    const ac_ref normed = norm_of(p, a->n1, a->x1, m->layer[layer].ffn_norm,
+                                  adapted(p, layer, AC_TARGET_GATE) || adapted(p, layer, AC_TARGET_UP));
     const ac_ref dn = until == STAGE_GATE_UP ? none : t->dn;
-    linear_grads(p, layer, AC_TARGET_GATE, (const ac_ref[]){ t->ds, t->s }, 2, dn, t->n);
+    linear_grads(p, layer, AC_TARGET_GATE, (const ac_ref[]){ t->ds, t->s }, 2, dn, normed);
     if (until == STAGE_GATE_UP) return false;
     norm_grad(p, layer, AC_FULL_FFN_NORM, a->x1, m->layer[layer].ffn_norm);
     return true;
@@ -156,10 +159,10 @@ static bool attention_block(const pass *p, size_t layer, int until)
     linear_grad(p, layer, AC_TARGET_O, until == STAGE_O ? none : t->datt, t->dx, a->att);
     if (until == STAGE_O) return false;
     attention_grad(p, layer);
-    if (adapted(p, layer, AC_TARGET_Q) || adapted(p, layer, AC_TARGET_K) || adapted(p, layer, AC_TARGET_V))
-        renorm(p, a->x0, m->layer[layer].attn_norm);
+    const ac_ref normed = norm_of(p, a->n0, a->x0, m->layer[layer].attn_norm,
+        adapted(p, layer, AC_TARGET_Q) || adapted(p, layer, AC_TARGET_K) || adapted(p, layer, AC_TARGET_V));
     const ac_ref dn = until == STAGE_QKV ? none : t->dn;
-    linear_grads(p, layer, AC_TARGET_Q, (const ac_ref[]){ t->dq, t->dk, t->dv }, 3, dn, t->n);
+    linear_grads(p, layer, AC_TARGET_Q, (const ac_ref[]){ t->dq, t->dk, t->dv }, 3, dn, normed);
     if (until == STAGE_QKV) return false;
     norm_grad(p, layer, AC_FULL_ATTN_NORM, a->x0, m->layer[layer].attn_norm);
     return true;

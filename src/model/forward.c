@@ -88,12 +88,22 @@ static void attend(const pass *p, size_t layer, const ac_acts *a, bool keep)
     });
 }
 
+static ac_ref norm0(const ac_model *m, size_t layer)
+{
+    return m->acts[layer].n0.buf ? m->acts[layer].n0 : m->temps.n;
+}
+
+static ac_ref norm1(const ac_model *m, size_t layer)
+{
+    return m->acts[layer].n1.buf ? m->acts[layer].n1 : m->temps.n;
+}
+
 static void attention_block(const pass *p, size_t layer, bool keep)
 {
     ac_model *m = p->m;
     const ac_layer *l = &m->layer[layer];
     const ac_acts *a = &m->acts[layer];
-    linears(p, layer, AC_TARGET_Q, (ac_ref[]){ a->q_raw, a->k_raw, a->v }, 3, m->temps.n);
+    linears(p, layer, AC_TARGET_Q, (ac_ref[]){ a->q_raw, a->k_raw, a->v }, 3, norm0(m, layer));
     if (m->cfg.qk_norm) {
         head_norm(p, a->q, a->q_raw, l->q_norm, m->cfg.n_heads);
         head_norm(p, a->k, a->k_raw, l->k_norm, m->cfg.n_kv_heads);
@@ -112,7 +122,7 @@ static void gate(const pass *p, size_t layer)
 {
     ac_model *m = p->m;
     const ac_acts *a = &m->acts[layer];
-    linears(p, layer, AC_TARGET_GATE, (ac_ref[]){ a->g, a->u }, 2, m->temps.n);
+    linears(p, layer, AC_TARGET_GATE, (ac_ref[]){ a->g, a->u }, 2, norm1(m, layer));
     m->dev->op->gated(m->dev, &(ac_gated_args){ .y = m->temps.s, .g = a->g, .u = a->u,
                                                 .n = p->b->rows * m->cfg.ffn });
 }
@@ -125,10 +135,10 @@ void ac_forward(ac_model *m, const ac_adapted *ad, const ac_batch *b, bool keep)
                                                 .table = &m->embed });
     for (size_t i = 0; i < m->cfg.n_layers; i++) {
         const ac_acts *a = &m->acts[i];
-        if (i == 0) norm(&p, m->temps.n, none, a->x0, none, m->layer[i].attn_norm);
-        else norm(&p, m->temps.n, a->x0, m->acts[i - 1].x1, m->temps.mid, m->layer[i].attn_norm);
+        if (i == 0) norm(&p, norm0(m, i), none, a->x0, none, m->layer[i].attn_norm);
+        else norm(&p, norm0(m, i), a->x0, m->acts[i - 1].x1, m->temps.mid, m->layer[i].attn_norm);
         attention_block(&p, i, keep);
-        norm(&p, m->temps.n, a->x1, a->x0, m->temps.mid, m->layer[i].ffn_norm);
+        norm(&p, norm1(m, i), a->x1, a->x0, m->temps.mid, m->layer[i].ffn_norm);
         gate(&p, i);
         linear(&p, i, AC_TARGET_DOWN, m->temps.mid, m->temps.s);
     }
@@ -140,9 +150,9 @@ void ac_forward_again(ac_model *m, const ac_adapted *ad, const ac_batch *b, size
     const pass p = { m, ad, b };
     const ac_ref none = { 0 };
     const ac_acts *a = &m->acts[layer];
-    norm(&p, m->temps.n, none, a->x0, none, m->layer[layer].attn_norm);
+    norm(&p, norm0(m, layer), none, a->x0, none, m->layer[layer].attn_norm);
     attention_block(&p, layer, true);
-    norm(&p, m->temps.n, a->x1, a->x0, m->temps.mid, m->layer[layer].ffn_norm);
+    norm(&p, norm1(m, layer), a->x1, a->x0, m->temps.mid, m->layer[layer].ffn_norm);
     gate(&p, layer);
     /* Of the last product only what its adapter keeps is read again. */
     if (ad->ad && ac_adapter_find(ad->ad, layer, AC_TARGET_DOWN))

@@ -63,6 +63,7 @@ typedef struct {
  * x0 and the rest shared; without gradients all share one set. */
 typedef struct {
     ac_ref x0, x1;                /* residual stream before attention and before the gated unit */
+    ac_ref n0, n1;                /* their norms: with gradients on a device that keeps them, else temps.n, one after the other */
     ac_ref q_raw, k_raw;          /* before the head norm; the same as q and k without one */
     ac_ref q, k, v, att, lse;
     ac_ref g, u;

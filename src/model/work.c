@@ -1,8 +1,8 @@
 /* model/work.c - the workspace of a call: one buffer for each width of element, laid out before anything runs.
  *
  * With gradients each layer keeps what its backward cannot cheaply have again: residual streams, q k v, the
- * attention's output and lse, gate and up, and LoRA's h. Norms' outputs and gate * up are computed again,
- * the same bits from the same kernel. With recompute a layer keeps its input alone, and the rest is one set, filled
+ * attention's output and lse, gate and up, and LoRA's h. Norms' outputs (but on a device that keeps them)
+ * and gate * up are computed again, the same bits from the same kernel. With recompute a layer keeps its input alone, and the rest is one set, filled
  * again before the layer's backward. Without gradients, and below the lowest adapted layer, all share one set. */
 #include <string.h>
 #include "base/size.h"
@@ -59,6 +59,10 @@ static void layer_acts(bump *b, const plan *p, size_t layer, ac_acts *a)
     memset(a, 0, sizeof *a);
     a->x0 = take(b, AC_STORE_STREAM, p->rows, c->hidden);
     a->x1 = p->grad ? take(b, AC_STORE_STREAM, p->rows, c->hidden) : a->x0;
+    if (p->grad && p->m->dev->keeps_norms) {
+        a->n0 = take(b, AC_STORE_ACT, p->rows, c->hidden);
+        a->n1 = take(b, AC_STORE_ACT, p->rows, c->hidden);
+    }
     a->q = take(b, AC_STORE_ACT, p->rows, qw);
     a->k = take(b, AC_STORE_ACT, p->rows, kw);
     a->q_raw = p->grad && c->qk_norm ? take(b, AC_STORE_ACT, p->rows, qw) : a->q;

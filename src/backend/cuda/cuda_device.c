@@ -570,7 +570,7 @@ static ac_status open_device(ac_device **out, const ac_cuda_host *host, int ordi
     d->processors = (unsigned)prop.multiProcessorCount;
     d->hopper = prop.major == 9 && k_segments_built();
     (void)snprintf(d->name, sizeof d->name, "cuda %.100s", prop.name);
-    d->base = (ac_device){ .op = &ops, .name = d->name, .call_tokens = 16384 };
+    d->base = (ac_device){ .op = &ops, .name = d->name, .call_tokens = 16384, .keeps_norms = true };
     const ac_status st = open_parts(d, err);
     ac_device *dev = &d->base;
     if (st) close_device(&dev);
