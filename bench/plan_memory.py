@@ -96,6 +96,7 @@ def main():
     p.add_argument("--parts", action="store_true", help="print the planned parts too")
     p.add_argument("--keep", help="work in this folder and leave it")
     a = p.parse_args()
+    a.accord = os.path.abspath(a.accord)
     work = a.keep or tempfile.mkdtemp(prefix="accord_plan.")
     os.makedirs(work, exist_ok=True)
     wrong = 0

@@ -36,6 +36,7 @@ def main():
     p.add_argument("--accord", default=os.path.join(HERE, "build/accord"))
     p.add_argument("projects", nargs="+")
     a = p.parse_args()
+    a.accord = os.path.abspath(a.accord)
     print(f"{'project':<60} {'foretold s':>10} {'took s':>8} {'ratio':>6} {'plan s':>7}")
     for spec in a.projects:
         folder, _, keys = spec.partition(":")
