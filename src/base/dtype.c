@@ -10,7 +10,8 @@ static const struct {
     [AC_F32] = { "F32", 0, 4 },     [AC_F16] = { "F16", 0, 2 },     [AC_BF16] = { "BF16", 0, 2 },
     [AC_Q8_0] = { "Q8_0", 5, 34 },  [AC_Q4_0] = { "Q4_0", 5, 18 },  [AC_Q4_1] = { "Q4_1", 5, 20 },
     [AC_Q5_0] = { "Q5_0", 5, 22 },  [AC_Q5_1] = { "Q5_1", 5, 24 },  [AC_Q4_K] = { "Q4_K", 8, 144 },
-    [AC_Q5_K] = { "Q5_K", 8, 176 }, [AC_Q6_K] = { "Q6_K", 8, 210 }, [AC_F64] = { "F64", 0, 8 },
+    [AC_Q5_K] = { "Q5_K", 8, 176 }, [AC_Q6_K] = { "Q6_K", 8, 210 }, [AC_NF4] = { "NF4", 6, 36 },
+    [AC_F64] = { "F64", 0, 8 },
     [AC_I8] = { "I8", 0, 1 },       [AC_U8] = { "U8", 0, 1 },       [AC_I16] = { "I16", 0, 2 },
     [AC_U16] = { "U16", 0, 2 },     [AC_I32] = { "I32", 0, 4 },     [AC_U32] = { "U32", 0, 4 },
     [AC_I64] = { "I64", 0, 8 },     [AC_U64] = { "U64", 0, 8 },     [AC_BOOL] = { "BOOL", 0, 1 },
@@ -38,7 +39,7 @@ const char *ac_dtype_name(ac_dtype t)
 
 bool ac_dtype_is_weight(ac_dtype t)
 {
-    return known(t) && t <= AC_Q6_K;
+    return known(t) && t <= AC_NF4;
 }
 
 bool ac_dtype_row_bytes(size_t *out, ac_dtype t, size_t n)

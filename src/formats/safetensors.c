@@ -425,6 +425,7 @@ ac_status ac_safetensors_open(ac_tensors **out, const char *path, ac_err *err)
     ac_status st = ac_path_is_dir(path) ? choose_file(&file, path, &scratch, err) : AC_OK;
     if (!st)
         st = ac_view_ends(ac_view_of(file), AC_VIEW(".json")) ? read_index(t, file, err) : read_file(t, file, err);
+    if (!st) st = ac_nf4_join(t, path, err);
     ac_arena_release(&scratch);
     if (st) ac_tensors_close(&t);
     else *out = t;
@@ -437,6 +438,7 @@ ac_status ac_safetensors_parse(ac_tensors **out, const void *data, size_t len, c
     if (!t) return ac_fail_nomem(err, sizeof *t);
     ac_status st = read_one(t, data, len, name, err);
     if (!st) st = ac_tensors_index(t, name, err);
+    if (!st) st = ac_nf4_join(t, name, err);
     if (st) ac_tensors_close(&t);
     else *out = t;
     return st;

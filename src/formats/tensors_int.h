@@ -30,6 +30,9 @@ bool ac_tensor_sizes(size_t *elems, size_t *bytes, ac_dtype type, const size_t *
 ac_status ac_tensors_index(ac_tensors *t, const char *path, ac_err *err);
 void ac_tensors_drop(ac_tensors *t);    /* everything but the struct itself */
 
+/* nf4.c: puts together what bitsandbytes split, where there is any of it. Names were indexed, and are again. */
+ac_status ac_nf4_join(ac_tensors *t, const char *path, ac_err *err);
+
 /* Reads one safetensors file from memory, for fuzzing. Borrows data, which outlives *out. */
 ac_status ac_safetensors_parse(ac_tensors **out, const void *data, size_t len, const char *name, ac_err *err);
 

@@ -89,6 +89,19 @@ AC_INLINE float ac_f32_of_f16(uint16_t h)
 }
 
 /* Q4_K and Q5_K keep eight 6-bit scales and eight 6-bit minimums in twelve bytes; j is the sub-block. */
+/* NF4, 64 elements in 36 bytes: the scale as binary32, 32 bytes of codes, the high one first. Eight from `at` on (a multiple
+ * of eight) to dst; one product each. */
+extern const float ac_nf4_value[16];
+AC_INLINE void ac_nf4_eight(float *dst, const uint8_t *b, size_t at)
+{
+    const float scale = ac_f32_of_bits(ac_load_u32(b));
+    for (size_t i = 0; i < 4; i++) {
+        const uint8_t two = b[4 + at / 2 + i];
+        dst[2 * i] = ac_nf4_value[two >> 4] * scale;
+        dst[2 * i + 1] = ac_nf4_value[two & 15] * scale;
+    }
+}
+
 AC_INLINE void ac_k4_scale_min(const uint8_t *s, size_t j, uint32_t *scale, uint32_t *min)
 {
     if (j < 4) {

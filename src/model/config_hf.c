@@ -106,16 +106,27 @@ static ac_status refuse(const hf *h, const char *what, const char *next)
     return ac_fail(h->err, AC_EFORMAT, "%s: %s is not supported; %s", h->where, what, next);
 }
 
+/* bitsandbytes' NF4 is read (formats/nf4.c); which tensors are stored so, each of them says itself. */
+static bool is_nf4(const ac_json *q)
+{
+    const ac_json *method = ac_json_get(q, "quant_method"), *four = ac_json_get(q, "load_in_4bit");
+    const ac_json *type = ac_json_get(q, "bnb_4bit_quant_type");
+    return method && method->type == AC_JSON_STRING && ac_view_eq_str(method->text, "bitsandbytes") &&
+           four && four->type == AC_JSON_BOOL && four->boolean && type && type->type == AC_JSON_STRING &&
+           ac_view_eq_str(type->text, "nf4");
+}
+
 static ac_status refuse_unsupported(const hf *h, const ac_family *f)
 {
     static const char *const never[] = { "quantization_config", "quantization", "auto_map", "num_experts",
                                          "num_local_experts", "logits_scaling", "embedding_multiplier" };
     for (size_t i = 0; i < AC_COUNTOF(never); i++) {
-        if (!is_set(ac_json_get(h->root, never[i]))) continue;
+        const ac_json *value = ac_json_get(h->root, never[i]);
+        if (!is_set(value) || (i == 0 && is_nf4(value))) continue;
         char what[64];
         snprintf(what, sizeof what, "\"%s\"", never[i]);
         return refuse(h, what, strncmp(never[i], "quantization", 12) == 0
-                      ? "take the unquantised safetensors, or a GGUF" : "take a plain model of this family");
+                      ? "take the unquantised safetensors, bitsandbytes' NF4, or a GGUF" : "take a plain model of this family");
     }
     ac_view act;
     ac_status st = get_text(h, h->root, "hidden_act", &act);

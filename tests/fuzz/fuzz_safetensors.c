@@ -16,11 +16,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         const ac_tensor *x = ac_tensors_at(t, i);
         const uint8_t *p = x->data;
         FUZZ_CHECK(x->name.len && ac_tensors_find(t, x->name.ptr) == x);
-        FUZZ_CHECK((uintptr_t)p % ac_dtype_block_bytes(x->type) == 0 || x->bytes == 0);
+        FUZZ_CHECK((uintptr_t)p % (x->type == AC_NF4 ? 4 : ac_dtype_block_bytes(x->type)) == 0 || x->bytes == 0);
         if (x->bytes) sink = (uint8_t)(p[0] ^ p[x->bytes - 1]);
         total += x->bytes;
     }
-    FUZZ_CHECK(total <= len);
+    FUZZ_CHECK(total <= 2 * len);           /* NF4's scales are wider than in the file */
     (void)sink;
     (void)ac_safetensors_metadata(t, "format");
     ac_tensors_close(&t);

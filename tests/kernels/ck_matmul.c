@@ -25,7 +25,7 @@ typedef struct {
 
 static const char *const forms[] = { "nt", "nn", "tn" };
 static const ac_dtype types[] = { AC_F32, AC_F16, AC_BF16, AC_Q8_0, AC_Q4_0, AC_Q4_1, AC_Q5_0, AC_Q5_1,
-                                  AC_Q4_K, AC_Q5_K, AC_Q6_K };
+                                  AC_Q4_K, AC_Q5_K, AC_Q6_K, AC_NF4 };
 static const size_t thread_counts[] = { 1, 2, 3, 7 };
 
 static ac_mm_workspace *workspace(void)
@@ -63,7 +63,7 @@ static void fill_block(ck *t, uint8_t *p, ac_dtype type, float plain)
     for (size_t i = 0; i < ac_dtype_block_bytes(type); i++)
         p[i] = (uint8_t)ck_u32(t);
     switch (type) {
-    case AC_F32: memcpy(p, &plain, sizeof plain); return;
+    case AC_F32: case AC_NF4: memcpy(p, &plain, sizeof plain); return;
     case AC_BF16: memcpy(p, (const uint8_t *)&plain + 2, 2); return;
     case AC_Q6_K: put_scale(t, p + 208); return;
     case AC_Q4_1: case AC_Q5_1: case AC_Q4_K: case AC_Q5_K: put_scale(t, p + 2); break;

@@ -122,7 +122,7 @@ static void types_have_the_geometry_of_their_formats(void **state)
         { AC_F32, 1, 4, "F32" }, { AC_F16, 1, 2, "F16" }, { AC_BF16, 1, 2, "BF16" },
         { AC_Q8_0, 32, 34, "Q8_0" }, { AC_Q4_0, 32, 18, "Q4_0" }, { AC_Q4_1, 32, 20, "Q4_1" },
         { AC_Q5_0, 32, 22, "Q5_0" }, { AC_Q5_1, 32, 24, "Q5_1" }, { AC_Q4_K, 256, 144, "Q4_K" },
-        { AC_Q5_K, 256, 176, "Q5_K" }, { AC_Q6_K, 256, 210, "Q6_K" }, { AC_BOOL, 1, 1, "BOOL" },
+        { AC_Q5_K, 256, 176, "Q5_K" }, { AC_Q6_K, 256, 210, "Q6_K" }, { AC_NF4, 64, 36, "NF4" }, { AC_BOOL, 1, 1, "BOOL" },
     };
     for (size_t i = 0; i < AC_COUNTOF(rows); i++) {
         size_t bytes = 0;
@@ -131,7 +131,7 @@ static void types_have_the_geometry_of_their_formats(void **state)
         assert_string_equal(ac_dtype_name(rows[i].t), rows[i].name);
         assert_true(ac_dtype_row_bytes(&bytes, rows[i].t, 512));
         assert_int_equal(bytes, 512 / rows[i].elems * rows[i].bytes);
-        assert_int_equal(ac_dtype_is_weight(rows[i].t), rows[i].t <= AC_Q6_K);
+        assert_int_equal(ac_dtype_is_weight(rows[i].t), rows[i].t <= AC_NF4);
     }
     size_t untouched = 5;
     assert_false(ac_dtype_row_bytes(&untouched, AC_Q8_0, 33));

@@ -113,7 +113,7 @@ static void fill_stored(uint8_t *p, ac_dtype type, size_t rows, size_t row_elems
                 q[i] = (uint8_t)draw();
             const float f = draw_float();
             switch (type) {
-            case AC_F32: memcpy(q, &f, 4); break;
+            case AC_F32: case AC_NF4: memcpy(q, &f, 4); break;
             case AC_F16: put_scale(q); break;
             case AC_BF16: memcpy(q, (const uint8_t *)&f + 2, 2); break;
             case AC_Q6_K: put_scale(q + 208); break;
@@ -233,7 +233,7 @@ static void rig_close(rig *r)
 }
 
 static const ac_dtype types[] = { AC_F32, AC_F16, AC_BF16, AC_Q8_0, AC_Q4_0, AC_Q4_1, AC_Q5_0, AC_Q5_1,
-                                  AC_Q4_K, AC_Q5_K, AC_Q6_K };
+                                  AC_Q4_K, AC_Q5_K, AC_Q6_K, AC_NF4 };
 
 static void test_threads_give_refs_bytes(void **state)
 {

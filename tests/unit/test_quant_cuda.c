@@ -62,7 +62,7 @@ static void fill_block(unsigned char *b, ac_dtype type, bool tame)
     const size_t bytes = ac_dtype_block_bytes(type);
     const bool two = type == AC_Q4_1 || type == AC_Q5_1 || type == AC_Q4_K || type == AC_Q5_K;
     for (size_t i = 0; i < bytes; i++) b[i] = (unsigned char)draw(256);
-    if (type == AC_F32) {
+    if (type == AC_F32 || type == AC_NF4) {
         const float x = (float)((double)ac_rng_unit(11, AC_RNG_TEST, 1, draws++) - 0.5) * (tame ? 0.1f : 1e20f);
         memcpy(b, &x, sizeof x);
     } else if (type == AC_BF16) {
@@ -182,12 +182,12 @@ static void test_bytes(ac_dtype type, size_t rows, size_t cols)
 
 static void test_not_finite(ac_dtype type)
 {
-    static const unsigned char infinite[2] = { 0x00, 0x7c };
+    static const unsigned char half[2] = { 0x00, 0x7c }, whole[4] = { 0x00, 0x00, 0x80, 0x7f };
     const size_t bytes = ac_dtype_block_bytes(type), elems = ac_dtype_block_elems(type), n = 12 * 256 / elems;
     unsigned char *data = room(n * bytes);
     bool finite = true;
     for (size_t i = 0; i < n; i++) fill_block(data + i * bytes, type, true);
-    memcpy(data + (n - 2) * bytes + (type == AC_Q6_K ? 208 : 0), infinite, 2);
+    memcpy(data + (n - 2) * bytes + (type == AC_Q6_K ? 208 : 0), type == AC_NF4 ? whole : half, type == AC_NF4 ? 4 : 2);
     memset(data + (n - 2) * bytes + (type == AC_Q6_K ? 192 : 2 * bytes / 3), 0x51, 4);      /* not all times nothing */
     ac_matrix w = on_gpu(data, type, 12, 256, &finite);
     expect("an infinite scale is seen", type, !finite);
@@ -294,7 +294,7 @@ static void test_kept_is_ahead(ac_dtype type)
 
 int main(void)
 {
-    static const ac_dtype types[] = { AC_F32, AC_F16, AC_BF16, AC_Q8_0, AC_Q4_0, AC_Q4_1, AC_Q5_0, AC_Q5_1, AC_Q4_K, AC_Q5_K, AC_Q6_K };
+    static const ac_dtype types[] = { AC_F32, AC_F16, AC_BF16, AC_Q8_0, AC_Q4_0, AC_Q4_1, AC_Q5_0, AC_Q5_1, AC_Q4_K, AC_Q5_K, AC_Q6_K, AC_NF4 };
     ac_err err = { 0 };
     const ac_status st = ac_device_open_cuda(&gpu, 0, &err);
     if (st == AC_ENOENT) {

@@ -297,7 +297,7 @@ const cuda_bf16 *cuda_narrow(cuda_device *d, ac_ref r)
 static bool supports(const ac_device *dev, ac_op op, ac_dtype type)
 {
     (void)dev;
-    return op != AC_OP_WEIGHT_GRAD && type <= AC_Q6_K;
+    return op != AC_OP_WEIGHT_GRAD && type <= AC_NF4;
 }
 
 static const char *lacks(const ac_device *dev, const ac_shape *s)

@@ -59,8 +59,9 @@ static void round_once(cuda_device *d, const ac_matrix *w)
 /* In pieces through the products' workspace: the ring does not exist yet. */
 static void check_stored(cuda_device *d, const ac_matrix *w)
 {
-    const size_t elems = w->type == AC_Q4_K || w->type == AC_Q5_K || w->type == AC_Q6_K ? 256 : 32;
-    const size_t n = w->rows * w->cols, most = CUDA_LT_SPACE / sizeof(cuda_bf16), block = w->row_bytes / (w->cols / elems);
+    const bool large = w->type == AC_Q4_K || w->type == AC_Q5_K || w->type == AC_Q6_K;
+    const size_t elems = large ? 256 : w->type == AC_NF4 ? 64 : 32, block = w->row_bytes / (w->cols / elems);
+    const size_t n = w->rows * w->cols, most = CUDA_LT_SPACE / sizeof(cuda_bf16);
     for (size_t at = 0; at < n && !d->st; at += most) {
         const size_t part = n - at < most ? n - at : most;
         if (!expand(d, d->lt_space, w->buf->ptr + at / elems * block, w->type, part)) return;

@@ -21,9 +21,14 @@ static __global__ void __launch_bounds__(THREADS) expand_kernel(uint4 *y, const 
 {
     const size_t first = blockIdx.x * (size_t)(THREADS * GROUPS) + threadIdx.x;
     float v[GROUPS][8];
+    __shared__ float nf4[16];
+    if (T == AC_NF4) {
+        if (threadIdx.x < 16) nf4[threadIdx.x] = quant_nf4[threadIdx.x];
+        __syncthreads();
+    }
 #pragma unroll
     for (int g = 0; g < GROUPS; g++)
-        if (first + g * THREADS < groups) quant_expand8<T>(v[g], x, 8 * (first + g * THREADS));
+        if (first + g * THREADS < groups) quant_expand8<T>(v[g], x, 8 * (first + g * THREADS), nf4);
 #pragma unroll
     for (int g = 0; g < GROUPS; g++)
         if (first + g * THREADS < groups) y[first + g * THREADS] = narrow8(v[g]);
@@ -57,6 +62,7 @@ static __global__ void __launch_bounds__(THREADS) gather_kernel(float *y, const 
     case AC_Q4_K: CALL(AC_Q4_K); break;   \
     case AC_Q5_K: CALL(AC_Q5_K); break;   \
     case AC_Q6_K: CALL(AC_Q6_K); break;   \
+    case AC_NF4:  CALL(AC_NF4); break;    \
     default: return false;                \
     }
 

@@ -100,8 +100,14 @@ static __device__ __forceinline__ void quant_k6(float v[8], const uint8_t *base,
     for (int k = 0; k < 8; k++) v[k] = scale * (float)(quant_byte(q, k) - 32);
 }
 
+/* Where it lies in shared memory, 32 lanes read 16 words of 16 banks; from here they read one after another. */
+static __constant__ float quant_nf4[16] = {
+    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f,
+    -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
+    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f };
+
 template <int T>
-static __device__ __forceinline__ void quant_expand8(float v[8], const uint8_t *base, size_t e)
+static __device__ __forceinline__ void quant_expand8(float v[8], const uint8_t *base, size_t e, const float *nf4 = quant_nf4)
 {
     switch (T) {
     case AC_F32: {
@@ -132,6 +138,14 @@ static __device__ __forceinline__ void quant_expand8(float v[8], const uint8_t *
     case AC_Q4_K: quant_k45<false>(v, base, e); break;
     case AC_Q5_K: quant_k45<true>(v, base, e); break;
     case AC_Q6_K: quant_k6(v, base, e); break;
+    case AC_NF4: {
+        const uint8_t *b = base + e / 64 * 36;
+        const float scale = __ldg(reinterpret_cast<const float *>(b));
+        const uint32_t w = __ldg(reinterpret_cast<const uint32_t *>(b + 4 + e % 64 / 2));
+#pragma unroll
+        for (int k = 0; k < 8; k++) v[k] = nf4[w >> (k & 1 ? 4 * k - 4 : 4 * k + 4) & 15u] * scale;
+        break;
+    }
     }
 }
 

@@ -142,6 +142,10 @@ AC_INLINE void ac_put8_neon(float *dst, int8x8_t code, float scale, float offset
 /* Sub-block j of block b, eight elements to each of four places that are `apart` floats from each other. */
 AC_INLINE void ac_expand32_neon(float *dst, size_t apart, const uint8_t *b, ac_dtype type, size_t j)
 {
+    if (type == AC_NF4) {
+        for (size_t i = 0; i < 4; i++) ac_nf4_eight(dst + i * apart, b, 32 * j + 8 * i);
+        return;
+    }
     const ac_q32 q = ac_q32_of(b, type, j);
     const bool offset = ac_q_has_offset(type);
     ac_put8_neon(dst, vget_low_s8(q.lo), q.scale, q.offset, offset);
@@ -175,6 +179,7 @@ AC_INLINE float ac_load1_neon(const uint8_t *row, ac_dtype type, size_t i)
     case AC_Q4_K: F(AC_Q4_K); break;        \
     case AC_Q5_K: F(AC_Q5_K); break;        \
     case AC_Q6_K: F(AC_Q6_K); break;        \
+    case AC_NF4:  F(AC_NF4); break;         \
     default: break;                         \
     }
 

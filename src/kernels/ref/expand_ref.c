@@ -1,6 +1,6 @@
 /* kernels/ref/expand_ref.c - stored types to binary32, element by element (B5, docs/numerics.md).
  *
- * Every product below is exact in binary32 (a scale of 11 significant bits times integers of at most 13
+ * Every product below but NF4's, which is one rounding alone, is exact in binary32 (a scale of 11 significant bits times integers of at most 13
  * bits together), so that at most one rounding happens an element: that of the final sum, where there is
  * one. A tier may therefore regroup the factors or fuse the sum and still give these bytes. */
 #include "kernels/kernels_int.h"
@@ -110,6 +110,17 @@ static void expand_q6_k(float *dst, const uint8_t *b)
     }
 }
 
+/* What bitsandbytes' 4-bit NormalFloat codes mean: its published table. */
+const float ac_nf4_value[16] = {
+    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f,
+    -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
+    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f };
+
+static void expand_nf4(float *dst, const uint8_t *b)
+{
+    for (size_t at = 0; at < 64; at += 8) ac_nf4_eight(dst + at, b, at);
+}
+
 static void expand_block(float *dst, const uint8_t *b, ac_dtype type)
 {
     switch (type) {
@@ -124,6 +135,7 @@ static void expand_block(float *dst, const uint8_t *b, ac_dtype type)
     case AC_Q4_K: expand_q4_k(dst, b); break;
     case AC_Q5_K: expand_q5_k(dst, b); break;
     case AC_Q6_K: expand_q6_k(dst, b); break;
+    case AC_NF4:  expand_nf4(dst, b); break;
     default: break;    /* ac_dtype_is_weight is false: callers never ask */
     }
 }

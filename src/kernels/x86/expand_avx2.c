@@ -12,7 +12,7 @@ AC_INLINE void expand_plain(float *dst, const uint8_t *src, ac_dtype type, size_
 
 AC_INLINE void expand_quant(float *dst, const uint8_t *b, ac_dtype type, size_t n)
 {
-    const size_t elems = type >= AC_Q4_K ? 256 : 32, bytes = ac_dtype_block_bytes(type);
+    const size_t elems = type == AC_NF4 ? 64 : type >= AC_Q4_K ? 256 : 32, bytes = ac_dtype_block_bytes(type);
     for (size_t i = 0; i + elems <= n; i += elems, b += bytes)
         for (size_t j = 0; j < elems / 32; j++)
             ac_expand32_avx2(dst + i + 32 * j, dst + i + 32 * j + 16, b, type, j);

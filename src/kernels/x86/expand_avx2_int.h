@@ -19,6 +19,13 @@ AC_INLINE void ac_put16_avx2(float *dst, __m128i code, float scale, float offset
 /* Sub-block j of block b, 16 elements to each of two places; type is a constant where this is inlined. */
 AC_INLINE void ac_expand32_avx2(float *first, float *second, const uint8_t *b, ac_dtype type, size_t j)
 {
+    if (type == AC_NF4) {
+        for (size_t i = 0; i < 16; i += 8) {
+            ac_nf4_eight(first + i, b, 32 * j + i);
+            ac_nf4_eight(second + i, b, 32 * j + 16 + i);
+        }
+        return;
+    }
     if (type == AC_Q6_K) {
         const __m256i code = ac_q6_k_codes(b, j);
         ac_put16_avx2(first, _mm256_castsi256_si128(code), ac_q6_k_scale(b, 2 * j), 0, false);

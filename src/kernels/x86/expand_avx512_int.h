@@ -19,6 +19,10 @@ AC_INLINE void ac_put32_avx512(float *dst, __m256i code, __m512 s0, __m512 s1, _
 /* Sub-block j of block b; type is a constant where this is inlined. */
 AC_INLINE void ac_expand32_avx512(float *dst, const uint8_t *b, ac_dtype type, size_t j)
 {
+    if (type == AC_NF4) {
+        for (size_t i = 0; i < 32; i += 8) ac_nf4_eight(dst + i, b, 32 * j + i);
+        return;
+    }
     if (type == AC_Q6_K) {
         ac_put32_avx512(dst, ac_q6_k_codes(b, j), _mm512_set1_ps(ac_q6_k_scale(b, 2 * j)),
                         _mm512_set1_ps(ac_q6_k_scale(b, 2 * j + 1)), _mm512_setzero_ps(), false);

@@ -140,6 +140,7 @@ AC_INLINE bool ac_q_has_offset(ac_dtype type)
     case AC_Q4_K: F(AC_Q4_K); break;        \
     case AC_Q5_K: F(AC_Q5_K); break;        \
     case AC_Q6_K: F(AC_Q6_K); break;        \
+    case AC_NF4:  F(AC_NF4); break;         \
     default: break;                         \
     }
 

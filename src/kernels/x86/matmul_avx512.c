@@ -324,7 +324,7 @@ AC_INLINE void panels_plain(float *panels, size_t panel_stride, const uint8_t *b
 AC_INLINE void panels_quant(float *panels, size_t panel_stride, const uint8_t *b, size_t row_bytes,
                             ac_dtype type, size_t cols, size_t kc)
 {
-    const size_t elems = type >= AC_Q4_K ? 256 : 32, bytes = ac_dtype_block_bytes(type);
+    const size_t elems = type == AC_NF4 ? 64 : type >= AC_Q4_K ? 256 : 32, bytes = ac_dtype_block_bytes(type);
     for (size_t p = 0; p < kc; p++, b += row_bytes, panels += NR)
         for (size_t j = 0; j < cols; j += NR)
             ac_expand32_avx512(panels + j / NR * panel_stride, b + j / elems * bytes, type,

@@ -157,6 +157,16 @@ static void half_panel_q6_k(float *dst, const uint8_t *const row[16], size_t kc)
     }
 }
 
+static void half_panel_nf4(float *dst, const uint8_t *const row[16], size_t kc)
+{
+    float eight[8];
+    for (size_t p = 0; p < kc; p += 8)
+        for (size_t r = 0; r < 16; r++) {
+            ac_nf4_eight(eight, row[r] + p / 64 * 36, p % 64);
+            for (size_t i = 0; i < 8; i++) dst[(p + i) * NR + r] = eight[i];
+        }
+}
+
 static void half_panel_f16(float *dst, const uint8_t *const row[16], size_t kc)
 {
     size_t p = 0;
@@ -185,6 +195,7 @@ void ac_mm_half_panel_avx512(float *dst, const uint8_t *const row[16], ac_dtype 
     case AC_Q4_K: half_panel_q4_k(dst, row, kc); break;
     case AC_Q5_K: half_panel_q5_k(dst, row, kc); break;
     case AC_Q6_K: half_panel_q6_k(dst, row, kc); break;
+    case AC_NF4:  half_panel_nf4(dst, row, kc); break;
     default: break;    /* the others are in matmul_avx512.c */
     }
 }
