@@ -25,7 +25,8 @@ for f in $(git ls-files 'src/*.c' 'src/*.h' 'tests/*.c' 'tests/*.h'); do
     fi
 done
 for f in $(git ls-files '*.sh' .ci/run); do
-    sh -n "$f" || bad=1
+    # in the shell that it names: sh does not read bash
+    case $(head -n 1 "$f") in *bash*) bash -n "$f" ;; *) sh -n "$f" ;; esac || bad=1
 done
 if command -v cppcheck >/dev/null 2>&1; then
     cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
