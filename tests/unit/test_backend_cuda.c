@@ -45,6 +45,7 @@ static both place(size_t n, ac_store store)
     for (int i = 0; i < 2; i++) {
         if (dev[i]->op->buf_open(dev[i], &b.at[i].buf, n + 16, store, &err)) stop("memory", &err);
         b.at[i].at = 16;                         /* places are not always a buffer's start */
+        dev[i]->op->zero(dev[i], (ac_ref){ b.at[i].buf, 0 }, 16);
     }
     return b;
 }

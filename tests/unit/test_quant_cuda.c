@@ -126,6 +126,7 @@ static ac_ref place(size_t n, ac_store store, double scale)
     ac_ref r = { NULL, 16 };
     float *x = room(n * sizeof *x);
     if (gpu->op->buf_open(gpu, &r.buf, n + 16, store, &err)) stop("memory", &err);
+    gpu->op->zero(gpu, (ac_ref){ r.buf, 0 }, 16);    /* parameters are rounded as a whole, with what lies before them */
     for (size_t i = 0; i < n; i++)
         x[i] = (float)(scale * (2.0 * (double)ac_rng_unit(11, AC_RNG_TEST, 1, draws++) - 1.0));
     gpu->op->write(gpu, r, x, n);

@@ -141,8 +141,10 @@ template <int STAGES> static __device__ __forceinline__ ring make_ring(uint32_t 
     return r;
 }
 
+/* One lane speaks for its warp, when all of them have read. */
 static __device__ __forceinline__ void release(uint32_t bar)
 {
+    __syncwarp();
     if (threadIdx.x % 32 == 0) barrier_arrive(bar);
 }
 
