@@ -367,7 +367,7 @@ int main(int argc, char **argv)
     const double opened = (double)(ac_mono_ns() - start) / 1e9;
     if (passing) (void)ac_remove_tree(dir, NULL);
     if (st) stop("the model", &err);
-    j.o = (ac_train_opts){ .lora = { .rank = 16, .alpha = 32, .targets = (1u << AC_TARGET_COUNT) - 1 }, .beta1 = 0.9, .beta2 = 0.999,
+    j.o = (ac_train_opts){ .shards = 1, .lora = { .rank = 16, .alpha = 32, .targets = (1u << AC_TARGET_COUNT) - 1 }, .beta1 = 0.9, .beta2 = 0.999,
                            .eps = 1e-8, .clip = 1.0, .weight_decay = 0.01, .numerics = AC_NUM_CUDA_BF16,
                            .recompute = has_word(argc, argv, "recompute") };
     make_rows(&j, s->vocab);

@@ -74,7 +74,7 @@ static inline ac_train_opts tiny_opts(void)
     return (ac_train_opts){
         .lora = { .rank = 4, .alpha = 8, .targets = (1u << AC_TARGET_COUNT) - 1 },
         .lr = 5e-3, .warmup_ratio = 0.1, .schedule = AC_SCHED_COSINE, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
-        .weight_decay = 0.01, .clip = 1.0, .epochs = 2, .batch_rows = 6, .micro_batch = 1, .packing = true,
+        .weight_decay = 0.01, .clip = 1.0, .epochs = 2, .batch_rows = 6, .shards = 1, .micro_batch = 1, .packing = true,
         .pack_len = 48, .seed = 7, .keep_checkpoints = 2,
     };
 }

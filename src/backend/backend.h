@@ -322,6 +322,7 @@ typedef struct {
     void (*read)(ac_device *d, void *to, ac_ref from, size_t n);          /* complete on return */
     void (*copy)(ac_device *d, ac_ref to, ac_ref from, size_t n);         /* no overlap; same element */
     void (*zero)(ac_device *d, ac_ref to, size_t n);
+    void (*add)(ac_device *d, ac_ref to, ac_ref from, size_t n);          /* to += from: n floats, one rounding each */
     ac_status (*sync)(ac_device *d, ac_err *err);                         /* D3 */
     bool (*supports)(const ac_device *d, ac_op op, ac_dtype type);        /* D4 */
     /* D4: "heads of 10 values", or NULL where a call of this shape can be computed. */

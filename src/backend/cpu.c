@@ -139,6 +139,25 @@ static void cpu_zero(ac_device *dev, ac_ref to, size_t n)
     cpu_for(cpu_of(dev), n, 65536, zero_range, cpu_f32(to));
 }
 
+typedef struct {
+    const ac_kernels *k;
+    float *to;
+    const float *from;
+} add_job;
+
+static void add_range(void *ctx, size_t from, size_t to, size_t worker)
+{
+    AC_UNUSED(worker);
+    const add_job *j = ctx;
+    j->k->add(j->to + from, j->to + from, j->from + from, to - from);
+}
+
+static void cpu_add(ac_device *dev, ac_ref to, ac_ref from, size_t n)
+{
+    add_job j = { &cpu_of(dev)->k, cpu_f32(to), cpu_f32(from) };
+    cpu_for(cpu_of(dev), n, 16384, add_range, &j);
+}
+
 static ac_status cpu_sync(ac_device *dev, ac_err *err)
 {
     AC_UNUSED(dev);            /* operations are complete when they return, and none can fail */
@@ -451,6 +470,7 @@ static const ac_device_ops cpu_ops = {
     .read = cpu_read,
     .copy = cpu_copy,
     .zero = cpu_zero,
+    .add = cpu_add,
     .sync = cpu_sync,
     .supports = cpu_supports,
     .lacks = cpu_lacks,

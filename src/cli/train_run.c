@@ -56,7 +56,7 @@ ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_e
         .warmup_steps = (uint64_t)v->warmup_steps, .momentum = v->momentum, .beta1 = v->beta1, .beta2 = v->beta2, .eps = v->eps,
         .weight_decay = v->weight_decay, .clip = v->clip, .epochs = (uint64_t)v->epochs,
         .max_steps = (uint64_t)v->max_steps, .batch_rows = (size_t)v->batch_rows,
-        .micro_batch = (size_t)v->micro_batch, .packing = v->packing, .pack_len = (size_t)v->pack_len,
+        .shards = (size_t)v->shards, .micro_batch = (size_t)v->micro_batch, .packing = v->packing, .pack_len = (size_t)v->pack_len,
         .seed = (uint64_t)v->seed, .eval_every = (uint64_t)v->eval_every, .save_every = (uint64_t)v->save_every,
         .keep_checkpoints = (size_t)v->keep_checkpoints, .patience = (uint64_t)v->patience,
     };

@@ -246,6 +246,10 @@ static ac_status check_together(const reader *r)
           "method.pack_len must be at least data.max_len, or a long row fits no unit" },
         { given(r, "method", "micro_batch"), v->micro_batch > v->batch_rows,
           "method.micro_batch must be at most method.batch_rows: a step has no more units" },
+        { given(r, "method", "shards"), (v->shards & (v->shards - 1)) != 0,
+          "method.shards must be a power of two: 1, 2, 4, 8, 16, 32 or 64" },
+        { given(r, "method", "shards"), v->shards > v->batch_rows,
+          "method.shards must be at most method.batch_rows: a step has no more rows than that to cut into parts" },
         { given(r, "data", "valid"), v->valid && !strcmp(v->valid, v->train),
           "data.valid is the file of data.train; validate on other rows" },
     };

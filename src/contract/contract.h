@@ -44,7 +44,7 @@ typedef struct {
     bool rslora;
     const char *targets;           /* comma list, canonical order */
     double lr, min_lr_ratio, warmup_ratio, beta1, beta2, eps, weight_decay, clip;
-    int64_t warmup_steps, epochs, max_steps, batch_rows, micro_batch, pack_len, seed, eval_every, save_every,
+    int64_t warmup_steps, epochs, max_steps, batch_rows, shards, micro_batch, pack_len, seed, eval_every, save_every,
         keep_checkpoints, patience;
     const char *optimizer;         /* adamw | sgd | lion | adafactor | muon */
     const char *optimizer_state;   /* fp32 | bf16 | int8 */

@@ -87,6 +87,8 @@ const ac_key ac_keys[] = {
     INT("method", "epochs", epochs, "1", 1, 10000, "times that every row is seen"),
     INT("method", "max_steps", max_steps, "0", 0, BIG, "stop after so many steps; instead of epochs; 0: epochs decide"),
     INT("method", "batch_rows", batch_rows, "8", 1, 65536, "rows a step"),
+    INT("method", "shards", shards, "1", 1, 64,
+        "parts of a step whose gradients are summed apart, then in a fixed tree: how many workers may share a run; a power of two"),
     INT("method", "micro_batch", micro_batch, "0", 0, 65536,
         "units computed at once at most; 0: as many as make 512 tokens; memory and speed only, changes no bit"),
     ENUM("method", "recompute", recompute, "auto", "auto|none|block",

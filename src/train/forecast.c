@@ -111,8 +111,11 @@ static ac_status run_calls(forecast *f, const ac_unit_list *u, double seconds, d
                            .dropout = f->o->dropout, .recompute = f->o->recompute };
     uint64_t tokens = 0;
     ac_status st = AC_OK;
+    ac_unit_list part = *u;                              /* a call stays in its part of the step */
+    size_t p = 0;
     for (size_t i = 0, n; !st && i < u->n && (i == 0 || since(start) < seconds); i += n) {
-        n = ac_units_at_once(f->micro, u, i);
+        while ((part.n = ac_shard_units(u->n, f->o->shards, p).to) <= i) p++;
+        n = ac_units_at_once(f->micro, &part, i);
         st = ac_model_grad(f->m, f->ad, u->unit + i, n, &pass, f->opt.grad, u->loss + i, err);
         for (size_t k = 0; k < n; k++) tokens += u->unit[i + k].n;
     }

@@ -5,6 +5,7 @@
  * never interrupted, whatever moment it was interrupted at. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/time.h"
@@ -22,6 +23,7 @@ typedef struct {
     ac_appender *trace;
     ac_adapter *ad;
     ac_optimizer opt;
+    ac_fold fold;
     float *best;
     ac_ckpt ckpt;
     ac_unit_list valid;
@@ -109,17 +111,20 @@ static ac_status at_boundary(run *r, ac_err *err)
     }
 }
 
-/* All units, a micro-batch at a time. */
-static ac_status run_units(run *r, const ac_unit_list *u, ac_pass *pass, ac_err *err)
+/* Some of the units, a micro-batch at a time; with pass their gradients are added to grad. */
+static ac_status run_units(run *r, const ac_unit_list *all, ac_span_of_units some, ac_pass *pass, float *grad, ac_err *err)
 {
     ac_status st = AC_OK;
-    for (size_t i = 0, n; !st && i < u->n; i += n) {
+    ac_unit_list list = *all;
+    const ac_unit_list *u = &list;
+    list.n = some.to;
+    for (size_t i = some.from, n; !st && i < u->n; i += n) {
         st = at_boundary(r, err);
         if (st) break;
         n = ac_units_at_once(r->micro, u, i);
         if (pass) {
             pass->recompute = r->now.recompute;
-            st = ac_model_grad(r->job->model, r->ad, u->unit + i, n, pass, r->opt.grad, u->loss + i, err);
+            st = ac_model_grad(r->job->model, r->ad, u->unit + i, n, pass, grad, u->loss + i, err);
         } else {
             st = ac_model_nll(r->job->model, r->ad, u->unit + i, n, u->loss + i, NULL, err);
         }
@@ -127,11 +132,27 @@ static ac_status run_units(run *r, const ac_unit_list *u, ac_pass *pass, ac_err 
     return st;
 }
 
-static double mean_loss(const ac_unit_list *u)
+static double sum_loss(const ac_unit_list *u, ac_span_of_units some)
 {
     double sum = 0;
-    for (size_t i = 0; i < u->n; i++) sum += u->loss[i];
-    return sum / (double)u->supervised;
+    for (size_t i = some.from; i < some.to; i++) sum += u->loss[i];
+    return sum;
+}
+
+/* Gradient and loss of the whole step: part after part, folded. */
+static ac_status run_step(run *r, const ac_unit_list *u, ac_pass *pass, double *loss, ac_err *err)
+{
+    ac_status st = AC_OK;
+    ac_fold_begin(&r->fold);
+    for (size_t p = 0; !st && p < r->o->shards; p++) {
+        const ac_span_of_units part = ac_shard_units(u->n, r->o->shards, p);
+        float *grad = NULL;
+        st = ac_fold_next(&r->fold, &grad, err);
+        if (!st) st = run_units(r, u, part, pass, grad, err);
+        if (!st) st = ac_fold_end(&r->fold, sum_loss(u, part), err);
+    }
+    *loss = r->fold.loss[0] / (double)u->supervised;
+    return st;
 }
 
 /* ---- validation (T4) ------------------------------------------------------------------------------------ */
@@ -157,10 +178,11 @@ static bool needs_eval(const run *r)
 static ac_status evaluate(run *r, ac_err *err)
 {
     const int64_t start = ac_mono_ns(), waited = r->now.waited_ns;
-    ac_status st = run_units(r, &r->valid, NULL, err);
+    const ac_span_of_units all = { 0, r->valid.n };
+    ac_status st = run_units(r, &r->valid, all, NULL, NULL, err);
     if (st) return st;
     ac_train_state *s = &r->s;
-    const double loss = mean_loss(&r->valid), seconds = seconds_since(start + (r->now.waited_ns - waited));
+    const double loss = sum_loss(&r->valid, all) / (double)r->valid.supervised, seconds = seconds_since(start + (r->now.waited_ns - waited));
     s->eval_seconds += seconds;
     s->last_eval_step = s->step;
     bool best = false;
@@ -244,12 +266,10 @@ static ac_status measure(run *r, outcome *x, ac_err *err)
     if (!st) {
         ac_pass pass = { .inv_n = 1.0 / (double)u.supervised, .seed = r->o->seed, .step = x->step,
                          .dropout = r->o->dropout };
-        st = ac_optimizer_zero_grad(&r->opt, err);
-        if (!st) st = run_units(r, &u, &pass, err);
+        st = run_step(r, &u, &pass, &x->loss, err);
     }
     if (!st) st = ac_optimizer_norm(&r->opt, &x->norm, err);
     if (!st) {
-        x->loss = mean_loss(&u);
         x->tokens = u.tokens;
         x->supervised = u.supervised;
         /* A norm over 1e15 would overflow the second moment: as good as not finite. */
@@ -380,6 +400,7 @@ static ac_status make_arrays(run *r, ac_err *err)
 {
     ac_status st = ac_adapter_open(&r->ad, r->job->model, &r->o->lora, err);
     if (!st) st = ac_optimizer_open(&r->opt, ac_model_device(r->job->model), r->ad, r->o, err);
+    if (!st) st = ac_fold_open(&r->fold, ac_model_device(r->job->model), r->opt.grad, r->ad->n_params, r->o->shards, err);
     if (!st && r->job->valid && r->job->valid->n) {
         st = ac_units_of_all(&r->valid, r->job->valid, r->o, &r->arena, err);
         if (!st && r->valid.supervised == 0) {
@@ -465,7 +486,21 @@ static ac_status take_memory(run *r, ac_err *err)
     ac_mem_touch(r->ad->params, params);
     ac_mem_touch(r->best, r->best ? params : 0);
     ac_optimizer_touch(&r->opt);
+    ac_fold_touch(&r->fold);
     return ac_memory_reserve(r->o, r->job->model, r->ad, r->job->train, r->job->valid, err);
+}
+
+/* Empty parts change nothing that is right or wrong, but the reader of `shards: 8` expects eight workers with something to
+ * do. The last, short step of an epoch is nothing to speak of. */
+static ac_status warn_empty(const run *r, ac_err *err)
+{
+    if (r->reach.with_empty * 4 <= r->reach.steps) return AC_OK;
+    char text[256];
+    (void)snprintf(text, sizeof text, "%zu of the %zu steps of an epoch have fewer units than method.shards, %zu: parts of them are "
+                   "empty, and their workers idle; more rows a step or fewer shards fill them", r->reach.with_empty, r->reach.steps,
+                   r->o->shards);
+    const ac_event e = { .kind = AC_EV_WARN, .text = text };
+    return ac_emit(r->sink, &e, err);
 }
 
 static ac_status begin(run *r, ac_err *err)
@@ -494,12 +529,14 @@ static ac_status begin(run *r, ac_err *err)
     st = ac_train_fingerprint(&r->ckpt.head.fingerprint, r->o, j->train, j->valid, err);
     if (!st) st = ac_train_reach_of(&r->reach, r->o, j->train, is_full(r) && ac_model_get_config(j->model)->tied_output, err);
     if (!st) take_settings(r, r->reach.units, r->o->recompute);
+    if (!st) st = warn_empty(r, err);
     if (!st) st = make_arrays(r, err);
     if (!st) st = make_paths(r, err);
     if (!st) st = ac_ckpt_sweep(&r->ckpt, &has_checkpoints, err);
     if (!st) st = j->resume ? go_on(r, err) : start_fresh(r, has_checkpoints, err);
     if (!st) st = take_memory(r, err);
     if (!st) st = ac_optimizer_keep(&r->opt, err);
+    if (!st) st = ac_fold_keep(&r->fold, err);
     /* An adapter folder says that the run is finished. */
     if (!st && !finished(r)) st = ac_remove_tree(r->adapter_dir, err);
     if (!st) st = ac_appender_open(&r->trace, r->trace_path, err);
@@ -549,6 +586,7 @@ static void end(run *r)
     dev->op->set_numerics(dev, AC_NUM_FP32);
     ac_model_trim(r->job->model);
     ac_appender_close(&r->trace);
+    ac_fold_close(&r->fold);
     ac_optimizer_close(&r->opt);
     ac_adapter_close(&r->ad);
     ac_free(r->best);

@@ -47,6 +47,8 @@ static ac_status measure_rows(lengths *l, const ac_train_opts *o, const ac_datas
 static size_t call_tokens(const lengths *l, size_t micro_batch, size_t micro_tokens)
 {
     size_t most = l->step;
+    const size_t part = (l->rows + l->o->shards - 1) / l->o->shards;     /* a call stays in its part of the step */
+    if (l->o->shards > 1 && (!micro_batch || micro_batch > part)) micro_batch = part;
     if (micro_batch) {
         size_t units = l->longest_rows[micro_batch < l->rows ? micro_batch : l->rows];
         if (l->o->packing && !ac_size_mul(&units, micro_batch, l->unit)) units = SIZE_MAX;
@@ -158,6 +160,7 @@ static void count(ac_memory_plan *p, const job *j)
     add(p, "program, tokenizer and rows", j->ask->held);
     add(p, full ? "parameters" : "adapter", params);
     add(p, "gradient", params);
+    add(p, "gradients of parts that wait", ac_fold_levels(j->o->shards) * params);
     add(p, "optimizer", ac_optimizer_state_bytes(j->o, j->ad));
     if (p->on_device) add(p, "adapter, as products read it", (uint64_t)j->ad->n_params * act);
     else add(p, full ? "best parameters so far" : "best adapter so far", has_valid ? params : 0);

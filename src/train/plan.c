@@ -191,16 +191,24 @@ size_t ac_units_at_once(ac_micro most, const ac_unit_list *u, size_t first)
     return n;
 }
 
-/* One step's forwards, as run_units takes them. */
-static void reach_of_step(ac_train_reach *r, const ac_train_opts *o, const ac_unit_list *u)
+/* One step's forwards, as run_units takes them. Whether a part is empty. */
+static bool reach_of_step(ac_train_reach *r, const ac_train_opts *o, const ac_unit_list *u)
 {
-    for (size_t i = 0, n; i < u->n; i += n) {
-        size_t tokens = 0;
-        n = ac_units_at_once((ac_micro){ o->micro_batch, o->micro_tokens }, u, i);
-        for (size_t k = 0; k < n; k++) tokens += u->unit[i + k].n;
-        if (n > r->units) r->units = n;
-        if (tokens > r->tokens) r->tokens = tokens;
+    bool has_empty = false;
+    for (size_t p = 0; p < o->shards; p++) {
+        const ac_span_of_units part = ac_shard_units(u->n, o->shards, p);
+        ac_unit_list list = *u;
+        list.n = part.to;
+        has_empty |= part.from == part.to;
+        for (size_t i = part.from, n; i < part.to; i += n) {
+            size_t tokens = 0;
+            n = ac_units_at_once((ac_micro){ o->micro_batch, o->micro_tokens }, &list, i);
+            for (size_t k = 0; k < n; k++) tokens += u->unit[i + k].n;
+            if (n > r->units) r->units = n;
+            if (tokens > r->tokens) r->tokens = tokens;
+        }
     }
+    return has_empty;
 }
 
 ac_status ac_train_reach_of(ac_train_reach *out, const ac_train_opts *o, const ac_dataset *train, bool one_at_a_time,
@@ -216,10 +224,11 @@ ac_status ac_train_reach_of(ac_train_reach *out, const ac_train_opts *o, const a
         ac_arena step = { 0 };
         ac_unit_list u = { 0 };
         st = ac_units_of_step(&u, train, &p, i, &step, err);
-        if (!st) reach_of_step(&r, &opts, &u);
+        if (!st) r.with_empty += reach_of_step(&r, &opts, &u);
         ac_arena_release(&step);
     }
     ac_arena_release(&a);
+    r.steps = p.n_steps;
     if (!st) *out = r;
     return st;
 }

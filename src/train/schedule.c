@@ -43,6 +43,7 @@ ac_status ac_train_opts_check(const ac_train_opts *o, ac_err *err)
         { "epochs", "at most 2^40", o->epochs <= STEPS_MAX },
         { "max_steps", "at most 2^40", o->max_steps <= STEPS_MAX },
         { "batch_rows", "from 1 to 1048576", o->batch_rows >= 1 && o->batch_rows <= 1u << 20 },
+        { "shards", "1, 2, 4, 8, 16, 32 or 64", o->shards >= 1 && o->shards <= AC_SHARDS_MAX && (o->shards & (o->shards - 1)) == 0 },
         { "micro_batch", "at least 1 (or micro_tokens at least 1)", o->micro_batch >= 1 || o->micro_tokens >= 1 },
         { "pack_len", "at least 1", !o->packing || o->pack_len >= 1 },
         { "keep_checkpoints", "at least 1", o->keep_checkpoints >= 1 },
@@ -155,6 +156,7 @@ static void put_options(ac_jw *w, const ac_train_opts *o)
     ac_jw_u64(w, "epochs", o->max_steps ? 0 : o->epochs);
     ac_jw_u64(w, "max_steps", o->max_steps);
     ac_jw_u64(w, "batch_rows", o->batch_rows);
+    if (o->shards > 1) ac_jw_u64(w, "shards", o->shards);
     ac_jw_bool(w, "packing", o->packing);
     ac_jw_u64(w, "pack_len", o->packing ? o->pack_len : 0);
     ac_jw_u64(w, "seed", o->seed);

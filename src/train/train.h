@@ -17,6 +17,8 @@
 #include "model/adapter.h"
 #include "model/model.h"
 
+#define AC_SHARDS_MAX 64
+
 typedef enum { AC_SCHED_COSINE, AC_SCHED_LINEAR, AC_SCHED_CONSTANT } ac_schedule;
 
 typedef enum { AC_OPTIM_ADAMW, AC_OPTIM_SGD, AC_OPTIM_LION, AC_OPTIM_ADAFACTOR, AC_OPTIM_MUON } ac_optim_kind;
@@ -39,6 +41,7 @@ typedef struct {
     uint64_t epochs;              /* read when max_steps is 0 */
     uint64_t max_steps;           /* 0: epochs decide; else as many epochs as it takes */
     size_t batch_rows;            /* rows a step, packed or not: packing never changes which rows a step has */
+    size_t shards;                /* parts of a step whose gradients are folded in a tree (shards.c): 1, 2, 4 .. 64 */
     size_t micro_batch;           /* units a forward at most; 0: as micro_tokens says. Changes no bit on a CPU */
     size_t micro_tokens;          /* tokens a forward at most, but a unit at least; 0: as micro_batch says */
     bool recompute;               /* ac_pass.recompute: less memory, more time; changes no bit */
@@ -129,6 +132,7 @@ typedef struct {
 /* The most that a forward takes under the options: of the first epoch's steps. */
 typedef struct {
     size_t units, tokens;
+    size_t steps, with_empty;     /* of them, and how many have fewer units than shards, so that parts are empty */
 } ac_train_reach;
 ac_status ac_train_reach_of(ac_train_reach *out, const ac_train_opts *o, const ac_dataset *train, bool one_at_a_time,
                             ac_err *err);

@@ -54,6 +54,32 @@ typedef struct {
 /* Units that the next forward takes, from unit `first` on; >= 1 where there is one. */
 size_t ac_units_at_once(ac_micro most, const ac_unit_list *u, size_t first);
 
+/* ---- shards.c: parts of a step and their fold (B6) ------------------------------------------------------- */
+
+typedef struct {
+    size_t from, to;
+} ac_span_of_units;
+ac_span_of_units ac_shard_units(size_t n_units, size_t shards, size_t part);
+
+/* Gradients of parts that are done and wait for the other side of their sum: grad[0] is the optimizer's, and holds the fold
+ * of all parts in the end, as loss[0] does. */
+enum { AC_FOLD_MAX = 7 };            /* 1 + log2 AC_SHARDS_MAX */
+typedef struct {
+    ac_device *dev;
+    size_t n, levels, depth, done;
+    float *grad[AC_FOLD_MAX];
+    double loss[AC_FOLD_MAX];
+} ac_fold;
+size_t    ac_fold_levels(size_t parts);          /* gradients that the fold of so many parts takes beside the first */
+ac_status ac_fold_open(ac_fold *f, ac_device *dev, float *grad, size_t n, size_t parts, ac_err *err);
+void      ac_fold_touch(ac_fold *f);
+ac_status ac_fold_keep(ac_fold *f, ac_err *err);
+void      ac_fold_close(ac_fold *f);             /* accepts what was never opened */
+void      ac_fold_begin(ac_fold *f);
+/* For each part in order: an array of zeros to add to, then its loss. */
+ac_status ac_fold_next(ac_fold *f, float **grad, ac_err *err);
+ac_status ac_fold_end(ac_fold *f, double loss, ac_err *err);
+
 /* ---- memory.c ------------------------------------------------------------------------------------------- */
 
 /* Takes the workspace of the largest calls that these options and rows can give. */

@@ -202,7 +202,7 @@ static double steps_differ(golden *g, const char *family, const ac_lora_spec *sp
         .lora = *spec, .lr = hyper(g, "lr"), .min_lr_ratio = 1, .schedule = AC_SCHED_CONSTANT,
         .beta1 = hyper(g, "beta1"), .beta2 = hyper(g, "beta2"), .eps = hyper(g, "eps"),
         .weight_decay = hyper(g, "weight_decay"), .clip = hyper(g, "clip"), .epochs = 10,
-        .batch_rows = g->n_rows, .micro_batch = 3, .pack_len = MAX_TOKENS, .seed = 5, .keep_checkpoints = 1,
+        .batch_rows = g->n_rows, .shards = 1, .micro_batch = 3, .pack_len = MAX_TOKENS, .seed = 5, .keep_checkpoints = 1,
     };
     ac_train_result result;
     for (size_t i = 0; i < g->n_rows; i++) data.n_tokens += g->sample[i].n;

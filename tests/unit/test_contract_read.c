@@ -107,6 +107,9 @@ static void unknown_keys_name_the_nearest(void **state)
 static void bad_values_are_placed(void **state)
 {
     (void)state;
+    refused(NEEDED "method:\n  shards: 3\n", "8:", "method.shards must be a power of two");
+    refused(NEEDED "method:\n  shards: 128\n", "8:", "method.shards must be from 1 to 64");
+    refused(NEEDED "method:\n  shards: 8\n  batch_rows: 4\n", "8:", "method.shards must be at most method.batch_rows");
     refused(NEEDED "method:\n  rank: 0\n", "8:", "method.rank must be from 1 to 1024");
     refused(NEEDED "method:\n  rank: 2.5\n", "8:", "must be a whole number");
     refused(NEEDED "method:\n  rank: \"8\"\n", "8:", "must be a number, found a string");

@@ -246,6 +246,15 @@ static void zero(ac_device *dev, ac_ref to, size_t n)
     (void)cuda_ok(d, cudaMemsetAsync(cuda_at(to), 0, n * to.buf->width, d->stream), "zeroing");
 }
 
+static void add_to(ac_device *dev, ac_ref to, ac_ref from, size_t n)
+{
+    cuda_device *d = cuda_of(dev);
+    if (!n || d->st) return;
+    k_add(d->stream, cuda_f32(to), cuda_f32(from), n);
+    cuda_launched(d, "a sum");
+    cuda_wrote(to);
+}
+
 const void *cuda_table_at(cuda_device *d, cuda_table_slot slot, const void *host, size_t bytes)
 {
     cuda_table *t = &d->table[slot];
@@ -517,7 +526,7 @@ static void close_device(ac_device **dev)
 static const ac_device_ops ops = {
     .buf_open = buf_open, .buf_borrow = buf_borrow, .buf_close = buf_close, .store_bytes = store_bytes,
     .keep = keep, .pull = pull, .push = push, .let_go = let_go,
-    .write = write_to, .read = read_from, .copy = copy_on, .zero = zero, .sync = sync_device,
+    .write = write_to, .read = read_from, .copy = copy_on, .zero = zero, .add = add_to, .sync = sync_device,
     .supports = supports, .lacks = lacks, .has_rule = has_rule, .set_numerics = set_numerics,
     .scratch_floats = cuda_scratch_floats, .memory = memory, .own_bytes = own_bytes, .take_own = take_own,
     .prepare = prepare, .unprepare = unprepare, .prepared_bytes = prepared_bytes,

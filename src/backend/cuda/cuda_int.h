@@ -190,6 +190,7 @@ CUDA_C void k_entropy(cudaStream_t s, const float *logits, const int32_t *target
                       size_t rows, size_t vocab, float scale);
 CUDA_C void k_narrow(cudaStream_t s, cuda_bf16 *y, const float *x, size_t n);
 CUDA_C void k_widen(cudaStream_t s, float *y, const cuda_bf16 *x, size_t n);
+CUDA_C void k_add(cudaStream_t s, float *to, const float *from, size_t n);     /* to += from */
 CUDA_C void k_finite(cudaStream_t s, const cuda_bf16 *x, size_t n, int *bad);
 typedef struct {
     const float *x;

@@ -439,6 +439,18 @@ CUDA_C void k_finite(cudaStream_t s, const cuda_bf16 *x, size_t n, int *bad)
     finite_kernel<<<blocks_for(n, 4096), 256, 0, s>>>((const bf16 *)x, n, bad);
 }
 
+static __global__ void add_kernel(float *to, const float *from, size_t n)
+{
+    for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
+        to[i] = __fadd_rn(to[i], from[i]);
+}
+
+CUDA_C void k_add(cudaStream_t s, float *to, const float *from, size_t n)
+{
+    if (!n) return;
+    add_kernel<<<blocks_for(n, 1024), 256, 0, s>>>(to, from, n);
+}
+
 /* A block a part; binary64, threads folded in halves. */
 static __global__ void squares_kernel(const cuda_span *part, double *out)
 {
