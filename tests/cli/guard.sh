@@ -83,10 +83,13 @@ run=$(ls .accord/runs | tail -1)
 grep -q '"guard": true' ".accord/runs/$run/run.json" || bad "run.json does not say that there was a guard"
 
 # On battery it pauses; while it stands still the memory gets tight; then both pass, and the battery is nearly empty.
+# Where it must not come to its end before the guard has looked, it stands still until then.
 machine 0 64
 begin
+kill -STOP "$pid"
 turn 2500 6
 said '"act":"pause"'
+kill -CONT "$pid"
 said '"k":"ack".*"ok":true'
 before=$(steps)
 sleep 0.3
@@ -101,9 +104,11 @@ said '"act":"resume"'
 tries=0
 while [ "$(steps)" -lt $((before + 5)) ] && [ $tries -lt 1000 ]; do sleep 0.02; tries=$((tries + 1)); done
 [ "$(steps)" -ge $((before + 5)) ] || bad "it does not go on"
+kill -STOP "$pid"
 machine 0 20
 turn 1000 3
 said '"act":"checkpoint-exit","arg":75,'
+kill -CONT "$pid"
 ends 75
 said '"k":"end".*"exit":75.*"void":\["the guard was not at green'
 err_has "accord train --resume $run"
@@ -116,18 +121,22 @@ same 'paused, smaller, stopped on battery'
 
 # Far over its budget: it leaves the step as it is.
 begin
+kill -STOP "$pid"
 footprint 115000
 turn 1000 1
 said '"act":"drop-exit","arg":75,'
+kill -CONT "$pid"
 ends 75
 err_has "accord train --resume $run"
 same 'left in a step'
 
 # As small as can be, and still too large: to another machine.
 begin --micro-batch 1 --recompute block
+kill -STOP "$pid"
 footprint 98000
 turn 1000 3
 said '"act":"advise-move"'
+kill -CONT "$pid"
 ends 76
 err_has 'these files leave this machine'
 err_has 'rsync'
@@ -160,8 +169,10 @@ same 'trainer killed'
 
 # Signals are passed on; one that reaches the trainer twice counts once.
 begin
+kill -STOP "$pid"
 kill -TERM $guard
 kill -TERM "$pid"
+kill -CONT "$pid"
 ends 75
 err_has 'checkpointed after step'
 same 'ended by SIGTERM'

@@ -21,10 +21,10 @@ put("metrics.jsonl", '{"event":"step","step":9,"loss":2.5,"seconds":1}\n')
 
 pid, fd = pty.fork()
 if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 70, 0, 0))    # before its first frame
     os.environ["TERM"] = "xterm"
     os.environ.pop("NO_COLOR", None)
     os.execv(program, [program, "top", run])
-fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 70, 0, 0))
 seen = b""
 status = None
 
@@ -59,6 +59,11 @@ def over(code, sig=0):
         sys.exit("ended with exit %r, signal %r" % got)
 
 
+def widest(frame):
+    text = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", frame).decode().replace("\r", "")
+    return max(len(row) for row in text.split("\n"))
+
+
 def echo():
     return bool(termios.tcgetattr(fd)[3] & termios.ECHO)
 
@@ -73,15 +78,15 @@ if scenario == "end":
     put("telemetry.jsonl", "".join(lines[3:8]))
     put("metrics.jsonl", '{"event":"step","step":10,"loss":1.25,"seconds":1}\n')
     frame = until(rb"\x1b\[1;33myellow.*10/40.*micro-batch 4.*of 8.*micro-batch 4 instead of 8")
-    for row in re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", frame).decode().replace("\r", "").split("\n"):
-        if len(row) > 70:
-            sys.exit("wider than the screen: %r" % row)
+    if widest(frame) > 70:
+        sys.exit("wider than the screen: %r" % frame)
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
-    frame = until(rb"\x1b\[H.*\x1b\[J")
-    frame = until(rb"\x1b\[H.*\x1b\[J")
-    for row in re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", frame).decode().replace("\r", "").split("\n"):
-        if len(row) > 30:
-            sys.exit("wider than the narrow screen: %r" % row)
+    for _ in range(20):                          # frames of before may still be on their way
+        frame = until(rb"\x1b\[H.*?\x1b\[J")
+        if widest(frame) <= 30:
+            break
+    else:
+        sys.exit("wider than the narrow screen: %r" % frame)
     put("telemetry.jsonl", "".join(lines[8:12]))
     until(back)
     until(rb"ended with exit 75")                # the last frame stays on the usual screen
@@ -97,7 +102,11 @@ elif scenario == "interrupt":
 elif scenario == "term":
     os.kill(pid, signal.SIGTERM)
     until(back)
-    if not echo():
+    for _ in range(150):
+        if echo():
+            break
+        time.sleep(0.1)
+    else:
         sys.exit("the terminal's settings are not given back")
     over(None, signal.SIGTERM)
 elif scenario == "bad":
