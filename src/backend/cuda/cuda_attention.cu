@@ -13,14 +13,6 @@ enum { TILE = CUDA_TILE, PAD = 8 };   /* PAD: rows fall on different banks */
 
 /* ---- pieces ------------------------------------------------------------------------------------------- */
 
-/* 2^x, within two units in the last place; a result under 2^-126 is 0. */
-static __device__ __forceinline__ float power2(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 static __device__ __forceinline__ void wait_all_but(bool one)
 {
     if (one) wait_until_left<1>();

@@ -26,13 +26,6 @@ typedef struct {
 /* ---- pieces ------------------------------------------------------------------------------------------------- */
 #ifdef HOPPER
 
-static __device__ __forceinline__ float power2(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
 static __device__ __forceinline__ bool visible(uint32_t query, uint32_t key, uint32_t window)
 {
     return key <= query && (!window || query - key < window);

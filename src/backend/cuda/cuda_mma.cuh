@@ -1,59 +1,14 @@
-/* backend/cuda/cuda_mma.cuh - tensor-core pieces that attention and the adapters' products share: fragments of
- * m16n8k16 in bfloat16 from shared memory, and asynchronous copies into it. */
+/* backend/cuda/cuda_mma.cuh - tensor-core pieces that attention and the adapters' products share: which rows and columns a
+ * warp's fragments of m16n8k16 take from shared memory. */
 #ifndef AC_BACKEND_CUDA_MMA_CUH
 #define AC_BACKEND_CUDA_MMA_CUH
 
-#include <cuda_bf16.h>
-#include <stdint.h>
-
-typedef __nv_bfloat16 bf16;
-
-static __device__ __forceinline__ uint32_t shared_at(const bf16 *p)
-{
-    return (uint32_t)__cvta_generic_to_shared(p);
-}
-
-static __device__ __forceinline__ void matrices(uint32_t r[4], const bf16 *p)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_at(p)) : "memory");
-}
-
-static __device__ __forceinline__ void matrices_t(uint32_t r[4], const bf16 *p)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_at(p)) : "memory");
-}
-
-static __device__ __forceinline__ void mma(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1)
-{
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
+#include "backend/cuda/cuda_ptx.cuh"
 
 static __device__ __forceinline__ uint32_t two_of(float lo, float hi)
 {
     const __nv_bfloat162 v = __floats2bfloat162_rn(lo, hi);
     return *reinterpret_cast<const uint32_t *>(&v);
-}
-
-/* 16 bytes to shared memory, or zeros. */
-static __device__ __forceinline__ void fetch16(bf16 *to, const bf16 *from, bool there)
-{
-    const int bytes = there ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" :: "r"(shared_at(to)), "l"(from), "r"(bytes) : "memory");
-}
-
-static __device__ __forceinline__ void commit(void)
-{
-    asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-template <int LEFT>
-static __device__ __forceinline__ void wait_until_left(void)
-{
-    asm volatile("cp.async.wait_group %0;" :: "n"(LEFT) : "memory");
 }
 
 /* A: 16 rows from `row`, 16 of k from `k`, stored row by row. */

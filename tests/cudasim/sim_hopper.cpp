@@ -1,0 +1,28 @@
+/* tests/cudasim/sim_hopper.cpp - the kernels for Hopper are not simulated: the device says 8.0, so that none is asked for. */
+#include "backend/cuda/cuda_int.h"
+#include "sim_int.h"
+
+CUDA_C bool k_segments_built(void)
+{
+    return false;
+}
+
+CUDA_C bool k_segments_fit(const cuda_joined *)
+{
+    sim::fail("a product of segments is asked about on a GPU that has none");
+}
+
+CUDA_C bool k_segments(cudaStream_t, const cuda_joined *, unsigned)
+{
+    sim::fail("a product of segments is launched on a GPU that has none");
+}
+
+CUDA_C bool k_flash(cudaStream_t, const cuda_attn *)
+{
+    sim::fail("attention for Hopper is launched on a GPU of another kind");
+}
+
+CUDA_C bool k_flash_grad(cudaStream_t, const cuda_attn *)
+{
+    sim::fail("attention's gradient for Hopper is launched on a GPU of another kind");
+}

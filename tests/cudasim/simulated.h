@@ -1,0 +1,15 @@
+/* tests/cudasim/simulated.h - whether a test's GPU is the simulated one (docs/cuda.md), which computes thousands of times as
+ * slowly: smaller shapes then. */
+#ifndef CUDASIM_SIMULATED_H
+#define CUDASIM_SIMULATED_H
+
+#include <string.h>
+
+#include "backend/backend.h"
+
+static inline bool simulated(const ac_device *d)
+{
+    return strstr(ac_device_name(d), "simulated GPU") != NULL;
+}
+
+#endif
