@@ -3,7 +3,7 @@
 
 static struct {
     ac_train_cli t;
-} a = { .t = { .guard = true } };
+} a = { .t = { .guard = true, .workers = 1 } };
 
 static const char *const recompute_names[] = { "contract", "auto", "none", "block", NULL };
 
@@ -15,6 +15,8 @@ static const ac_opt options[] = {
                "rows computed at once at most: memory against speed, no bit changes; 0: as the contract says"),
     AC_OPT_ENUM(0, "recompute", &a.t.recompute, recompute_names,
                 "whether layers are computed again on the way back, which changes no bit"),
+    AC_OPT_INT(0, "workers", &a.t.workers, 1, 64, "n",
+               "processes that share each step, with the threads or a GPU each; a power of two up to the contract's method.shards; no bit changes"),
     AC_OPT_STR(0, "memory-limit", &a.t.memory_limit, "size",
                "memory that the run may take in all, like 900M or 4G; else what the system and its groups leave"),
     AC_OPT_U64(0, "stop-after-step", &a.t.stop_after, "n",

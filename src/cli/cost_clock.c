@@ -86,7 +86,7 @@ static void look_now(ac_cost_clock *c, bool asked)
 {
     const int64_t now = ac_mono_ns();
     const double wall = (double)(now - c->start_ns) / 1e9;
-    const double cpu = (ac_cpu_seconds() - c->start_cpu) + (c->children ? ac_cpu_seconds_children() - c->start_cpu_children : 0);
+    const double cpu = (c->team ? ac_team_cpu_seconds(c->team) : 0) + (ac_cpu_seconds() - c->start_cpu) + (c->children ? ac_cpu_seconds_children() - c->start_cpu_children : 0);
     ac_energy e;
     ac_cost_part *p = &c->part;
     int64_t peak = ac_peak_rss_bytes();
@@ -94,7 +94,7 @@ static void look_now(ac_cost_clock *c, bool asked)
     ac_energy_read(&c->meter, &e, cpu, wall, now, asked);
     p->wall_ms = llround(wall * 1e3);
     p->cpu_ms = llround((cpu > 0 ? cpu : 0) * 1e3);
-    p->gpu_ms = c->meter.gpu_computes ? p->wall_ms : 0;      /* held, whether it computes at this moment or not */
+    p->gpu_ms = c->meter.gpu_computes ? p->wall_ms * (int64_t)(c->workers ? c->workers : 1) : 0;      /* held, whether it computes at this moment or not */
     p->peak_bytes = peak;
     p->tokens = strcmp(p->what, "train") == 0 ? c->tokens : AC_COST_UNKNOWN;
     p->mwh = e.kind == AC_ENERGY_NONE ? AC_COST_UNKNOWN : llround(e.joules / 3.6);
@@ -116,6 +116,13 @@ void ac_cost_clock_start(ac_cost_clock *c, const char *what)
     (void)ac_cost_date_parse(&c->part.began_s, ac_view_of(c->began));
     const ac_energy_from from = { .root = root ? root : "", .cpus = ac_cpu_count(), .slurm_job = c->part.slurm_job };
     ac_energy_begin(&c->meter, &from, c->start_ns);
+}
+
+void ac_cost_clock_team(ac_cost_clock *c, const ac_team *team, size_t workers)
+{
+    c->team = team;
+    c->workers = workers;
+    c->children = workers > 1;
 }
 
 ac_status ac_cost_clock_terms(ac_cost_clock *c, const ac_contract_values *v, const char *device, ac_err *err)

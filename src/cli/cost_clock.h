@@ -7,6 +7,7 @@
 #define AC_CLI_COST_CLOCK_H
 
 #include "base/event.h"
+#include "base/team.h"
 #include "base/user.h"
 #include "contract/contract.h"
 #include "guard/energy.h"
@@ -20,6 +21,8 @@ typedef struct {
     int64_t start_ns;
     double start_cpu, start_cpu_children;
     bool children;               /* the work is done by programs that this one starts */
+    const ac_team *team;         /* workers that still run; NULL: none */
+    size_t workers;              /* processes that compute, each with a GPU where one is used; 0 as 1 */
     char user[AC_USER_NAME], began[32];
     ac_cost_part part;
     const char *dir;             /* of the run, once it is open */
@@ -29,6 +32,8 @@ typedef struct {
 
 /* From here on time and energy count. */
 void      ac_cost_clock_start(ac_cost_clock *c, const char *what);
+/* The work is shared by so many processes; team NULL: those beside this one have ended. */
+void      ac_cost_clock_team(ac_cost_clock *c, const ac_team *team, size_t workers);
 /* Who works, where, on what account. Borrows v and device ("cpu avx512, 2 threads"); v NULL: no rates. */
 ac_status ac_cost_clock_terms(ac_cost_clock *c, const ac_contract_values *v, const char *device, ac_err *err);
 /* Opens the part in the run's cost.json; a part that a killed process left there is closed first. */

@@ -40,6 +40,15 @@ void ac_link_open(ac_guard_link *l, const ac_forked *f)
     if (f) guard_pid = f->parent;
 }
 
+void ac_link_leave(ac_guard_link *l)
+{
+    ac_forked f = { .fd = l->guarded ? l->t.ch.fd : -1 };
+    ac_fork_close(&f);
+    l->t.ch.fd = -1;
+    l->guarded = false;
+    l->left = true;
+}
+
 static void window_of(ac_msg *m, const ac_contract_values *v)
 {
     int32_t from = 0, to = 0;
@@ -117,7 +126,7 @@ void ac_link_end(ac_guard_link *l, const char *failure)
     if (l->guarded) ac_trainer_end(&l->t, l->t.step, l->t.durable, failure);
 }
 
-int ac_link_stopped(const ac_guard_link *l, const ac_run_record *rec, uint64_t step, ac_err *err)
+int ac_link_stopped(const ac_guard_link *l, const ac_run_record *rec, uint64_t step, const char *why, ac_err *err)
 {
     const int code = l->guarded ? l->t.end_code : 0;
     const unsigned long long at = (unsigned long long)step, total = (unsigned long long)rec->total_steps;
@@ -129,8 +138,8 @@ int ac_link_stopped(const ac_guard_link *l, const ac_run_record *rec, uint64_t s
         (void)ac_fail(err, AC_ECANCEL, "left after step %llu of %llu without a new checkpoint, the last one is of step %llu; go on with: "
                       "accord train --resume %s", at, total, (unsigned long long)l->t.durable, rec->id);
     else
-        (void)ac_fail(err, AC_ECANCEL, "%scheckpointed after step %llu of %llu; go on%s with: accord train --resume %s",
-                      l->guarded && l->t.alone && !code ? "the guard is gone; " : "", at, total,
+        (void)ac_fail(err, AC_ECANCEL, "%s%s%scheckpointed after step %llu of %llu; go on%s with: accord train --resume %s", why,
+                      why[0] ? "; " : "", l->guarded && l->t.alone && !code ? "the guard is gone; " : "", at, total,
                       code == AC_EXIT_MOVE ? " where there is more memory" : "", rec->id);
     return code == AC_EXIT_RESUME ? 0 : code;
 }

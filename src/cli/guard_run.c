@@ -214,6 +214,6 @@ ac_status ac_guard_train(ac_cli *cli, const ac_train_cli *o, ac_err *err)
     ac_link_open(&link, guarded ? &f : NULL);
     own.link = &link;
     const ac_status st = ac_train_command(cli, &own, err);
-    ac_fork_close(&f);
+    if (!link.left) ac_fork_close(&f);
     return st;
 }

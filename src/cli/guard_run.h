@@ -20,8 +20,11 @@ struct ac_guard_link {
     bool guarded;
     ac_trainer t;
     ac_sink next;
+    bool left;                                                   /* by a worker: the socket is closed here */
 };
 void    ac_link_open(ac_guard_link *l, const ac_forked *f);      /* f NULL: no guard */
+/* A copy of the trainer that is none: it holds nothing of the guard's. */
+void    ac_link_leave(ac_guard_link *l);
 /* From here on signals ask the run to stop. */
 void    ac_link_catch_signals(const ac_guard_link *l);
 /* The run is held and refused nothing: tells the guard what it is and waits for its first look. */
@@ -29,8 +32,8 @@ void    ac_link_hello(ac_guard_link *l, const ac_run_record *rec, const ac_train
 ac_train_order ac_link_control(void *link, ac_train_now *now);   /* for ac_train_job */
 ac_sink ac_link_sink(ac_guard_link *l, ac_sink next);            /* tells the guard of steps and checkpoints */
 void    ac_link_end(ac_guard_link *l, const char *failure);
-/* Of a run that was stopped: the sentence for the person, and the exit code where it is not 75 (else 0). */
-int     ac_link_stopped(const ac_guard_link *l, const ac_run_record *rec, uint64_t step, ac_err *err);
+/* Of a run that was stopped: the sentence for the person, and the exit code where it is not 75 (else 0). why: "" or what broke. */
+int     ac_link_stopped(const ac_guard_link *l, const ac_run_record *rec, uint64_t step, const char *why, ac_err *err);
 /* What has to be moved, for a run that does not fit here. */
 void    ac_guard_advice(ac_cli *cli, const ac_run_record *rec, const ac_lock *lock, ac_contract *c);
 

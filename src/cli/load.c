@@ -24,7 +24,7 @@ static ac_status load_adapter(ac_loaded *l, const char *dir, ac_err *err)
 static ac_status open_device(ac_loaded *l, const ac_cli *cli, ac_err *err)
 {
     const bool gpu = cli->device == AC_DEVICE_CUDA || (cli->device == AC_DEVICE_AUTO && l->wants_gpu);
-    return gpu ? ac_device_open_cuda(&l->device, 0, err)
+    return gpu ? ac_device_open_cuda(&l->device, l->gpu, err)
                : ac_device_open_cpu(&l->device, cli->cpu, (size_t)cli->threads, err);
 }
 

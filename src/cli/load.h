@@ -12,6 +12,7 @@
 typedef struct {
     ac_arena arena;
     char *path;                 /* where the model lies */
+    int gpu;                    /* set before: which of them */
     bool wants_gpu;             /* set before: the contract's numerics are a GPU's */
     ac_device *device;
     ac_model *model;

@@ -108,13 +108,14 @@ ac_status ac_run_write_state(const ac_run_record *rec, const char *state, const 
     figures(&w, rec, r);
     ac_memory_json(&w, &rec->memory);
     ac_jw_i64(&w, "peak_rss_bytes", ac_peak_rss_bytes());
-    ac_jw_f64(&w, "cpu_seconds", ac_cpu_seconds());
+    ac_jw_f64(&w, "cpu_seconds", ac_cpu_seconds() + (rec->workers > 1 ? ac_cpu_seconds_children() : 0));
     hash_member(&w, "adapter_sha256", r ? &r->adapter_hash : NULL);
     hash_member(&w, "trace_sha256", r ? &r->trace_hash : NULL);
     audit_head(&w);
     ac_jw_cstr(&w, "cpu", ac_cpu_model());
     ac_jw_cstr(&w, "tier", rec->tier);
     ac_jw_u64(&w, "threads", rec->threads);
+    ac_jw_u64(&w, "workers", rec->workers);
     ac_jw_cstr(&w, "error", error);
     ac_jw_end_object(&w);
     ac_str_append_char(&s, '\n');

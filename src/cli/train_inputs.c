@@ -11,12 +11,14 @@ ac_status ac_train_inputs_open(ac_train_inputs *in, ac_cli *cli, const ac_train_
     const char *model = NULL;
     ac_status st = ac_contract_model_path(c, &model, err);
     if (!st) st = ac_train_opts_of(&in->opts, &c->v, err);
+    in->l.gpu = (int)o->rank;
     in->l.wants_gpu = in->opts.numerics == AC_NUM_CUDA_BF16;
     if (!st) st = ac_load_model(&in->l, cli, model, NULL, err);
     if (!st) st = ac_load_tokenizer(&in->l, model, err);
     if (!st) st = ac_train_data(&in->train, &in->train_rows, &in->l, c, c->v.train, &cli->sink, err);
     if (!st && c->v.valid) st = ac_train_data(&in->valid, &in->valid_rows, &in->l, c, c->v.valid, &cli->sink, err);
-    if (!st)
+    if (o->rank) in->opts.micro_batch = 1;               /* the leader's choice will stand here */
+    else if (!st)
         st = ac_train_plan_memory(&in->memory, &in->opts, cli, o, &c->v, &in->l, &in->train, &in->valid, mapped,
                                   err);
     if (!st) st = ac_train_opts_check(&in->opts, err);

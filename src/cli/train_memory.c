@@ -49,7 +49,8 @@ ac_status ac_train_plan_memory(ac_train_memory *out, ac_train_opts *o, const ac_
 {
     static const char *const names[] = { "auto", "none", "block" };                  /* ac_recompute */
     ac_train_memory m = { .courtesy = false };
-    ac_memory_ask ask = { .held = held_now(l, common, mapped_before), .resume = cli->resume != NULL };
+    ac_memory_ask ask = { .held = held_now(l, common, mapped_before), .resume = cli->resume != NULL,
+                          .workers = cli->workers > 1 ? (size_t)cli->workers : 1 };
     for (int i = 0; i < (int)AC_COUNTOF(names); i++)
         if (strcmp(v->recompute, names[i]) == 0) ask.recompute = (ac_recompute)i;
     if (cli->recompute) ask.recompute = (ac_recompute)(cli->recompute - 1);

@@ -94,6 +94,7 @@ ac_status ac_train_data(ac_dataset *out, ac_row_file *rows, ac_loaded *l, ac_con
 
 /* ---- the run ---- */
 
+#define WORKERS_WAIT_MS 5000     /* one that computes looks up at the next unit */
 #define LOCK_WAIT_MS 5000        /* a trainer whose guard was killed still writes its checkpoint */
 
 typedef struct {
@@ -107,6 +108,8 @@ typedef struct {
     ac_recorder events;
     ac_train_reach reach;
     ac_cost_clock cost;
+    ac_team *team;               /* NULL: alone */
+    ac_err why;                  /* the team broke */
 } work;
 
 static ac_status dry_run(work *w, ac_err *err)
@@ -173,7 +176,6 @@ static ac_status open_run(work *w, ac_err *err)
     w->rec.v = &w->project.contract.v;
     w->rec.tier = ac_device_name(w->in.l.device);
     w->rec.guarded = w->o->link->guarded;
-    w->rec.threads = w->cli->threads ? (size_t)w->cli->threads : ac_cpu_count();
     ac_status st = w->o->resume ? ac_run_find(&w->dir, &w->arena, ".", w->o->resume, err)
                                 : ac_run_create(&w->dir, &w->arena, ".", err);
     if (st) return st;
@@ -200,12 +202,14 @@ static ac_status train(work *w, ac_train_result *r, ac_err *err)
     st = ac_train_reach_of(&w->reach, &w->in.opts, &w->in.train, one_at_a_time, err);
     if (st) return st;
     const ac_sink sink = ac_cost_clock_sink(&w->cost, ac_link_sink(w->o->link, ac_recorder_sink(&w->events)));
+    ac_transport t = { .n = 1 };
+    if (w->team) t = ac_team_transport(w->team);
     const ac_train_job job = {
         .opts = &w->in.opts, .model = w->in.l.model, .train = &w->in.train, .valid = w->in.valid.n ? &w->in.valid : NULL,
         .run_dir = w->dir, .base_name = w->rec.v->base_model, .lock_hash = w->project.lock.hash,
         .resume = w->o->resume != NULL, .sink = &sink, .stop_after_step = w->o->stop_after,
         .audit_count = head.count, .audit_head = head.head, .control = ac_link_control, .control_ctx = w->o->link,
-        .lock_wait_ms = LOCK_WAIT_MS,
+        .lock_wait_ms = LOCK_WAIT_MS, .workers = w->team ? &t : NULL,
     };
     return ac_train_run(&job, r, err);
 }
@@ -280,7 +284,7 @@ static ac_status settle(work *w, ac_status st, const ac_train_result *r, ac_err 
     if (st == AC_ECANCEL) {
         (void)ac_run_write_state(&w->rec, "stopped", NULL, NULL, NULL);
         if (!ac_cost_clock_end(&w->cost, "stopped", NULL, NULL)) (void)ac_run_readme_cost(&w->rec, NULL);
-        w->cli->exit_as = ac_link_stopped(w->o->link, &w->rec, w->events.last_step, err);
+        w->cli->exit_as = ac_link_stopped(w->o->link, &w->rec, w->events.last_step, w->why.text, err);
         if (w->cli->exit_as == AC_EXIT_MOVE) ac_guard_advice(w->cli, &w->rec, &w->project.lock, &w->project.contract);
         return st;                                       /* the engine cannot know how to go on: the link says it */
     }
@@ -306,23 +310,43 @@ static ac_status run_it(work *w, ac_err *err)
     ac_status st = open_run(w, err);
     if (st) return ac_project_refused("train", st, err);
     st = train(w, &r, err);
+    const char *broken = w->team ? ac_team_broken(w->team) : NULL;
+    if (broken) (void)ac_fail(&w->why, AC_EIO, "%s", broken);
+    ac_cost_clock_team(&w->cost, NULL, w->rec.workers);
+    ac_team_close(&w->team, WORKERS_WAIT_MS);            /* what they took is among our children's from here on */
     ac_link_end(w->o->link, st && st != AC_ECANCEL ? err ? err->text : "it failed" : NULL);
     st = settle(w, st, &r, err);
     return st ? st : say_done(w, &r, err);
 }
 
-ac_status ac_train_command(ac_cli *cli, const ac_train_cli *o, ac_err *err)
+static ac_status lead(work *w, ac_err *err)
 {
-    work w = { .cli = cli, .o = o };
+    ac_cost_clock_team(&w->cost, w->team, w->rec.workers);
+    ac_status st = ac_train_inputs_open(&w->in, w->cli, w->o, &w->project.contract, err);
+    w->rec.memory = w->in.memory;
+    w->rec.total_steps = w->in.total_steps;
+    w->rec.epochs = w->in.epochs;
+    w->rec.numerics = ac_numerics_name(w->in.opts.numerics);
+    if (!st && !w->o->dry_run) st = ac_cost_clock_terms(&w->cost, &w->project.contract.v, ac_device_name(w->in.l.device), err);
+    if (!st) st = w->o->dry_run ? dry_run(w, err) : run_it(w, err);
+    return st;
+}
+
+ac_status ac_train_command(ac_cli *cli, const ac_train_cli *asked, ac_err *err)
+{
+    ac_train_cli own = *asked;
+    work w = { .cli = cli, .o = &own };
+    if (!own.workers) own.workers = 1;
+    w.rec.workers = (size_t)own.workers;
+    w.rec.threads = cli->threads ? (size_t)cli->threads : ac_cpu_count();
     ac_cost_clock_start(&w.cost, "train");
     ac_status st = ac_project_open(&w.project, "train", err);
-    if (!st) st = ac_train_inputs_open(&w.in, cli, o, &w.project.contract, err);
-    w.rec.memory = w.in.memory;
-    w.rec.total_steps = w.in.total_steps;
-    w.rec.epochs = w.in.epochs;
-    w.rec.numerics = ac_numerics_name(w.in.opts.numerics);
-    if (!st && !o->dry_run) st = ac_cost_clock_terms(&w.cost, &w.project.contract.v, ac_device_name(w.in.l.device), err);
-    if (!st) st = o->dry_run ? dry_run(&w, err) : run_it(&w, err);
+    if (!st) st = ac_workers_check(&own, &w.project.contract.v, err);
+    if (!st && !own.dry_run) st = ac_workers_start(&w.team, cli, &own, err);
+    const bool leads = own.rank == 0;
+    if (!leads) st = ac_worker_run(w.team, cli, &own, &w.project);
+    else if (!st) st = lead(&w, err);
+    ac_team_close(&w.team, WORKERS_WAIT_MS);
     ac_recorder_close(&w.events);
     ac_cost_clock_release(&w.cost);
     ac_train_inputs_close(&w.in);

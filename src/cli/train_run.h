@@ -3,6 +3,7 @@
 #define AC_CLI_TRAIN_RUN_H
 
 #include "base/file.h"
+#include "base/team.h"
 #include "cli/load.h"
 #include "cli/project.h"
 #include "data/data.h"
@@ -18,6 +19,8 @@ typedef struct {
     const char *memory_limit;    /* "900M"; NULL: what the system has */
     uint64_t stop_after;
     bool dry_run, guard;
+    int64_t workers;             /* processes that share the run; 0 as 1 */
+    size_t rank;                 /* of this process among them: 0 is the leader */
     ac_guard_link *link;         /* set by ac_guard_train */
 } ac_train_cli;
 
@@ -28,6 +31,13 @@ ac_status ac_train_opts_of(ac_train_opts *out, const ac_contract_values *v, ac_e
 /* Rows, masks and limits from the contract's values; opens the chat format where rows need one. */
 ac_status ac_train_data(ac_dataset *out, ac_row_file *rows, ac_loaded *l, ac_contract *c, const char *path,
                         const ac_sink *sink, ac_err *err);
+
+/* ---- several processes (train_workers.c) ---- */
+ac_status ac_workers_check(const ac_train_cli *o, const ac_contract_values *v, ac_err *err);
+/* Before there are threads. Returns in each of them (o->rank), with its share of the threads; *out stays NULL for one alone. */
+ac_status ac_workers_start(ac_team **out, ac_cli *cli, ac_train_cli *o, ac_err *err);
+/* All that a worker does, after which it has nothing to say: AC_OK. */
+ac_status ac_worker_run(ac_team *team, ac_cli *cli, const ac_train_cli *o, ac_project *p);
 
 /* ---- memory (train_memory.c) ---- */
 typedef struct {
@@ -65,7 +75,7 @@ typedef struct {
     const ac_cli *cli;
     const ac_contract_values *v;
     const char *dir, *id, *lock_hex, *tier, *numerics;
-    size_t threads;
+    size_t threads, workers;
     char started[32];
     uint64_t resumed, total_steps, epochs;
     ac_train_memory memory;

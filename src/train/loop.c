@@ -24,6 +24,8 @@ typedef struct {
     ac_adapter *ad;
     ac_optimizer opt;
     ac_fold fold;
+    ac_crew crew;
+    ac_train_opts own;               /* of a worker: with the leader's choice */
     float *best;
     ac_ckpt ckpt;
     ac_unit_list valid;
@@ -45,6 +47,12 @@ static bool is_finite(double v)
     return v - v == 0;
 }
 
+/* Rank 0, or alone: it writes, decides and tells. */
+static bool leads(const run *r)
+{
+    return ac_crew_rank(&r->crew) == 0;
+}
+
 static bool is_full(const run *r)
 {
     return r->o->lora.tune == AC_TUNE_FULL;
@@ -59,7 +67,7 @@ static double seconds_since(int64_t start_ns)
 
 static ac_status save_state(run *r, const ac_train_state *s, ac_err *err)
 {
-    if (r->has_saved && r->saved_step == s->step) return AC_OK;
+    if (!leads(r) || (r->has_saved && r->saved_step == s->step)) return AC_OK;
     r->ckpt.head.epoch = s->step / r->per_epoch;
     r->ckpt.head.epoch_step = s->step % r->per_epoch;
     const ac_ckpt_data d = { .ad = r->ad, .state = r->opt.array, .best = r->best };
@@ -89,10 +97,20 @@ static void take_settings(run *r, size_t micro, bool recompute)
     ac_mem_give_back();
 }
 
+static ac_status look_at_leader(run *r, ac_err *err)
+{
+    ac_crew_settings s = { 0 };
+    bool any = false;
+    const ac_status st = ac_crew_look(&r->crew, &any, &s, err);
+    if (any) take_settings(r, (size_t)s.micro, s.recompute != 0);
+    return st;
+}
+
 /* AC_ECANCEL without a text when the caller wants to stop. A checkpoint holds the last whole step: parameters and
  * moments change at a step's end alone, so that the gradient of the step in flight goes on growing after it. */
 static ac_status at_boundary(run *r, ac_err *err)
 {
+    if (!leads(r)) return look_at_leader(r, err);
     if (!r->job->control) return AC_OK;
     for (;;) {
         ac_train_now now = r->now;
@@ -101,14 +119,22 @@ static ac_status at_boundary(run *r, ac_err *err)
         now.durable = r->has_saved ? r->saved_step : 0;
         const ac_train_order order = r->job->control(r->job->control_ctx, &now);
         r->now.waited_ns = now.waited_ns;
-        if (now.micro && (now.micro != r->now.micro || now.recompute != r->now.recompute))
+        if (now.micro && (now.micro != r->now.micro || now.recompute != r->now.recompute)) {
             take_settings(r, now.micro, now.recompute);
+            ac_crew_tell(&r->crew, (ac_crew_settings){ now.micro, now.recompute });
+        }
         r->drop = order == AC_TRAIN_DROP;
         if (order == AC_TRAIN_STOP || order == AC_TRAIN_DROP) return AC_ECANCEL;
         if (order != AC_TRAIN_SAVE) return AC_OK;
         const ac_status st = save_state(r, &r->s, err);
         if (st) return st;
     }
+}
+
+/* While others are waited for, the same holds as between two units: nothing of the step in flight is needed. */
+static ac_status while_waiting(void *ctx, ac_err *err)
+{
+    return at_boundary(ctx, err);
 }
 
 /* Some of the units, a micro-batch at a time; with pass their gradients are added to grad. */
@@ -139,19 +165,23 @@ static double sum_loss(const ac_unit_list *u, ac_span_of_units some)
     return sum;
 }
 
-/* Gradient and loss of the whole step: part after part, folded. */
+/* Gradient and loss of the whole step: part after part, folded; then with those of the other workers. */
 static ac_status run_step(run *r, const ac_unit_list *u, ac_pass *pass, double *loss, ac_err *err)
 {
     ac_status st = AC_OK;
+    const size_t own = r->o->shards / ac_crew_size(&r->crew), first = ac_crew_rank(&r->crew) * own;
+    const ac_idle idle = { while_waiting, r };
     ac_fold_begin(&r->fold);
-    for (size_t p = 0; !st && p < r->o->shards; p++) {
+    for (size_t p = first; !st && p < first + own; p++) {
         const ac_span_of_units part = ac_shard_units(u->n, r->o->shards, p);
         float *grad = NULL;
         st = ac_fold_next(&r->fold, &grad, err);
         if (!st) st = run_units(r, u, part, pass, grad, err);
         if (!st) st = ac_fold_end(&r->fold, sum_loss(u, part), err);
     }
-    *loss = r->fold.loss[0] / (double)u->supervised;
+    double sum = r->fold.loss[0];
+    if (!st) st = ac_crew_sum(&r->crew, r->opt.grad, r->ad->n_params, &sum, &idle, err);
+    *loss = sum / (double)u->supervised;
     return st;
 }
 
@@ -179,14 +209,16 @@ static ac_status evaluate(run *r, ac_err *err)
 {
     const int64_t start = ac_mono_ns(), waited = r->now.waited_ns;
     const ac_span_of_units all = { 0, r->valid.n };
-    ac_status st = run_units(r, &r->valid, all, NULL, NULL, err);
+    const ac_idle idle = { while_waiting, r };
+    ac_status st = run_units(r, &r->valid, ac_crew_units(&r->crew, r->valid.n), NULL, NULL, err);
+    if (!st) st = ac_crew_gather(&r->crew, r->valid.loss, r->valid.n, &idle, err);
     if (st) return st;
     ac_train_state *s = &r->s;
     const double loss = sum_loss(&r->valid, all) / (double)r->valid.supervised, seconds = seconds_since(start + (r->now.waited_ns - waited));
     s->eval_seconds += seconds;
     s->last_eval_step = s->step;
     bool best = false;
-    st = ac_optimizer_pull(&r->opt, false, err);
+    if (leads(r)) st = ac_optimizer_pull(&r->opt, false, err);
     if (st) return st;
     if (s->step == 0) {
         s->start_valid_loss = loss;
@@ -196,7 +228,7 @@ static ac_status evaluate(run *r, ac_err *err)
         s->best_step = s->step;
         s->best_valid_loss = loss;
         s->evals_since_best = 0;
-        memcpy(r->best, r->ad->params, r->ad->n_params * sizeof *r->best);
+        if (r->best) memcpy(r->best, r->ad->params, r->ad->n_params * sizeof *r->best);
     } else {
         s->evals_since_best++;
     }
@@ -279,12 +311,22 @@ static ac_status measure(run *r, outcome *x, ac_err *err)
     return st;
 }
 
+/* Only what all have alike is recorded. */
+static ac_status agree(run *r, uint64_t step, const ac_sha256 *trace, ac_err *err)
+{
+    double params = 0;
+    if (!r->crew.t) return AC_OK;
+    const ac_status st = ac_optimizer_checksum(&r->opt, &params, err);
+    return st ? st : ac_crew_agree(&r->crew, step, trace, params, err);
+}
+
 static ac_status record(run *r, const outcome *x, ac_err *err)
 {
     ac_train_state s = r->s;
     char line[AC_TRACE_LINE_MAX];
     const size_t n = ac_trace_line(line, &s.trace, x->step, x->loss, x->norm, x->undone);
-    ac_status st = ac_appender_line(r->trace, (ac_view){ line, n }, err);
+    ac_status st = agree(r, x->step, &s.trace, err);
+    if (!st && leads(r)) st = ac_appender_line(r->trace, (ac_view){ line, n }, err);
     if (st) return st;
     s.trace_bytes += n + 1;
     s.step = x->step;
@@ -327,6 +369,7 @@ static ac_status one_step(run *r, ac_err *err)
 /* T6: parameters and moments are still those of the last good step. */
 static ac_status diverged(run *r, ac_err *err)
 {
+    if (!leads(r)) return ac_fail(err, AC_EDIVERGED, "three steps in a row were not finite");
     const bool kept = !r->has_good || (r->has_saved && r->saved_step >= r->good.step);
     const ac_status st = kept ? AC_OK : save_state(r, &r->good, err);
     if (st) return st;
@@ -335,8 +378,23 @@ static ac_status diverged(run *r, ac_err *err)
                    r->s.step - UNDONE_MAX + 1, r->s.step);
 }
 
+/* The step in flight has changed nothing yet, so the last whole one can be kept. */
+static ac_status left_alone(run *r, ac_err *err)
+{
+    ac_err own = { "" };
+    const ac_status st = save_state(r, &r->s, &own);
+    if (st) return ac_fail(err, st, "%s", own.text);
+    const char *text = err && err->text[0] ? err->text : "a worker is gone";
+    ac_err all = { "" };
+    (void)ac_fail(&all, AC_ECANCEL, "%s; a checkpoint of step %" PRIu64 " of %" PRIu64 " was written, resume to go on, with as many workers "
+                  "as you like", text, r->s.step, r->total);
+    if (err) *err = all;
+    return AC_ECANCEL;
+}
+
 static ac_status cancelled(run *r, ac_err *err)
 {
+    if (!leads(r)) return ac_fail(err, AC_ECANCEL, "the leader ended the run");
     if (r->drop)
         return ac_fail(err, AC_ECANCEL, "left in step %" PRIu64 " of %" PRIu64 "; resume to go on after the newest checkpoint",
                        r->s.step + 1, r->total);
@@ -359,9 +417,10 @@ static ac_status steps(run *r, ac_err *err)
         }
         if (finished(r) || due(r, r->o->save_every)) st = save_state(r, &r->s, err);
         if (st || finished(r)) break;
-        if (r->job->stop_after_step && r->s.step >= r->job->stop_after_step) st = AC_ECANCEL;
+        if (leads(r) && r->job->stop_after_step && r->s.step >= r->job->stop_after_step) st = AC_ECANCEL;
         if (!st) st = one_step(r, err);
     }
+    if (st == AC_EIO && r->crew.lost && leads(r)) return left_alone(r, err);
     return st == AC_ECANCEL ? cancelled(r, err) : st;
 }
 
@@ -400,13 +459,14 @@ static ac_status make_arrays(run *r, ac_err *err)
 {
     ac_status st = ac_adapter_open(&r->ad, r->job->model, &r->o->lora, err);
     if (!st) st = ac_optimizer_open(&r->opt, ac_model_device(r->job->model), r->ad, r->o, err);
-    if (!st) st = ac_fold_open(&r->fold, ac_model_device(r->job->model), r->opt.grad, r->ad->n_params, r->o->shards, err);
+    if (!st) st = ac_fold_open(&r->fold, ac_model_device(r->job->model), r->opt.grad, r->ad->n_params,
+                               r->o->shards / ac_crew_size(&r->crew), err);
     if (!st && r->job->valid && r->job->valid->n) {
         st = ac_units_of_all(&r->valid, r->job->valid, r->o, &r->arena, err);
         if (!st && r->valid.supervised == 0) {
             st = ac_fail(err, AC_EFORMAT, "the validation rows have no supervised token; expected at least one");
         }
-        if (!st && !(r->best = ac_calloc(r->ad->n_params, sizeof *r->best))) {
+        if (!st && leads(r) && !(r->best = ac_calloc(r->ad->n_params, sizeof *r->best))) {
             st = ac_fail_nomem(err, (unsigned long long)r->ad->n_params * sizeof *r->best);
         }
     }
@@ -503,16 +563,40 @@ static ac_status warn_empty(const run *r, ac_err *err)
     return ac_emit(r->sink, &e, err);
 }
 
-static ac_status begin(run *r, ac_err *err)
+/* Before anything is opened: a worker computes as the leader does. */
+static ac_status join(run *r, ac_err *err)
 {
     const ac_train_job *j = r->job;
-    bool has_checkpoints = false;
-    ac_status st = ac_train_opts_check(r->o, err);
-    if (!st && is_full(r)) st = ac_full_check(j->model, err);
+    const ac_transport *t = j->workers && j->workers->n > 1 ? j->workers : NULL;
+    if (t && (t->n > r->o->shards || (t->n & (t->n - 1)) != 0))
+        return ac_fail(err, AC_EARG, "%zu workers for a step of %zu shards; expected a power of two that is at most that", t->n, r->o->shards);
+    ac_status st = ac_crew_open(&r->crew, t, ac_model_device(j->model), j->valid ? j->valid->n : 0, err);
+    ac_crew_choice c = { r->o->micro_batch, r->o->micro_tokens, r->o->recompute };
+    if (!st) st = ac_crew_choose(&r->crew, &c, err);
+    if (st || leads(r)) return st;
+    r->own = *r->o;
+    r->own.micro_batch = (size_t)c.micro_batch;
+    r->own.micro_tokens = (size_t)c.micro_tokens;
+    r->own.recompute = c.recompute != 0;
+    r->o = &r->own;
+    return AC_OK;
+}
+
+/* What every worker needs. */
+static ac_status prepare(run *r, ac_err *err)
+{
+    const ac_train_job *j = r->job;
+    ac_device *dev = ac_model_device(j->model);
+    ac_status st = is_full(r) ? ac_full_check(j->model, err) : AC_OK;
     if (!st && j->train->n == 0) st = ac_fail(err, AC_EFORMAT, "there is no training row; expected at least one");
     if (st) return st;
     r->per_epoch = ac_train_steps_per_epoch(r->o, j->train->n);
     r->total = ac_train_total_steps(r->o, j->train->n);
+    if (!dev->op->set_numerics(dev, r->o->numerics)) {
+        return ac_fail(err, AC_EARG, "%s does not compute numerics %s; choose another device, or other numerics in the "
+                       "contract", ac_device_name(dev),
+                       ac_numerics_name(r->o->numerics));
+    }
     r->ckpt = (ac_ckpt){ .base_name = j->base_name, .dropout = r->o->dropout, .keep = r->o->keep_checkpoints,
                          .sink = r->sink };
     r->ckpt.head.lock = j->lock_hash;
@@ -520,27 +604,37 @@ static ac_status begin(run *r, ac_err *err)
     r->ckpt.head.audit_head = j->audit_head;
     r->ckpt.head.total_steps = r->total;
     r->ckpt.head.numerics = r->o->numerics;
-    ac_device *dev = ac_model_device(j->model);
-    if (!dev->op->set_numerics(dev, r->o->numerics)) {
-        return ac_fail(err, AC_EARG, "%s does not compute numerics %s; choose another device, or other numerics in the "
-                       "contract", ac_device_name(dev),
-                       ac_numerics_name(r->o->numerics));
-    }
     st = ac_train_fingerprint(&r->ckpt.head.fingerprint, r->o, j->train, j->valid, err);
     if (!st) st = ac_train_reach_of(&r->reach, r->o, j->train, is_full(r) && ac_model_get_config(j->model)->tied_output, err);
     if (!st) take_settings(r, r->reach.units, r->o->recompute);
-    if (!st) st = warn_empty(r, err);
-    if (!st) st = make_arrays(r, err);
-    if (!st) st = make_paths(r, err);
+    if (!st && leads(r)) st = warn_empty(r, err);
+    return st ? st : make_arrays(r, err);
+}
+
+/* The run folder: where the run stands, and nobody else in it. */
+static ac_status enter(run *r, ac_err *err)
+{
+    bool has_checkpoints = false;
+    ac_status st = make_paths(r, err);
     if (!st) st = ac_ckpt_sweep(&r->ckpt, &has_checkpoints, err);
-    if (!st) st = j->resume ? go_on(r, err) : start_fresh(r, has_checkpoints, err);
+    return st ? st : r->job->resume ? go_on(r, err) : start_fresh(r, has_checkpoints, err);
+}
+
+static ac_status begin(run *r, ac_err *err)
+{
+    ac_status st = ac_train_opts_check(r->o, err);
+    if (!st) st = join(r, err);
+    if (!st) st = prepare(r, err);
+    if (!st && leads(r)) st = enter(r, err);
     if (!st) st = take_memory(r, err);
+    if (!st) st = ac_crew_start(&r->crew, &r->ckpt.head.fingerprint, &r->s, r->ad, &r->opt, err);
     if (!st) st = ac_optimizer_keep(&r->opt, err);
     if (!st) st = ac_fold_keep(&r->fold, err);
+    if (st || !leads(r)) return st;
     /* An adapter folder says that the run is finished. */
-    if (!st && !finished(r)) st = ac_remove_tree(r->adapter_dir, err);
+    if (!finished(r)) st = ac_remove_tree(r->adapter_dir, err);
     if (!st) st = ac_appender_open(&r->trace, r->trace_path, err);
-    if (!st) st = ac_dir_sync(j->run_dir, err);         /* the names of trace and checkpoints outlive a power cut */
+    if (!st) st = ac_dir_sync(r->job->run_dir, err);    /* the names of trace and checkpoints outlive a power cut */
     if (st) return st;
     const ac_event e = { .kind = AC_EV_STAGE, .text = "train", .unit = "steps", .done = r->s.step, .total = r->total };
     return ac_emit(r->sink, &e, err);
@@ -586,6 +680,7 @@ static void end(run *r)
     dev->op->set_numerics(dev, AC_NUM_FP32);
     ac_model_trim(r->job->model);
     ac_appender_close(&r->trace);
+    ac_crew_close(&r->crew);
     ac_fold_close(&r->fold);
     ac_optimizer_close(&r->opt);
     ac_adapter_close(&r->ad);
@@ -602,7 +697,7 @@ ac_status ac_train_run(const ac_train_job *job, ac_train_result *out, ac_err *er
     ac_train_result result = { 0 };
     ac_status st = begin(&r, err);
     if (!st) st = steps(&r, err);
-    if (!st) st = export_adapter(&r, &result, err);
+    if (!st && leads(&r)) st = export_adapter(&r, &result, err);
     if (!st) {
         fill_result(&r, &result);
         *out = result;

@@ -139,6 +139,18 @@ static uint64_t more_for_reading(const job *j, uint64_t params, uint64_t state, 
     return j->ask->resume && most > run ? most - run : 0;
 }
 
+/* Each of the others holds what the leader does, but for the mapped weights and the best parameters; the pieces that they
+ * exchange, and losses of validation. */
+static void add_workers(ac_memory_plan *p, const job *j, uint64_t each)
+{
+    const uint64_t n = j->ask->workers ? j->ask->workers : 1;
+    if (n == 1) return;
+    add(p, "pieces that workers exchange", n * AC_CREW_BYTES);
+    add(p, "the other workers", (n - 1) * each);
+    p->call_bytes *= n;
+    p->least_call_bytes *= n;
+}
+
 static void count(ac_memory_plan *p, const job *j)
 {
     const bool has_valid = j->valid && j->valid->n, full = j->ad->spec.tune == AC_TUNE_FULL;
@@ -160,7 +172,7 @@ static void count(ac_memory_plan *p, const job *j)
     add(p, "program, tokenizer and rows", j->ask->held);
     add(p, full ? "parameters" : "adapter", params);
     add(p, "gradient", params);
-    add(p, "gradients of parts that wait", ac_fold_levels(j->o->shards) * params);
+    add(p, "gradients of parts that wait", ac_fold_levels(j->o->shards / (j->ask->workers ? j->ask->workers : 1)) * params);
     add(p, "optimizer", ac_optimizer_state_bytes(j->o, j->ad));
     if (p->on_device) add(p, "adapter, as products read it", (uint64_t)j->ad->n_params * act);
     else add(p, full ? "best parameters so far" : "best adapter so far", has_valid ? params : 0);
@@ -185,6 +197,7 @@ static void count(ac_memory_plan *p, const job *j)
         more_for_reading(j, params, ac_optimizer_state_bytes(j->o, j->ad), has_valid ? params : 0,
                          (score > call ? score : call) + ac_model_device_bytes(j->m)));
     add(p, "page tables", p->peak / PAGES_A_TABLE);
+    add_workers(p, j, p->peak - ac_model_get_config(j->m)->weight_bytes - (has_valid ? params : 0));
 }
 
 /* ---- choosing ------------------------------------------------------------------------------------------- */
@@ -225,7 +238,7 @@ static uint64_t least_of(const job *j, ac_recompute recompute)
     ac_memory_plan p;
     job least = *j;
     const ac_memory_ask ask = { .recompute = recompute, .limit = 1, .held = j->ask->held,
-                                .resume = j->ask->resume };
+                                .resume = j->ask->resume, .workers = j->ask->workers };
     least.ask = &ask;
     choose(&p, &least);
     return p.peak;

@@ -106,11 +106,12 @@ void ac_optimizer_close(ac_optimizer *o)
 
 /* ---- a step -------------------------------------------------------------------------------------------- */
 
-ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err)
+/* Of n_params values, in parts. */
+static ac_status squares_of(ac_optimizer *o, float *values, double *out, ac_err *err)
 {
     const ac_adapter *ad = o->ad;
     ac_buf *g = NULL;
-    ac_status st = o->dev->op->buf_borrow(o->dev, &g, o->grad, ad->n_params * sizeof(float), AC_BORROW_READ, err);
+    ac_status st = o->dev->op->buf_borrow(o->dev, &g, values, ad->n_params * sizeof(float), AC_BORROW_READ, err);
     if (st) return st;
     size_t n = 0;
     for (size_t i = 0, next; i < ad->n_tensors; i = next) {
@@ -124,8 +125,21 @@ ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err)
     if (st) return st;
     double sum = 0;
     for (size_t i = 0; i < n; i++) sum += o->norm_square[i];
-    *norm = sqrt(sum);
+    *out = sum;
     return AC_OK;
+}
+
+ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err)
+{
+    double sum = 0;
+    const ac_status st = squares_of(o, o->grad, &sum, err);
+    if (!st) *norm = sqrt(sum);
+    return st;
+}
+
+ac_status ac_optimizer_checksum(ac_optimizer *o, double *sum, ac_err *err)
+{
+    return squares_of(o, o->ad->params, sum, err);
 }
 
 /* ---- arrays whose home is the device (D6) ------------------------------------------------------------------- */

@@ -86,6 +86,8 @@ ac_status ac_optimizer_pull(ac_optimizer *o, bool state_too, ac_err *err);
 ac_status ac_optimizer_zero_grad(ac_optimizer *o, ac_err *err);
 /* sqrt of the sum over the adapter's parts, in order, of sums of squares in binary64. */
 ac_status ac_optimizer_norm(ac_optimizer *o, double *norm, ac_err *err);
+/* The sum of squares of the parameters, in the same order: their checksum among workers. */
+ac_status ac_optimizer_checksum(ac_optimizer *o, double *sum, ac_err *err);
 /* One step; t counts from 1. */
 ac_status ac_optimizer_step(ac_optimizer *o, const ac_train_opts *opts, double lr, double norm, uint64_t t,
                             ac_err *err);

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/event.h"
 #include "base/hash.h"
+#include "base/team.h"
 #include "data/data.h"
 #include "model/adapter.h"
 #include "model/model.h"
@@ -84,6 +85,7 @@ typedef struct {
     uint64_t limit;               /* bytes that the process may hold in all; 0: none known */
     uint64_t held;                /* bytes that it holds already, beside the mapped weights */
     bool resume;                  /* a checkpoint will be read first */
+    size_t workers;               /* on this machine, this one counted; 0 as 1 */
 } ac_memory_ask;
 
 #define AC_MEMORY_LINES 20
@@ -151,6 +153,12 @@ typedef struct {
     /* Asked at each unit boundary, in steps and validations alike; may change micro and recompute. May be NULL. */
     ac_train_order (*control)(void *ctx, ac_train_now *now);
     void *control_ctx;
+    /* Workers that share the run, a power of two of at most opts->shards; NULL: this process alone. Each of them calls
+     * ac_train_run with the same contract and rows; rank 0 is the run as described here, and the others need no run_dir,
+     * write nothing, ask no control, and take their start, micro-batch and recomputation from it. A worker that loses the
+     * others comes back with AC_ECANCEL. In rank 0 losing one is AC_ECANCEL too, after a checkpoint of the last whole step
+     * (the transport knows why), and AC_ESTATE says that one of them computed something else. */
+    const ac_transport *workers;
     uint64_t stop_after_step;            /* 0: none. For tests of resume: checkpoint after it, AC_ECANCEL */
     uint64_t audit_count;                /* head of the audit chain, copied into every manifest */
     ac_sha256 audit_head;

@@ -80,6 +80,56 @@ void      ac_fold_begin(ac_fold *f);
 ac_status ac_fold_next(ac_fold *f, float **grad, ac_err *err);
 ac_status ac_fold_end(ac_fold *f, double loss, ac_err *err);
 
+/* ---- workers.c: several processes, one run --------------------------------------------------------------- */
+
+typedef struct {
+    const ac_transport *t;           /* NULL: alone */
+    ac_device *dev;
+    float *piece;                    /* what comes from a partner */
+    double *losses;                  /* n_losses: a partner's, of validation units */
+    size_t n_losses;
+    bool lost;                       /* somebody is gone */
+} ac_crew;
+
+static inline size_t ac_crew_rank(const ac_crew *c)
+{
+    return c->t ? c->t->rank : 0;
+}
+static inline size_t ac_crew_size(const ac_crew *c)
+{
+    return c->t ? c->t->n : 1;
+}
+
+/* What a worker computes with: changes no bit. */
+typedef struct {
+    uint64_t micro_batch, micro_tokens, recompute;
+} ac_crew_choice;
+/* What a micro-batch shrinks to while the run goes on (ac_train_now). */
+typedef struct {
+    uint64_t micro, recompute;
+} ac_crew_settings;
+
+#define AC_CREW_PIECE ((size_t)1 << 18)      /* floats that are exchanged at once */
+#define AC_CREW_BYTES (AC_CREW_PIECE * sizeof(float))
+ac_status ac_crew_open(ac_crew *c, const ac_transport *t, ac_device *dev, size_t n_valid_units, ac_err *err);
+void      ac_crew_close(ac_crew *c);
+/* The leader's choice to everybody; a worker gets it. */
+ac_status ac_crew_choose(ac_crew *c, ac_crew_choice *choice, ac_err *err);
+/* All are ready, with the same options and rows; then the leader's state, parameters and optimizer's state are everybody's. */
+ac_status ac_crew_start(ac_crew *c, const ac_sha256 *fingerprint, ac_train_state *s, ac_adapter *ad, ac_optimizer *opt, ac_err *err);
+/* Gradient (n values) and loss of the own parts become those of all: with the rank that differs in bit 0, 1, ... */
+ac_status ac_crew_sum(ac_crew *c, float *grad, size_t n, double *loss, const ac_idle *idle, ac_err *err);
+/* Validation units of a rank; then each loss is everybody's. */
+ac_span_of_units ac_crew_units(const ac_crew *c, size_t n_units);
+ac_status ac_crew_gather(ac_crew *c, double *loss, size_t n, const ac_idle *idle, ac_err *err);
+/* A step is computed: are its trace and the parameters that it left the same everywhere? AC_ESTATE names step and rank. One
+ * that is gone disagrees with nobody; the next exchange misses it. */
+ac_status ac_crew_agree(ac_crew *c, uint64_t step, const ac_sha256 *trace, double params, ac_err *err);
+/* The leader's settings to everybody. */
+void      ac_crew_tell(ac_crew *c, ac_crew_settings s);
+/* A worker, at a unit's boundary: new settings (*any), or AC_EIO when the run is over. */
+ac_status ac_crew_look(ac_crew *c, bool *any, ac_crew_settings *s, ac_err *err);
+
 /* ---- memory.c ------------------------------------------------------------------------------------------- */
 
 /* Takes the workspace of the largest calls that these options and rows can give. */

@@ -191,6 +191,30 @@ static void malformed(void **state)
     }
 }
 
+/* The workers of a shared run are the trainer's: their time is not foreign, their memory counts. One that ended is left out. */
+static void workers_are_our_own(void **state)
+{
+    (void)state;
+    put("/proc/77/task/77/children", "78 79 80 ");
+    put("/proc/meminfo", "MemTotal: 1000 kB\nMemAvailable: 400 kB\n");
+    put("/proc/77/smaps_rollup", "Pss: 200 kB\n");
+    put("/proc/78/smaps_rollup", "Pss: 100 kB\n");
+    put("/proc/80/smaps_rollup", "Pss: 50 kB\n");
+    put("/proc/stat", "cpu  100 0 100 800 0 0 0 0 0 0\n");
+    put("/proc/77/stat", "77 (a) S 1 77 77 0 -1 4194304 1 0 0 0 50 10 0 0 20 0 1 0 5 6 7\n");
+    put("/proc/78/stat", "78 (a) S 1 77 77 0 -1 4194304 1 0 0 0 10 0 0 0 20 0 1 0 5 6 7\n");
+    look(1000);
+    is(AC_SIG_FOOTPRINT, 35);
+    put("/proc/stat", "cpu  160 0 140 900 0 0 0 0 0 0\n");
+    put("/proc/77/stat", "77 (a) S 1 77 77 0 -1 4194304 1 0 0 0 70 10 0 0 20 0 1 0 5 6 7\n");
+    put("/proc/78/stat", "78 (a) S 1 77 77 0 -1 4194304 1 0 0 0 40 0 0 0 20 0 1 0 5 6 7\n");
+    look(2000);
+    is(AC_SIG_FOREIGN_CPU, 25);                                         /* 100 of 200 ticks, 20 and 30 of them ours */
+    put("/proc/77/task/77/children", "x 79\n");
+    look(3000);
+    is(AC_SIG_FOOTPRINT, 20);
+}
+
 static void foreign_cpu(void **state)
 {
     (void)state;
@@ -459,6 +483,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(empty, fresh, drop), cmocka_unit_test_setup_teardown(all_there, fresh, drop),
         cmocka_unit_test_setup_teardown(groups, fresh, drop), cmocka_unit_test_setup_teardown(malformed, fresh, drop),
+        cmocka_unit_test_setup_teardown(workers_are_our_own, fresh, drop),
         cmocka_unit_test_setup_teardown(foreign_cpu, fresh, drop),
         cmocka_unit_test_setup_teardown(beside, fresh, drop), cmocka_unit_test_setup_teardown(idle, fresh, drop),
         cmocka_unit_test_setup_teardown(supply, fresh, drop), cmocka_unit_test_setup_teardown(written, fresh, drop),

@@ -119,9 +119,38 @@ static void limits_shrink_and_change_no_bit(void **state)
     assert_true(plans >= 4 && plans < 20 && blocks >= 1 && last.tokens == 100);
     ac_train_opts kept = wide_opts();
     ac_memory_plan p;
-    assert_int_equal(ac_memory_plan_make(&p, &kept, &(ac_memory_ask){ AC_RECOMPUTE_NONE, last.peak, 1000, false }, t1.model,
+    assert_int_equal(ac_memory_plan_make(&p, &kept, &(ac_memory_ask){ .recompute = AC_RECOMPUTE_NONE, .limit = last.peak, .held = 1000 }, t1.model,
                                          &rows, &valid, NULL), AC_OK);
     assert_true(!p.fits && !p.recompute && p.tokens == 100 && p.peak == p.least && p.least_recomputed == last.peak);
+}
+
+static uint64_t line_of(const ac_memory_plan *p, const char *name)
+{
+    for (size_t i = 0; i < p->n_lines; i++)
+        if (!strcmp(p->line[i].name, name)) return p->line[i].bytes;
+    return 0;
+}
+
+/* One worker keeps a gradient for each doubling of the shards; several keep fewer each, and there are more of them. */
+static void shards_and_workers_are_counted(void **state)
+{
+    (void)state;
+    ac_memory_plan p[3];
+    const size_t workers[] = { 1, 2, 8 };
+    for (size_t i = 0; i < AC_COUNTOF(workers); i++) {
+        ac_train_opts o = wide_opts();
+        o.shards = 8;
+        ac_err err = { 0 };
+        const ac_memory_ask ask = { .recompute = AC_RECOMPUTE_NONE, .held = 1000, .workers = workers[i] };
+        if (ac_memory_plan_make(&p[i], &o, &ask, t1.model, &rows, &valid, &err)) fail_msg("%s", err.text);
+    }
+    const uint64_t gradient = line_of(&p[0], "gradient");
+    assert_true(gradient && line_of(&p[0], "gradients of parts that wait") == 3 * gradient);
+    assert_true(line_of(&p[1], "gradients of parts that wait") == 2 * gradient && line_of(&p[2], "gradients of parts that wait") == 0);
+    const uint64_t one = line_of(&p[1], "the other workers"), seven = line_of(&p[2], "the other workers");
+    assert_true(line_of(&p[0], "the other workers") == 0 && one > 3 * gradient && seven > 6 * (one - 2 * gradient));
+    assert_true(p[0].peak < p[1].peak && p[1].peak < p[2].peak);
+    assert_true(p[1].call_bytes == 2 * p[0].call_bytes);
 }
 
 static void a_given_micro_batch_is_the_most(void **state)
@@ -204,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_what_was_planned),
         cmocka_unit_test(limits_shrink_and_change_no_bit),
+        cmocka_unit_test(shards_and_workers_are_counted),
         cmocka_unit_test(a_given_micro_batch_is_the_most),
         cmocka_unit_test(a_device_with_its_own_memory),
         cmocka_unit_test(nth_allocation),

@@ -8,6 +8,40 @@
 #include "base/sysfile.h"
 #include "base/sysmem.h"
 
+/* The trainer and, behind it, its workers (`train --workers`). */
+#define FAMILY_MAX 64
+typedef struct {
+    int64_t pid[FAMILY_MAX];
+    size_t n;
+} family;
+
+static family family_of(const ac_signals_from *f)
+{
+    family all = { .pid = { f->pid }, .n = 1 };
+    char path[64], text[768];
+    int64_t pid;
+    (void)snprintf(path, sizeof path, "/proc/%lld/task/%lld/children", (long long)f->pid, (long long)f->pid);
+    if (f->pid <= 0 || ac_linux_line(text, sizeof text, f->root, path, "")) return all;
+    while (all.n < FAMILY_MAX && ac_linux_word(&pid, text, (int)all.n - 1) && pid > 0) all.pid[all.n++] = pid;
+    return all;
+}
+
+/* Of the trainer it must be there; a worker that has just ended has none. */
+static const char *number_of_all(int64_t *sum, const family *all, const char *root, const char *file, const char *key)
+{
+    *sum = 0;
+    for (size_t i = 0; i < all->n; i++) {
+        char path[64];
+        int64_t v = 0;
+        (void)snprintf(path, sizeof path, "/proc/%lld/%s", (long long)all->pid[i], file);
+        const char *why = ac_linux_number(&v, root, path, key);
+        if (!why && v < 0) why = "not as expected";
+        if (why && i == 0) return why;
+        if (!why) *sum += v;
+    }
+    return NULL;
+}
+
 static void memory(ac_signals *s, ac_guard_sample *in, const ac_signals_from *f)
 {
     char path[64];
@@ -25,8 +59,8 @@ static void memory(ac_signals *s, ac_guard_sample *in, const ac_signals_from *f)
                                : ac_sig_value(100.0 * (double)left / (double)s->total_bytes);
     s->available_bytes = left;
     (void)snprintf(path, sizeof path, "/proc/%lld/smaps_rollup", (long long)f->pid);
-    const char *no_pss = f->pid > 0 ? ac_linux_number(&kib, f->root, path, "Pss:") : "no training process";
-    if (!no_pss && kib < 0) no_pss = "not as expected";
+    const family all_of_us = family_of(f);
+    const char *no_pss = f->pid > 0 ? number_of_all(&kib, &all_of_us, f->root, "smaps_rollup", "Pss:") : "no training process";
     s->footprint_bytes = no_pss ? -1 : 1024 * kib;
     in->read[AC_SIG_FOOTPRINT] = f->pid <= 0 ? ac_sig_none(s, AC_SIG_FOOTPRINT, "no training process")
                                : f->budget_bytes <= 0 ? ac_sig_none(s, AC_SIG_FOOTPRINT, "no memory budget")
@@ -197,11 +231,24 @@ static void low_power(ac_signals *s, ac_guard_sample *in, const ac_signals_from 
         : ac_sig_none(s, AC_SIG_LOW_POWER, "no platform_profile and no energy_performance_preference in /sys");
 }
 
-/* Ticks of all processors (user nice system idle iowait irq softirq steal), and of our own process. */
-static bool ticks(int64_t *all, int64_t *busy, int64_t *own, const ac_signals_from *f)
+/* User and system time of a process. */
+static bool own_ticks(int64_t *sum, const ac_signals_from *f, int64_t pid)
 {
     char text[512], path[64];
-    int64_t v, user, system;
+    int64_t user, system;
+    (void)snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
+    if (ac_linux_line(text, sizeof text, f->root, path, "")) return false;
+    const char *after = strrchr(text, ')');                /* a program's name may hold blanks and brackets */
+    if (!after || after[1] != ' ' || !ac_linux_word(&user, after + 2, 11) || !ac_linux_word(&system, after + 2, 12)) return false;
+    *sum += user + system;
+    return true;
+}
+
+/* Ticks of all processors (user nice system idle iowait irq softirq steal), and of our own processes. */
+static bool ticks(int64_t *all, int64_t *busy, int64_t *own, const ac_signals_from *f)
+{
+    char text[512];
+    int64_t v;
     *all = *busy = *own = 0;
     if (ac_linux_line(text, sizeof text, f->root, "/proc/stat", "cpu ")) return false;
     for (int i = 0; i < 8; i++) {
@@ -210,11 +257,9 @@ static bool ticks(int64_t *all, int64_t *busy, int64_t *own, const ac_signals_fr
         if (i != 3 && i != 4) *busy += v;
     }
     if (f->pid <= 0) return true;
-    (void)snprintf(path, sizeof path, "/proc/%lld/stat", (long long)f->pid);
-    if (ac_linux_line(text, sizeof text, f->root, path, "")) return false;
-    const char *after = strrchr(text, ')');                /* a program's name may hold blanks and brackets */
-    if (!after || after[1] != ' ' || !ac_linux_word(&user, after + 2, 11) || !ac_linux_word(&system, after + 2, 12)) return false;
-    *own = user + system;
+    const family us = family_of(f);
+    for (size_t i = 0; i < us.n; i++)
+        if (!own_ticks(own, f, us.pid[i]) && i == 0) return false;
     return true;
 }
 
