@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that are missing, saying which and why first. Usage: install_deps.sh [set ...]
-# Sets: build (compile and run), test (what some tests want besides), demo (fetch the base model), check (second compiler, linters), cross (build for
-# aarch64 on another Debian machine and run that under an emulator).
+# Sets: build (compile and run), test (what some tests want besides), demo (fetch the base model), check (second
+# compiler, linters), cross (build for aarch64 on another Debian machine and run that under an emulator).
 set -eu
 
 packages() {

@@ -5,7 +5,7 @@ file(READ "${FROM}" text)
 set(name "[A-Za-z_][A-Za-z_0-9]*")
 string(REGEX REPLACE "(${name}(<[A-Za-z_0-9, ]*>)?)<<<([^;{}]*)>>>\\("
     "sim_launch(\"\\1\", \\3).of([=](const auto &...sim_arg) { \\1(sim_arg...); })(" text "${text}")
-string(REGEX REPLACE "extern __shared__ (__align__\\([0-9]+\\) )?([a-z ]+) (${name})\\[\\];"
+string(REGEX REPLACE "extern __shared__ (__align__\\([0-9]+\\) )?([A-Za-z_0-9 ]+) (${name})\\[\\];"
     "\\2 *const \\3 = (\\2 *)sim_dynamic();" text "${text}")
 string(REGEX MATCHALL "__shared__ [^;=]*" decls "${text}")
 list(REMOVE_DUPLICATES decls)
@@ -19,7 +19,7 @@ foreach(decl IN LISTS decls)
     endforeach()
     string(REPLACE "${decl};" "${to};" text "${text}")
 endforeach()
-foreach(left "<<<" "__shared__" "asm volatile" "asm(")
+foreach(left "<<<" "__shared__" "extern static" "asm volatile" "asm(")
     string(FIND "${text}" "${left}" at)
     if(NOT at EQUAL -1)
         message(FATAL_ERROR "${FROM}: ${left} is there in a form that tests/cudasim/translate.cmake does not know")
