@@ -5,6 +5,8 @@
  * A step is what `accord train` computes: gradient of all rows, its norm, AdamW; rank 16 on all seven linears, every token
  * but a row's first supervised. Prints the first step, the median of the others and their spread, and memory; then, from
  * further steps that wait after each operation, where the time goes (their sum is more than a step: nothing overlaps).
+ * bench_cuda SHAPE ROWS LENGTH STEPS decode [json]: no training; ROWS prompts of LENGTH tokens, then STEPS tokens of each, greedily, as
+ * `accord ab` generates them (logits come to the host); bandwidth is that of a copy on the device.
  * json: the figures alone, on one line. The model's folder (16 GB for 8b) is made in /dev/shm where it has room, else in /tmp,
  * and removed; under ACCORD_BENCH_DIR it is left as SHAPE and taken again by the next call. */
 #include <math.h>
@@ -20,6 +22,7 @@
 #include "base/rng.h"
 #include "base/time.h"
 #include "formats/tensors.h"
+#include "generate/generate.h"
 #include "train/train_int.h"
 
 typedef struct {
@@ -336,6 +339,71 @@ static bool has_word(int argc, char **argv, const char *word)
     return false;
 }
 
+/* ---- decoding ---------------------------------------------------------------------------------------------------- */
+
+/* Bytes a second, read and written, of a copy on the device. */
+static double copy_speed(ac_device *d)
+{
+    enum { N = 256 << 20, TIMES = 20 };
+    ac_buf *a = NULL, *b = NULL;
+    ac_err err = { 0 };
+    if (d->op->buf_open(d, &a, N / 4, AC_STORE_F32, &err) || d->op->buf_open(d, &b, N / 4, AC_STORE_F32, &err)) stop("a copy", &err);
+    for (int i = 0; i < 3; i++) d->op->copy(d, (ac_ref){ b, 0 }, (ac_ref){ a, 0 }, N / 4);
+    (void)d->op->sync(d, &err);
+    const int64_t start = ac_mono_ns();
+    for (int i = 0; i < TIMES; i++) d->op->copy(d, (ac_ref){ b, 0 }, (ac_ref){ a, 0 }, N / 4);
+    if (d->op->sync(d, &err)) stop("a copy", &err);
+    const double seconds = (double)(ac_mono_ns() - start) / 1e9;
+    d->op->buf_close(d, &a);
+    d->op->buf_close(d, &b);
+    return 2.0 * N * TIMES / seconds;
+}
+
+typedef struct {
+    int64_t start, at[4096];
+    size_t n, every;
+} clock_of;
+
+static bool on_token(void *ctx, size_t request, int32_t id)
+{
+    clock_of *c = ctx;
+    (void)id;
+    if (request == 0 && c->n < AC_COUNTOF(c->at)) c->at[c->n++] = ac_mono_ns();
+    return true;
+}
+
+static int decode(const shape *s, ac_device *dev, ac_model *m, size_t rows, size_t length, size_t tokens, bool json)
+{
+    static clock_of c;
+    ac_err err = { 0 };
+    int32_t *ids = malloc(length * sizeof *ids);
+    ac_gen_request *req = calloc(rows, sizeof *req);
+    ac_gen_answer *answers = calloc(rows, sizeof *answers);
+    if (!ids || !req || !answers) stop("decoding", NULL);
+    for (size_t i = 0; i < length; i++) ids[i] = (int32_t)(i * 7919 % s->vocab);
+    for (size_t i = 0; i < rows; i++) req[i] = (ac_gen_request){ .prompt = ids, .n_prompt = length, .number = i };
+    const ac_gen_opts o = { .max_tokens = tokens, .max_batch = rows };
+    if (ac_generate(m, NULL, req, rows, &o, answers, on_token, &c, NULL, &err)) stop("decoding", &err);
+    double step[4096];
+    for (size_t i = 1; i < c.n; i++) step[i - 1] = (double)(c.at[i] - c.at[i - 1]) / 1e9;
+    const size_t n = c.n - 1;
+    qsort(step, n, sizeof *step, ascending);
+    const double median = step[n / 2], copy = copy_speed(dev);
+    const double weights = 2.0 * (double)(s->layers * (s->hidden * s->head_dim * (2 * s->heads + 2 * s->kv_heads) + 3 * s->hidden * s->ffn) +
+                                          s->vocab * s->hidden);
+    if (json)
+        printf("{\"model\": \"%s\", \"decode\": %zu, \"length\": %zu, \"ms\": %.4f, \"ms_min\": %.4f, \"ms_max\": %.4f, \"tokens_s\": %.1f, "
+               "\"weights_gb\": %.3f, \"copy_gb_s\": %.1f, \"share\": %.4f}\n", s->name, rows, length, median * 1e3, step[0] * 1e3,
+               step[n - 1] * 1e3, (double)rows / median, weights / 1e9, copy / 1e9, weights / median / copy);
+    else
+        printf("%s decoding %zu after %zu on %s: %.3f ms a token (%.3f to %.3f over %zu), %.0f tokens/s; %.2f GB of weights at %.0f GB/s, "
+               "%.1f %% of a copy's %.0f\n", s->name, rows, length, ac_device_name(dev), median * 1e3, step[0] * 1e3, step[n - 1] * 1e3, n,
+               (double)rows / median, weights / 1e9, weights / median / 1e9, 100.0 * weights / median / copy, copy / 1e9);
+    for (size_t i = 0; i < rows; i++) ac_ids_release(&answers[i].ids);
+    free(ids), free(req), free(answers);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     ac_err err = { 0 };
@@ -367,6 +435,7 @@ int main(int argc, char **argv)
     const double opened = (double)(ac_mono_ns() - start) / 1e9;
     if (passing) (void)ac_remove_tree(dir, NULL);
     if (st) stop("the model", &err);
+    if (has_word(argc, argv, "decode")) return decode(s, j.dev, j.model, j.rows, j.length, argc > 4 ? (size_t)atol(argv[4]) : 64, json);
     j.o = (ac_train_opts){ .shards = 1, .lora = { .rank = 16, .alpha = 32, .targets = (1u << AC_TARGET_COUNT) - 1 }, .beta1 = 0.9, .beta2 = 0.999,
                            .eps = 1e-8, .clip = 1.0, .weight_decay = 0.01, .numerics = AC_NUM_CUDA_BF16,
                            .recompute = has_word(argc, argv, "recompute") };

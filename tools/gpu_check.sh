@@ -37,7 +37,7 @@ command -v nvcc >/dev/null || PATH=$PATH:/usr/local/cuda/bin
 wants() { [ -z "$only" ] || [[ $only = *" $1 "* ]]; }
 
 # ---- the programs and the library
-TESTS='test_backend_cuda test_train_cuda test_quant_cuda test_decode_cuda test_nodes_cuda'
+TESTS='test_backend_cuda test_train_cuda test_quant_cuda'
 missing_packages() {
     local p
     command -v pkg-config >/dev/null || { echo pkg-config; return; }
@@ -51,7 +51,7 @@ if [ -z "$built" ]; then
     [ -z "$lacking" ] || { echo "gpu_check: not run: the program cannot be built here without $lacking- tools/install_deps.sh build" \
         "installs them; or give --built, from a Debian machine that has them"; exit 77; }
     built=build/cuda
-    targets=$(for t in $TESTS bench_decode_cuda; do ls tests/unit/$t.c bench/$t.c 2>/dev/null; done | xargs -n 1 basename -s .c)
+    targets=$(for t in $TESTS; do ls tests/unit/$t.c bench/$t.c 2>/dev/null; done | xargs -n 1 basename -s .c)
     { cmake -G Ninja -S . -B $built -DCMAKE_BUILD_TYPE=Release -DACCORD_CUDA=ON &&
       cmake --build $built --target accord accord_cuda bench_cuda $targets; } >"$out/build.txt" 2>&1 || build_failed "$out/build.txt"
 fi
@@ -190,7 +190,7 @@ if wants speed; then
     done
 fi
 if wants decode; then
-    if program=$(find_built bench_decode_cuda); then step decode 120 "$program" 1.5b json; else note_step decode 'not run' 0 'not built'; fi
+    if program=$(find_built bench_cuda); then step decode 120 "$program" 1.5b 1 128 128 decode json; else note_step decode 'not run' 0 'not built'; fi
 fi
 
 # ---- compute-sanitizer, over every test; its reports of kernels of cuBLAS are not ours to judge
@@ -262,7 +262,7 @@ demand '8B with its 16 of weights, recompute' '<=' 40 "$(gb "$(figure $s8r devic
 demand '8B in 4 bits, 1 x 2048' '<=' 12 "$(gb "$(figure 8b-1-2048-recompute-Q4_K device_mib)")" GB
 demand '135M, start to first step' '<=' 2 "$(figure $s135 ready_s)" s
 demand '135M, its first step alone' '<=' 1 "$(figure $s135 first_step_s)" s
-decode_share=$(sed -n 's/.*"bandwidth_share": *\([0-9.]*\).*/\1/p' "$out/decode.txt" 2>/dev/null | head -n 1)
+decode_share=$(sed -n 's/.*"share": *\([0-9.]*\).*/\1/p' "$out/decode.txt" 2>/dev/null | head -n 1)
 demand '1.5B, greedy decoding, of bandwidth' '>=' 0.6 "$decode_share" times
 demand '2 GPUs, of one, 1.5B' '>=' 1.85 "$(sed -n 's/.*"two_gpus": *\([0-9.]*\).*/\1/p' "$out/nodes.txt" 2>/dev/null)" "times ($gpus here)"
 said() { table+="$1|$2|${3:-not run}|$4"$'\n'; }

@@ -380,6 +380,8 @@ struct ac_device {             /* a device's own state follows in its file */
     const char *name;
     size_t call_tokens;        /* more at once make nothing faster */
     bool keeps_norms;          /* reading a norm's output again costs less than computing it */
+    size_t feed_rows;          /* decoding, 0: a row's bits are the same however rows are joined. Else they are where a feed of
+                                  one token is joined with such alone, at most this many, and a longer one with none */
 };
 
 static inline size_t ac_muon_scratch(size_t rows, size_t cols)

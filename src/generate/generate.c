@@ -3,7 +3,8 @@
  * Each turn feeds every slot that has something to say: one token where the prompt is in, a piece of the prompt
  * where it is not, at most PREFILL_TOKENS prompt tokens a turn over all slots. At most one slot a turn gets a piece
  * that does not end its prompt; it is fed apart, since nobody asks for its logits. How a prompt is cut and who
- * shares a turn changes no logit (L2, B8), so neither can change an answer (G1). */
+ * shares a turn changes no logit (L2, B8), so neither can change an answer (G1). On a device where it would (feed_rows),
+ * prompts are fed whole. */
 #include "generate/generate.h"
 
 #include "base/mem.h"
@@ -40,6 +41,7 @@ typedef struct {
     ac_sampler sampler;
     size_t next_request, n_open;
     uint64_t done, total;    /* tokens: said, and the most that can still come out */
+    bool kept;                       /* ad's parameters, on the device */
 } gen;
 
 static ac_status check_opts(const ac_gen_opts *o, ac_err *err)
@@ -149,7 +151,8 @@ static ac_status open_run(gen *g, ac_err *err)
         st = ac_fail(err, AC_EARG, "a kept cache serves one request at a time, found %zu", g->n_req);
     if (st) return st;
     const size_t tokens = slot_tokens(g);
-    g->n_slots = g->o->max_batch ? g->o->max_batch : AUTO_BATCH;
+    const size_t joined = ac_model_device(g->m)->feed_rows;
+    g->n_slots = g->o->max_batch ? g->o->max_batch : joined && joined < AUTO_BATCH ? joined : AUTO_BATCH;
     if (!g->o->max_batch) {
         size_t bytes;
         if (!ac_size_mul(&bytes, c->n_layers * c->n_kv_heads * c->head_dim, 2 * sizeof(float)) ||
@@ -174,6 +177,15 @@ static ac_status open_run(gen *g, ac_err *err)
     if (!g->o->cache) return ac_kv_open(&g->kv, g->m, g->n_slots, tokens, err);
     st = take_cache(g, tokens, err);
     g->kv = g->o->cache->kv;
+    return st;
+}
+
+/* On a device with its own memory the adapter goes there once, not with every token. */
+static ac_status keep_adapter(gen *g, ac_err *err)
+{
+    ac_device *dev = ac_model_device(g->m);
+    const ac_status st = g->ad ? dev->op->keep(dev, g->ad->params, g->ad->n_params * sizeof *g->ad->params, err) : AC_OK;
+    g->kept = g->ad && !st;
     return st;
 }
 
@@ -247,7 +259,7 @@ static ac_status say(gen *g, slot *s, const float *logits, ac_err *err)
 /* Fills feeds: first n_out that end in logits, then perhaps one piece of a prompt, returned apart. */
 static size_t make_feeds(gen *g, ac_feed *piece)
 {
-    size_t n = 0, budget = PREFILL_TOKENS;
+    size_t n = 0, budget = ac_model_device(g->m)->feed_rows ? SIZE_MAX : PREFILL_TOKENS;
     for (size_t i = 0; i < g->n_slots; i++) {
         slot *s = &g->slots[i];
         if (s->request == NO_REQUEST) continue;
@@ -294,11 +306,13 @@ ac_status ac_generate(ac_model *m, const ac_adapter *ad, const ac_gen_request *r
     gen g = { .m = m, .ad = ad, .req = req, .n_req = n, .o = opts, .answers = answers, .on_token = on_token,
               .ctx = ctx, .sink = sink ? sink : &silent };
     ac_status st = open_run(&g, err);
+    if (!st) st = keep_adapter(&g, err);
     while (!st) {
         refill(&g);
         if (g.n_open == 0) break;
         st = turn(&g, err);
     }
+    if (g.kept) ac_model_device(m)->op->let_go(ac_model_device(m), ad->params);
     close_run(&g);
     if (opts->cache && n == 1) st = keep(&g, st, err);
     for (size_t i = 0; st && i < n; i++) {

@@ -1,7 +1,8 @@
 /* model/decode.c - decoding over a KV cache: many slots, each with its own length.
  *
  * Products are joined over all tokens fed, attention runs per slot. Long feeds are cut into passes; by B8
- * neither that nor the neighbours change a bit of the logits. Lengths move only when all passes are done. */
+ * neither that nor the neighbours change a bit of the logits. A device that cannot promise this (feed_rows) gets feeds that
+ * only their own length cuts and joins. Lengths move only when all passes are done. */
 #include <string.h>
 #include "base/size.h"
 #include "model/model_int.h"
@@ -135,13 +136,19 @@ static ac_status check_feeds(const ac_model *m, const ac_kv *kv, const ac_feed *
     return AC_OK;
 }
 
+static bool may_join(const feeding *x, const ac_batch *b, size_t next)
+{
+    const size_t most = x->m->dev->feed_rows;
+    return !most || b->n_feeds == 0 || (x->feeds[next].n == 1 && x->feeds[next - 1].n == 1 && b->rows < most);
+}
+
 /* Takes the next tokens of feeds [*next, ...) into a pass; feeds that end in it get a row of logits.
  * A feed that was cut goes on in the next pass. */
 static void gather_pass(feeding *x, size_t *next, ac_batch *b, size_t *first_ended, size_t *longest_pos)
 {
     *b = (ac_batch){ .kv = x->kv, .feeds = x->part };
     *first_ended = *next;
-    while (*next < x->n_feeds && b->rows < FEED_TOKENS) {
+    while (*next < x->n_feeds && b->rows < FEED_TOKENS && may_join(x, b, *next)) {
         const ac_feed *f = &x->feeds[*next];
         const size_t left = f->n - x->done[*next], room = FEED_TOKENS - b->rows;
         const size_t n = left < room ? left : room, pos = x->kv->len[f->slot] + x->done[*next];

@@ -52,6 +52,12 @@ typedef struct {
     bool grad, dropout, recompute;
 } plan;
 
+/* Without gradients targets share places but for those whose products a device may join. */
+static const size_t first_like[AC_TARGET_COUNT] = {
+    [AC_TARGET_Q] = AC_TARGET_Q, [AC_TARGET_K] = AC_TARGET_K, [AC_TARGET_V] = AC_TARGET_V, [AC_TARGET_O] = AC_TARGET_Q,
+    [AC_TARGET_GATE] = AC_TARGET_Q, [AC_TARGET_UP] = AC_TARGET_K, [AC_TARGET_DOWN] = AC_TARGET_Q,
+};
+
 static void layer_acts(bump *b, const plan *p, size_t layer, ac_acts *a)
 {
     const ac_model_config *c = &p->m->cfg;
@@ -75,7 +81,8 @@ static void layer_acts(bump *b, const plan *p, size_t layer, ac_acts *a)
     for (size_t t = 0; p->ad && t < AC_TARGET_COUNT; t++) {
         const bool adapted = !p->grad || ac_adapter_find(p->ad, layer, (ac_target)t);
         if (!adapted) continue;
-        a->h[t] = !p->grad && t ? a->h[0] : take(b, AC_STORE_ACT, p->rows, p->ad->spec.rank);
+        const size_t like = p->grad ? t : first_like[t];
+        a->h[t] = like < t ? a->h[like] : take(b, AC_STORE_ACT, p->rows, p->ad->spec.rank);
         if (!p->grad || !p->ad->dora) continue;
         /* Gate and up have no bias, so that without dropout it is what they give. */
         const bool same = (t == AC_TARGET_GATE || t == AC_TARGET_UP) && !p->dropout;

@@ -256,6 +256,61 @@ static void test_feed_long(void **state)
     ref_close(&o);
 }
 
+/* A device whose bits depend on who is joined gets single tokens together, so many at most, and each longer feed alone,
+ * cut from its own start. */
+static struct {
+    ac_device_ops op;
+    const ac_device_ops *sound;
+    size_t n, feeds[16], rows[16];
+} spied;
+
+static void spy_attention_kv(ac_device *d, const ac_attention_kv_args *a)
+{
+    size_t rows = 0;
+    for (size_t i = 0; i < a->n_feeds; i++) rows += a->feeds[i].n;
+    assert_true(spied.n < AC_COUNTOF(spied.feeds));
+    spied.feeds[spied.n] = a->n_feeds;
+    spied.rows[spied.n++] = rows;
+    spied.sound->attention_kv(d, a);
+}
+
+static void test_feed_apart(void **state)
+{
+    (void)state;
+    ac_err err = { 0 };
+    ref_spec s = ref_spec_of("llama");
+    s.context = 1500;
+    s.layers = 1;
+    ref_open o;
+    assert_true(ref_open_spec(&o, s, AC_CPU_AUTO, 2));
+    enum { N = 1400, SLOTS = 7 };
+    static const size_t n[SLOTS] = { 1, 1, 1, N, 1, 5, 1 };
+    static const size_t want_feeds[] = { 2, 1, 1, 1, 1, 1, 1 }, want_rows[] = { 2, 1, 1024, N - 1024, 1, 5, 1 };
+    static int32_t ids[N];
+    static float joined[SLOTS * 37], apart[SLOTS * 37];
+    random_ids(ids, N, s.vocab, 8);
+    ac_feed f[SLOTS];
+    for (size_t i = 0; i < SLOTS; i++) f[i] = (ac_feed){ i, ids, n[i] };
+    for (int turn = 0; turn < 2; turn++) {
+        ac_kv *kv = NULL;
+        must(ac_kv_open(&kv, o.model, SLOTS, N, &err), &err);
+        must(ac_model_feed(o.model, NULL, kv, f, SLOTS, turn ? apart : joined, &err), &err);
+        ac_kv_close(&kv);
+        if (turn) break;
+        spied.sound = o.dev->op;
+        spied.op = *o.dev->op;
+        spied.op.attention_kv = spy_attention_kv;
+        o.dev->op = &spied.op;
+        o.dev->feed_rows = 2;
+    }
+    o.dev->op = spied.sound;
+    assert_int_equal(spied.n, AC_COUNTOF(want_feeds));
+    assert_memory_equal(spied.feeds, want_feeds, sizeof want_feeds);
+    assert_memory_equal(spied.rows, want_rows, sizeof want_rows);
+    assert_memory_equal(joined, apart, sizeof joined);
+    ref_close(&o);
+}
+
 /* ---- bits: tiers and threads --------------------------------------------------------------------------------- */
 
 static void test_tiers_and_threads(void **state)
@@ -453,7 +508,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values), cmocka_unit_test(test_packing), cmocka_unit_test(test_feed),
-        cmocka_unit_test(test_feed_long), cmocka_unit_test(test_prepared), cmocka_unit_test(test_tiers_and_threads),
+        cmocka_unit_test(test_feed_long), cmocka_unit_test(test_feed_apart), cmocka_unit_test(test_prepared), cmocka_unit_test(test_tiers_and_threads),
         cmocka_unit_test(test_containers), cmocka_unit_test(test_embed), cmocka_unit_test(test_bad_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

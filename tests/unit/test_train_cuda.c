@@ -308,6 +308,73 @@ static void test_refusals(void)
     close_pair(&p);
 }
 
+/* ---- decoding ------------------------------------------------------------------------------------------------- */
+
+enum { SLOTS = 3, PROMPT = 70, TURNS = 6 };
+
+/* Prompts of different lengths, then tokens one at a time in slots of them at once; logits of every turn. */
+static float *decode(ac_model *m, const ac_adapter *ad, size_t from, size_t slots, size_t vocab, bool piecewise)
+{
+    static int32_t ids[SLOTS][PROMPT + TURNS];
+    float *all = calloc((TURNS + 1) * slots * vocab, sizeof *all);
+    ac_kv *kv = NULL;
+    ac_err err = { 0 };
+    ac_status st = all ? ac_kv_open(&kv, m, slots, PROMPT + TURNS, &err) : AC_ENOMEM;
+    for (size_t s = 0; s < slots; s++)
+        for (size_t i = 0; i < PROMPT + TURNS; i++) ids[s][i] = (int32_t)ac_rng_below(9, AC_RNG_TEST, s, i, (uint32_t)vocab);
+    for (size_t t = 0; !st && t <= TURNS; t++) {
+        ac_feed f[SLOTS];
+        for (size_t s = 0; s < slots; s++) {
+            const size_t first = PROMPT - 25 * (from + s);
+            int32_t *own = ids[from + s];
+            f[s] = (ac_feed){ .slot = s, .ids = t ? own + first + t - 1 : own, .n = t ? 1 : first };
+            if (!piecewise || t) continue;
+            const ac_feed half = { .slot = s, .ids = own, .n = first / 2 };
+            st = ac_model_feed(m, ad, kv, &half, 1, NULL, &err);
+            f[s].ids += first / 2;
+            f[s].n -= first / 2;
+        }
+        if (!st) st = ac_model_feed(m, ad, kv, f, slots, all + t * slots * vocab, &err);
+    }
+    if (st) stop("decoding", &err);
+    ac_kv_close(&kv);
+    return all;
+}
+
+static void test_decoding(const char *family)
+{
+    pair p;
+    char name[96];
+    ac_err err = { 0 };
+    ac_adapter *ad = NULL;
+    const ac_lora_spec spec = { .rank = 8, .alpha = 16, .targets = (1u << AC_TARGET_COUNT) - 1 };
+    open_pair(&p, spec_of(family));
+    const size_t vocab = p.ref.s.vocab, turn = SLOTS * vocab;
+    if (ac_adapter_open(&ad, p.on_cpu, &spec, &err)) stop("an adapter", &err);
+    ac_adapter_init(ad, 3);
+    for (size_t i = 0; i < ad->n_params; i++)
+        if (ad->params[i] == 0.0f) ad->params[i] = (float)((double)ac_rng_below(4, AC_RNG_TEST, 1, i, 2001) - 1000.0) * 5e-5f;
+    float *cpu = decode(p.on_cpu, ad, 0, SLOTS, vocab, false), *gpu_all = decode(p.on_gpu, ad, 0, SLOTS, vocab, false);
+    float *again = decode(p.on_gpu, ad, 0, SLOTS, vocab, false), *alone[SLOTS];
+    float *pieces = decode(p.on_gpu, ad, 0, SLOTS, vocab, true), *bare = decode(p.on_gpu, NULL, 0, SLOTS, vocab, false);
+    for (size_t s = 0; s < SLOTS; s++) alone[s] = decode(p.on_gpu, ad, s, 1, vocab, false);
+    const double diff = apart(gpu_all, cpu, (TURNS + 1) * turn), cut = apart(pieces, cpu, (TURNS + 1) * turn);
+    snprintf(name, sizeof name, "%s: decoding, logits", family);
+    check(diff < 2e-2, name, diff, 2e-2);
+    check(cut < 2e-2, "  a prompt in two pieces", cut, 2e-2);
+    check(apart(bare, cpu, turn) > 5.0 * diff, "  the adapter counts", apart(bare, cpu, turn), 1);
+    check(memcmp(gpu_all, again, (TURNS + 1) * turn * sizeof *again) == 0, "  the same bytes twice", 0, 0);
+    bool same = true;
+    for (size_t t = 0; t <= TURNS; t++)
+        for (size_t s = 0; s < SLOTS; s++)
+            same = same && memcmp(gpu_all + t * turn + s * vocab, alone[s] + t * vocab, vocab * sizeof(float)) == 0;
+    check(same, "  a slot alone: the same bytes as among others", 0, 0);
+    for (size_t i = 0; i < SLOTS; i++) free(alone[i]);
+    free(cpu), free(gpu_all), free(again), free(pieces), free(bare);
+    ac_adapter_close(&ad);
+    close_pair(&p);
+}
+
 int main(void)
 {
     ac_err err = { 0 };
@@ -322,6 +389,7 @@ int main(void)
         test_logits(families[i]);
         test_gradients(families[i], 0.0);
     }
+    for (size_t i = 0; i < AC_COUNTOF(families); i++) test_decoding(families[i]);
     test_gradients("llama", 0.1);
     test_training();
     test_refusals();

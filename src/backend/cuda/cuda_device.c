@@ -106,6 +106,21 @@ static ac_status copy_in(cuda_device *d, ac_buf *b, const void *host, ac_err *er
     return e == cudaSuccess ? AC_OK : d->host->fail(err, AC_ESTATE, "%s: a copy failed: %s", d->name, cudaGetErrorString(e));
 }
 
+/* What was borrowed to be written last, for the next of that size: decoding takes one a token. */
+static ac_buf *take_spare(cuda_device *d, size_t bytes)
+{
+    ac_buf *b = d->spare;
+    if (!b || b->bytes != bytes) return NULL;
+    d->spare = NULL;
+    return b;
+}
+
+static void leave_spare(cuda_device *d, ac_buf *b)
+{
+    if (d->spare) buf_free(d, d->spare);
+    d->spare = b;
+}
+
 static ac_status buf_borrow(ac_device *dev, ac_buf **out, void *host, size_t bytes, ac_borrow mode, ac_err *err)
 {
     cuda_device *d = cuda_of(dev);
@@ -114,8 +129,8 @@ static ac_status buf_borrow(ac_device *dev, ac_buf **out, void *host, size_t byt
         *out = kept;
         return AC_OK;
     }
-    ac_buf *b = NULL;
-    ac_status st = buf_new(d, &b, bytes, sizeof(float), err);
+    ac_buf *b = mode == AC_BORROW_WRITE ? take_spare(d, bytes) : NULL;
+    ac_status st = b ? AC_OK : buf_new(d, &b, bytes, sizeof(float), err);
     if (!st && (mode & AC_BORROW_READ)) st = copy_in(d, b, host, err);
     if (st) {
         if (b) buf_free(d, b);
@@ -140,7 +155,8 @@ static void buf_close(ac_device *dev, ac_buf **b)
     cuda_device *d = cuda_of(dev);
     if (!(*b)->kept) {
         if ((*b)->back) copy_back(d, *b);
-        buf_free(d, *b);
+        if ((*b)->back && !(*b)->narrow) leave_spare(d, *b);
+        else buf_free(d, *b);
     }
     *b = NULL;
 }
@@ -314,7 +330,6 @@ static const char *lacks(const ac_device *dev, const ac_shape *s)
     (void)dev;
     if (s->weights) return "training of all weights";
     if (s->dora) return "DoRA";
-    if (s->decode) return "decoding";
     if (!cuda_head_dim_ok(s->head_dim)) return "attention with heads of this width (it has 16, 32, 64, 96 and 128)";
     if (s->hidden % 8 || s->ffn % 8 || s->rank % 8) return "rows that are not a multiple of 8 wide (hidden, ffn, rank)";
     if (s->vocab % 8) return "a vocabulary that is no multiple of 8";
@@ -491,7 +506,6 @@ static void none(ac_device *dev, const char *what)
     cuda_fail(cuda_of(dev), AC_ESTATE, "%s: %s is not there on this device", cuda_of(dev)->name, what);
 }
 static void no_dora_norm(ac_device *dev, const ac_dora_norm_args *a) { (void)a; none(dev, "DoRA"); }
-static void no_attention_kv(ac_device *dev, const ac_attention_kv_args *a) { (void)a; none(dev, "decoding"); }
 static void no_weight_grad(ac_device *dev, const ac_weight_grad_args *a) { (void)a; none(dev, "a weight's gradient"); }
 static void no_norm_weight_grad(ac_device *dev, const ac_norm_weight_grad_args *a) { (void)a; none(dev, "a weight's gradient"); }
 static void no_embed_grad(ac_device *dev, const ac_embed_grad_args *a) { (void)a; none(dev, "a weight's gradient"); }
@@ -507,6 +521,7 @@ static void close_device(ac_device **dev)
     void (*release)(void *) = d->host->release;
     if (d->stream) (void)cudaStreamSynchronize(d->stream);
     while (d->kept) let_go(*dev, d->kept->host);
+    if (d->spare) buf_free(d, d->spare);
     cuda_plans_close(d);
     for (size_t i = 0; i < CUDA_TABLES; i++) {
         release(d->table[i].host);
@@ -536,7 +551,7 @@ static const ac_device_ops ops = {
     .rotary = rotary, .attention = cuda_attention, .attention_grad = cuda_attention_grad,
     .gated = gated, .gated_grad = gated_grad, .output = cuda_output, .loss = cuda_loss,
     .sum_squares = sum_squares, .all_finite = cuda_all_finite, .optim = optim,
-    .dora_norm = no_dora_norm, .attention_kv = no_attention_kv, .weight_grad = no_weight_grad,
+    .dora_norm = no_dora_norm, .attention_kv = cuda_attention_kv, .weight_grad = no_weight_grad,
     .norm_weight_grad = no_norm_weight_grad, .embed_grad = no_embed_grad, .output_grad = no_output_grad,
     .muon = no_muon, .adafactor = no_adafactor,
     .close = close_device,
@@ -579,7 +594,8 @@ static ac_status open_device(ac_device **out, const ac_cuda_host *host, int ordi
     d->processors = (unsigned)prop.multiProcessorCount;
     d->hopper = prop.major == 9 && k_segments_built();
     (void)snprintf(d->name, sizeof d->name, "cuda %.100s", prop.name);
-    d->base = (ac_device){ .op = &ops, .name = d->name, .call_tokens = 16384, .keeps_norms = true };
+    d->base = (ac_device){ .op = &ops, .name = d->name, .call_tokens = 16384, .keeps_norms = true,
+                           .feed_rows = CUDA_THIN_ROWS };
     const ac_status st = open_parts(d, err);
     ac_device *dev = &d->base;
     if (st) close_device(&dev);

@@ -40,7 +40,7 @@ typedef struct {
 typedef struct cuda_plan cuda_plan;  /* a shape's chosen algorithm */
 
 enum { CUDA_TABLES = 6, CUDA_PLAN_SLOTS = 1024 };
-typedef enum { TABLE_Q_TILES, TABLE_K_TILES, TABLE_SPANS, TABLE_UNITS, TABLE_PIECES } cuda_table_slot;
+typedef enum { TABLE_Q_TILES, TABLE_K_TILES, TABLE_SPANS, TABLE_UNITS, TABLE_PIECES, TABLE_FEEDS } cuda_table_slot;
 
 typedef struct {
     void *host, *dev;
@@ -80,7 +80,7 @@ typedef struct {
     void *lt_space;
     cuda_plan *plan[CUDA_PLAN_SLOTS];
     cuda_table table[CUDA_TABLES];
-    ac_buf *kept;
+    ac_buf *kept, *spare;            /* spare: one buffer, or NULL */
     cuda_wide wide;
     double *sums;                    /* device, sums_room of them */
     size_t sums_room;
@@ -158,6 +158,7 @@ void cuda_linear_grads(ac_device *dev, const ac_linear_grad_args *a, size_t n);
 void cuda_output(ac_device *dev, const ac_output_args *a);
 void cuda_loss(ac_device *dev, const ac_loss_args *a);
 void cuda_attention(ac_device *dev, const ac_attention_args *a);
+void cuda_attention_kv(ac_device *dev, const ac_attention_kv_args *a);
 void cuda_attention_grad(ac_device *dev, const ac_attention_grad_args *a);
 size_t cuda_scratch_floats(const ac_device *dev, const ac_shape *s);
 bool cuda_head_dim_ok(size_t head_dim);
@@ -261,6 +262,29 @@ typedef struct {
 CUDA_C bool k_segments_fit(const cuda_joined *j);
 CUDA_C bool k_segments(cudaStream_t s, const cuda_joined *j, unsigned processors);
 CUDA_C bool k_segments_built(void);
+
+/* ---- cuda_decode.cu ---- */
+enum { CUDA_THIN_ROWS = 32 };
+typedef struct {                     /* as cuda_joined with B: n x k, at most CUDA_THIN_ROWS rows; each sum times alpha, before the bias */
+    size_t rows, outputs;
+    bool f32;
+    float alpha[CUDA_JOINED];
+    cuda_joined_out out[CUDA_JOINED];    /* add is not looked at */
+} cuda_thin;
+CUDA_C bool k_thin(cudaStream_t s, const cuda_thin *p);
+typedef struct {
+    uint32_t slot, pos;
+} cuda_cached_row;
+typedef struct {
+    const cuda_bf16 *q, *k, *v;
+    cuda_bf16 *out, *k_cache, *v_cache;
+    const cuda_cached_row *row;
+    size_t rows, slot_rows, n_heads, n_kv_heads, head_dim, window;
+    float scale;
+} cuda_cached;
+CUDA_C void k_append(cudaStream_t s, const cuda_cached *a);
+/* false: no kernel for this head_dim. */
+CUDA_C bool k_cached(cudaStream_t s, const cuda_cached *a);
 
 typedef struct {                     /* 64 rows of a document, from `start` of it on */
     uint32_t first, n, start;

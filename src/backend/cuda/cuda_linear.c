@@ -148,8 +148,54 @@ static void all_into_rank(cuda_device *d, const ac_linear_args *a, size_t n)
     into_rank(d, &p);
 }
 
+/* Decoding (which has no units) of a few rows: cuda_decode.cu. */
+static bool is_thin(const ac_linear_args *a)
+{
+    return !a->n_units && a->rows <= CUDA_THIN_ROWS;
+}
+
+static void thin(cuda_device *d, const cuda_thin *p)
+{
+    if (d->st || !p->outputs) return;
+    if (!k_thin(d->stream, p)) cuda_fail(d, AC_ESTATE, "%s: a product of %zu rows could not be launched", d->name, p->rows);
+    cuda_launched(d, "a product of few rows");
+}
+
+static void thin_linears(cuda_device *d, const ac_linear_args *a, size_t n)
+{
+    const ac_matrix *w[CUDA_JOINED];
+    const cuda_bf16 *wide[CUDA_JOINED] = { NULL };
+    cuda_thin h = { .rows = a->rows }, y = { .rows = a->rows };
+    for (size_t i = 0; i < n; i++) {
+        const ac_lora *l = a[i].lora;
+        if (a[i].y.buf) w[y.outputs++] = a[i].w;
+        if (!l) continue;
+        h.alpha[h.outputs] = l->scale;
+        h.out[h.outputs] = (cuda_joined_out){ .c = cuda_act(l->h), .n = l->rank, .ldc = l->rank };
+        add_segment(&h.out[h.outputs++], cuda_act(a[i].x), cuda_narrow(d, l->a), a[i].w->cols, a[i].w->cols);
+    }
+    thin(d, &h);
+    cuda_weights_group(d, w, y.outputs, wide);
+    y.outputs = 0;
+    for (size_t i = 0; i < n; i++) {
+        const ac_lora *l = a[i].lora;
+        if (!a[i].y.buf) continue;
+        cuda_joined_out *o = &y.out[y.outputs];
+        *o = (cuda_joined_out){ .c = cuda_act(a[i].y), .n = a[i].w->rows, .ldc = a[i].w->rows,
+                                .bias = a[i].bias.buf ? cuda_f32(a[i].bias) : NULL };
+        y.alpha[y.outputs] = 1.0f;
+        add_segment(o, cuda_act(a[i].x), wide[y.outputs++], a[i].w->cols, a[i].w->cols);
+        if (l) add_segment(o, cuda_act(l->h), cuda_narrow(d, l->b), l->rank, l->rank);
+    }
+    thin(d, &y);
+}
+
 static void some_linears(cuda_device *d, const ac_linear_args *a, size_t n)
 {
+    if (is_thin(a)) {
+        thin_linears(d, a, n);
+        return;
+    }
     const ac_matrix *w[CUDA_JOINED];
     const cuda_bf16 *wide[CUDA_JOINED] = { NULL };
     cuda_joined j = { .rows = a->rows };
