@@ -1,7 +1,7 @@
 /* bench_cuda - training speed on a GPU: LoRA steps over random rows of a model of a real shape with random weights.
  *
- * usage: bench_cuda SHAPE ROWS LENGTH [STEPS [recompute] [TYPE] [json]]    SHAPE: 135m, 0.5b, 1.5b or 8b
- * TYPE: Q4_0, Q4_K, ..., of the matrices of a GGUF; else a folder of bfloat16.
+ * usage: bench_cuda SHAPE ROWS LENGTH [STEPS [recompute] [TYPE [ahead]] [json]]    SHAPE: 135m, 0.5b, 1.5b or 8b
+ * TYPE: Q4_0, Q4_K, ..., of the matrices of a GGUF, expanded ahead or not; else a folder of bfloat16.
  * A step is what `accord train` computes: gradient of all rows, its norm, AdamW; rank 16 on all seven linears, every token
  * but a row's first supervised. Prints the first step, the median of the others and their spread, and memory; then, from
  * further steps that wait after each operation, where the time goes (their sum is more than a step: nothing overlaps).
@@ -417,7 +417,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < AC_COUNTOF(shapes); i++)
         if (strcmp(argv[1], shapes[i].name) == 0) s = &shapes[i];
     if (!s || j.rows == 0 || j.length < 2) {
-        fprintf(stderr, "usage: bench_cuda 135m|0.5b|1.5b|8b ROWS LENGTH [STEPS [recompute] [TYPE] [json]]\n");
+        fprintf(stderr, "usage: bench_cuda 135m|0.5b|1.5b|8b ROWS LENGTH [STEPS [recompute] [TYPE [ahead]] [json]]\n");
         return 64;
     }
     if (steps < 1 || steps > STEPS_MAX) steps = STEPS_MAX;
@@ -439,6 +439,7 @@ int main(int argc, char **argv)
     j.o = (ac_train_opts){ .shards = 1, .lora = { .rank = 16, .alpha = 32, .targets = (1u << AC_TARGET_COUNT) - 1 }, .beta1 = 0.9, .beta2 = 0.999,
                            .eps = 1e-8, .clip = 1.0, .weight_decay = 0.01, .numerics = AC_NUM_CUDA_BF16,
                            .recompute = has_word(argc, argv, "recompute") };
+    if (has_word(argc, argv, "ahead") && ac_model_prepare_decode(j.model, &err)) stop("expanding", &err);
     make_rows(&j, s->vocab);
     const uint64_t plan = planned(j.model, &j.o, j.unit, j.rows, j.length, json);
     st = ac_adapter_open(&j.ad, j.model, &j.o.lora, &err);
@@ -471,6 +472,10 @@ int main(int argc, char **argv)
                took[0] * 1e3, took[steps - 1] * 1e3, steps);
         printf("model opened after %.2f s, first step done after %.2f s (itself %.3f s), loss %.4f\n", opened, ready, first, loss);
         printf("memory planned %.0f MiB, measured %.0f MiB: %.3f\n", planned_mib, peak_mib, planned_mib / peak_mib);
+        if (peak_mib > planned_mib) {
+            fprintf(stderr, "bench_cuda: more memory was taken than planned\n");
+            return 1;
+        }
         if (mib > 0) printf("memory of the GPU in use: %.0f MiB\n", mib);
         profile(&j);
     }

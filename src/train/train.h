@@ -46,6 +46,7 @@ typedef struct {
     size_t micro_batch;           /* units a forward at most; 0: as micro_tokens says. Changes no bit on a CPU */
     size_t micro_tokens;          /* tokens a forward at most, but a unit at least; 0: as micro_batch says */
     bool recompute;               /* ac_pass.recompute: less memory, more time; changes no bit */
+    bool ahead;                   /* stored weights are expanded once, where a device has room for it; changes no bit */
     bool packing;                 /* several rows of a step in one unit, block-diagonal attention */
     size_t pack_len;              /* tokens a unit holds at most; a longer row is a unit of its own */
     uint64_t seed;
@@ -103,7 +104,7 @@ typedef struct {
     size_t tokens;                          /* computed at once at most */
     bool recompute, shrunk;                 /* shrunk: memory made it smaller than was asked for */
     uint64_t call_bytes, least_call_bytes;  /* what shrinks with the micro-batch, and what one unit alone takes of it */
-    bool on_device;                         /* all of it is the device's own memory */
+    bool on_device, ahead;                  /* all of it is the device's own memory; stored weights lie there expanded too */
     bool fits;                              /* else this is the smallest run, and it is over the limit */
     size_t n_params, state_bytes;           /* trained values; optimizer's state and working space */
 } ac_memory_plan;

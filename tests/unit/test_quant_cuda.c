@@ -276,7 +276,15 @@ static void close_places(places *p)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu->op->buf_close(gpu, &all[i]->buf);
 }
 
-/* Two layers and an output matrix, three rounds: what is still expanded, what is not any more, what never was. */
+static void prepared(ac_matrix *w)
+{
+    ac_err err = { 0 };
+    const bool stored = ac_dtype_block_elems(w->type) > 1;
+    expect("what is prepared", w->type, gpu->op->prepare(gpu, w, &err) == AC_OK && (w->ahead != NULL) == stored &&
+                                            (gpu->op->prepared_bytes(gpu, w) > 0) == stored);
+}
+
+/* Two layers and an output matrix: what is still expanded, what is not any more, what never was, what is for good. */
 static void test_kept_is_ahead(ac_dtype type)
 {
     both up = make(type, wide, hidden, true), down = make(type, hidden, wide, true), out = make(type, vocab, hidden, true);
@@ -284,7 +292,9 @@ static void test_kept_is_ahead(ac_dtype type)
     ac_ref stream = place(ROWS * hidden, AC_STORE_STREAM, 1);
     if (gpu->op->take_own) gpu->op->take_own(gpu);
     const size_t n = ROWS * (hidden + wide) + RANK * (hidden + wide);
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < 5; round++) {
+        if (round == 3) prepared(&up.stored), prepared(&out.stored);
+        if (round == 4) gpu->op->unprepare(gpu, &up.stored), prepared(&down.stored);
         float *a = layer_bits(&p, &up.stored), *b = layer_bits(&p, &down.stored), *c = loss_bits(&p, &out.stored, stream);
         same("a layer, kept and expanded ahead", type, a, layer_bits(&p, &up.ahead), n);
         same("a second one", type, b, layer_bits(&p, &down.ahead), n);

@@ -175,11 +175,47 @@ static ac_device_memory four_gigabytes(const ac_device *d)
     return (ac_device_memory){ .free = (uint64_t)3 << 30, .context = (uint64_t)500 << 20, .held = (uint64_t)524 << 20 };
 }
 
+static size_t a_megabyte(const ac_device *d, const ac_matrix *w)
+{
+    (void)d;
+    return w ? (size_t)1 << 20 : 0;
+}
+
 static uint64_t part(const ac_memory_plan *p, const char *name)
 {
     for (size_t i = 0; i < p->n_lines; i++)
         if (strcmp(p->line[i].name, name) == 0) return p->line[i].bytes;
     return 0;
+}
+
+static ac_memory_plan planned_there(uint64_t limit)
+{
+    const ac_device_ops *sound = t1.dev->op;
+    ac_device_ops own = *sound;
+    ac_train_opts o = wide_opts();
+    ac_memory_plan p = { 0 };
+    own.memory = four_gigabytes;
+    own.prepared_bytes = a_megabyte;
+    t1.dev->op = &own;
+    const ac_memory_ask ask = { .recompute = AC_RECOMPUTE_NONE, .limit = limit };
+    const ac_status st = ac_memory_plan_make(&p, &o, &ask, t1.model, &rows, &valid, NULL);
+    t1.dev->op = sound;
+    assert_int_equal(st, AC_OK);
+    assert_true(o.ahead == p.ahead);
+    return p;
+}
+
+/* Stored weights are expanded ahead with what is left, and nothing is made smaller for it. */
+static void expanded_ahead_where_there_is_room(void **state)
+{
+    (void)state;
+    const ac_memory_plan bare = planned_there(0), tight = planned_there(bare.peak);
+    const uint64_t more = ac_model_get_config(t1.model)->n_layers * 7 + 1;
+    const ac_memory_plan roomy = planned_there(bare.peak + (more << 20));
+    assert_true(!bare.ahead && !tight.ahead && tight.fits && tight.peak == bare.peak && part(&tight, "weights, expanded ahead") == 0);
+    assert_true(roomy.ahead && roomy.fits && roomy.tokens == bare.tokens && !roomy.shrunk);
+    assert_true(part(&roomy, "weights, expanded ahead") == more << 20 && roomy.peak == bare.peak + (more << 20));
+    assert_false(planned_there(bare.peak - 1).ahead);
 }
 
 /* Nothing of the host's memory is in the plan of a device that has its own. */
@@ -236,6 +272,7 @@ int main(void)
         cmocka_unit_test(shards_and_workers_are_counted),
         cmocka_unit_test(a_given_micro_batch_is_the_most),
         cmocka_unit_test(a_device_with_its_own_memory),
+        cmocka_unit_test(expanded_ahead_where_there_is_room),
         cmocka_unit_test(nth_allocation),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -380,27 +380,6 @@ static void take_own(ac_device *dev)
     (void)cuda_wide_take(cuda_of(dev), cuda_of(dev)->wide.need);
 }
 
-static ac_status prepare(ac_device *dev, ac_matrix *w, ac_err *err)
-{
-    (void)dev;
-    (void)w;
-    (void)err;
-    return AC_OK;
-}
-
-static void unprepare(ac_device *dev, ac_matrix *w)
-{
-    (void)dev;
-    w->ahead = NULL;
-}
-
-static size_t prepared_bytes(const ac_device *dev, const ac_matrix *w)
-{
-    (void)dev;
-    (void)w;
-    return 0;
-}
-
 /* ---- operations -------------------------------------------------------------------------------------- */
 
 static bool is_f32(ac_ref r)
@@ -544,7 +523,7 @@ static const ac_device_ops ops = {
     .write = write_to, .read = read_from, .copy = copy_on, .zero = zero, .add = add_to, .sync = sync_device,
     .supports = supports, .lacks = lacks, .has_rule = has_rule, .set_numerics = set_numerics,
     .scratch_floats = cuda_scratch_floats, .memory = memory, .own_bytes = own_bytes, .take_own = take_own,
-    .prepare = prepare, .unprepare = unprepare, .prepared_bytes = prepared_bytes,
+    .prepare = cuda_prepare, .unprepare = cuda_unprepare, .prepared_bytes = cuda_prepared_bytes,
     .embed = cuda_embed, .norm = norm, .norm_grad = norm_grad,
     .linear = cuda_linear, .linears = cuda_linears, .linear_grad = cuda_linear_grad,
     .linear_grads = cuda_linear_grads,

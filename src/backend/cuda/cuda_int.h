@@ -143,6 +143,9 @@ void cuda_weights_group(cuda_device *d, const ac_matrix *const *w, size_t n, con
 void cuda_weights_forget(cuda_device *d);
 void cuda_weights_closed(cuda_device *d, const ac_buf *b);
 bool cuda_wide_take(cuda_device *d, size_t bytes);
+ac_status cuda_prepare(ac_device *dev, ac_matrix *w, ac_err *err);
+void cuda_unprepare(ac_device *dev, ac_matrix *w);
+size_t cuda_prepared_bytes(const ac_device *dev, const ac_matrix *w);
 bool cuda_all_finite(ac_device *dev, const ac_matrix *w);
 void cuda_embed(ac_device *dev, const ac_embed_args *a);
 

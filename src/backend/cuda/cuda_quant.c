@@ -5,7 +5,8 @@
  *     A product so sees the same bits either way.
  * Q2  The place is a ring, as large as the largest matrix, or the largest few that one product may want at once. What is
  *     still in it is not expanded again: a layer's weights between its recomputed forward and its backward, mostly.
- * Q3  A place stays good until the next cuda_weights call whose matrix is not there yet. */
+ * Q3  A place stays good until the next cuda_weights call whose matrix is not there yet.
+ * Q4  Where memory allows and somebody asks (prepare), a matrix is expanded once and for all, beside what is stored. */
 #include <string.h>
 #include "backend/cuda/cuda_int.h"
 
@@ -16,15 +17,16 @@ static size_t wide_size(const ac_matrix *w)
     return (w->rows * w->cols * sizeof(cuda_bf16) + 255) / 256 * 256;
 }
 
-/* Three that follow each other and have rows of one length are what a product may take together: q, k and v; gate and up. */
+/* Three that follow each other and have rows of one length are what a product may take together: q, k and v; gate and up. A
+ * vocabulary's matrix is taken alone. */
 static void need_room(cuda_device *d, const ac_matrix *w)
 {
     cuda_wide *p = &d->wide;
     const size_t size = wide_size(w);
-    if (p->last_cols != w->cols) p->last[0] = p->last[1] = 0;
+    if (p->last_cols != w->cols || w->rows > 8 * w->cols) p->last[0] = p->last[1] = 0;
     if (p->last[0] + p->last[1] + size > p->need) p->need = p->last[0] + p->last[1] + size;
     p->last[0] = p->last[1];
-    p->last[1] = size;
+    p->last[1] = w->rows > 8 * w->cols ? 0 : size;
     p->last_cols = w->cols;
 }
 
@@ -91,6 +93,49 @@ bool cuda_all_finite(ac_device *dev, const ac_matrix *w)
     return !bad;
 }
 
+/* ---- expanded ahead ---------------------------------------------------------------------------------------- */
+
+size_t cuda_prepared_bytes(const ac_device *dev, const ac_matrix *w)
+{
+    (void)dev;
+    return w->buf->stored ? wide_size(w) : 0;
+}
+
+/* An eighth of the GPU stays free; without the memory the ring serves. */
+ac_status cuda_prepare(ac_device *dev, ac_matrix *w, ac_err *err)
+{
+    cuda_device *d = cuda_of(dev);
+    ac_buf *b = w->buf;
+    void *p = NULL;
+    size_t left = 0, all = 0;
+    if (!b->stored || w->ahead) return AC_OK;
+    if (!b->narrow) {
+        const bool room = cudaMemGetInfo(&left, &all) == cudaSuccess && left >= all / 8 + wide_size(w);
+        if (d->st || !room || cudaMalloc(&p, wide_size(w)) != cudaSuccess) {
+            (void)cudaGetLastError();
+            return AC_OK;
+        }
+        if (!expand(d, p, b->ptr, w->type, w->rows * w->cols)) {
+            (void)cudaFree(p);
+            return dev->op->sync(dev, err);
+        }
+        cuda_weights_closed(d, b);
+        b->narrow = p;
+    }
+    w->ahead = b->narrow;
+    return AC_OK;
+}
+
+void cuda_unprepare(ac_device *dev, ac_matrix *w)
+{
+    cuda_device *d = cuda_of(dev);
+    w->ahead = NULL;
+    if (!w->buf->stored || !w->buf->narrow) return;
+    (void)cudaStreamSynchronize(d->stream);
+    (void)cudaFree(w->buf->narrow);
+    w->buf->narrow = NULL;
+}
+
 /* ---- the ring ---------------------------------------------------------------------------------------------- */
 
 void cuda_weights_forget(cuda_device *d)
@@ -143,28 +188,38 @@ static cuda_bf16 *claim(cuda_wide *p, const ac_buf *b, size_t bytes)
     return (cuda_bf16 *)(void *)(p->ptr + p->part[kept].at);
 }
 
+static bool in_ring(const ac_buf *b)
+{
+    return b->stored && !b->narrow;
+}
+
+static const cuda_bf16 *lying(const ac_buf *b)
+{
+    return b->stored ? b->narrow : (const cuda_bf16 *)(const void *)b->ptr;
+}
+
 void cuda_weights_group(cuda_device *d, const ac_matrix *const *w, size_t n, const cuda_bf16 **out)
 {
     cuda_wide *p = &d->wide;
     size_t bytes = 0;
     bool all = true;
     for (size_t i = 0; i < n; i++) {
-        const bool stored = w[i]->buf->stored;
-        const cuda_wide_part *x = stored ? held(p, w[i]->buf) : NULL;
-        out[i] = x ? (const cuda_bf16 *)(const void *)(p->ptr + x->at) : (const cuda_bf16 *)(const void *)w[i]->buf->ptr;
-        if (stored) bytes += wide_size(w[i]);
-        all = all && (!stored || x);
+        const bool ring = in_ring(w[i]->buf);
+        const cuda_wide_part *x = ring ? held(p, w[i]->buf) : NULL;
+        out[i] = ring ? x ? (const cuda_bf16 *)(const void *)(p->ptr + x->at) : NULL : lying(w[i]->buf);
+        if (ring) bytes += wide_size(w[i]);
+        all = all && out[i];
     }
     if (all) return;
     for (size_t i = 0; i < n; i++) {
-        if (!w[i]->buf->stored) continue;
+        if (!in_ring(w[i]->buf)) continue;
         cuda_weights_closed(d, w[i]->buf);
         out[i] = NULL;
     }
     if (!cuda_wide_take(d, bytes)) return;
     if (p->at + bytes > p->room) p->at = 0;
     for (size_t i = 0; i < n && !d->st; i++) {
-        if (!w[i]->buf->stored) continue;
+        if (!in_ring(w[i]->buf)) continue;
         cuda_bf16 *to = claim(p, w[i]->buf, wide_size(w[i]));
         if (expand(d, to, w[i]->buf->ptr, w[i]->type, w[i]->rows * w[i]->cols)) out[i] = to;
     }
@@ -173,7 +228,7 @@ void cuda_weights_group(cuda_device *d, const ac_matrix *const *w, size_t n, con
 const cuda_bf16 *cuda_weights(cuda_device *d, const ac_matrix *w)
 {
     const cuda_bf16 *at = NULL;
-    if (!w->buf->stored) return (const cuda_bf16 *)(const void *)w->buf->ptr;
+    if (!in_ring(w->buf)) return lying(w->buf);
     cuda_weights_group(d, &w, 1, &at);
     return at;
 }
