@@ -1,6 +1,7 @@
 /* bench_cuda - training speed on a GPU: LoRA steps over random rows of a model of a real shape with random weights.
  *
- * usage: bench_cuda SHAPE ROWS LENGTH [STEPS [recompute] [TYPE [ahead]] [json]]    SHAPE: 135m, 0.5b, 1.5b or 8b
+ * usage: bench_cuda SHAPE ROWS LENGTH [STEPS [recompute | within GIB] [TYPE [ahead]] [json]]    SHAPE: 135m, 0.5b, 1.5b or 8b
+ * within GIB: rows at once and recompute as `accord train` chooses them for so much memory of the GPU; else all rows at once.
  * TYPE: Q4_0, Q4_K, ..., of the matrices of a GGUF, expanded ahead or not; else a folder of bfloat16.
  * A step is what `accord train` computes: gradient of all rows, its norm, AdamW; rank 16 on all seven linears, every token
  * but a row's first supervised. Prints the first step, the median of the others and their spread, and memory; then, from
@@ -182,26 +183,6 @@ static bool write_stored(const shape *s, ac_dtype type, char path[512], char dir
     exit(1);
 }
 
-/* Does the plan of the run hold? Weights are on the device already. */
-static uint64_t planned(const ac_model *m, const ac_train_opts *o, const ac_unit *unit, size_t rows, size_t length, bool quiet)
-{
-    ac_err err = { 0 };
-    ac_memory_plan p;
-    ac_sample *sample = calloc(rows, sizeof *sample);
-    if (!sample) stop("rows", NULL);
-    for (size_t i = 0; i < rows; i++) sample[i] = (ac_sample){ unit[i].ids, unit[i].target, length, length - 1, i };
-    const ac_dataset d = { .n = rows, .sample = sample, .n_tokens = rows * length, .n_targets = rows * (length - 1), .max_len = length };
-    const ac_memory_ask ask = { .recompute = o->recompute ? AC_RECOMPUTE_BLOCK : AC_RECOMPUTE_NONE };
-    ac_train_opts asked = *o;
-    asked.batch_rows = asked.micro_batch = rows;
-    asked.micro_tokens = 0;
-    if (ac_memory_plan_make(&p, &asked, &ask, m, &d, NULL, &err)) stop("the memory plan", &err);
-    for (size_t i = 0; i < p.n_lines && !quiet; i++)
-        printf("  %-34s %9.1f MiB\n", p.line[i].name, (double)p.line[i].bytes / 1048576.0);
-    free(sample);
-    return p.peak;
-}
-
 /* ---- where the time goes ------------------------------------------------------------------------------------------ */
 
 static const ac_device_ops *sound;
@@ -268,8 +249,32 @@ typedef struct {
     ac_unit *unit;
     double *loss;
     size_t rows, length;
+    size_t micro;                /* rows at once */
     uint64_t t;
 } job;
+
+/* What the run will take, its weights being there already. limit 0: all rows at once; else as many as fit. */
+static uint64_t planned(job *j, uint64_t limit, bool quiet)
+{
+    ac_err err = { 0 };
+    ac_memory_plan p;
+    ac_sample *sample = calloc(j->rows, sizeof *sample);
+    if (!sample) stop("rows", NULL);
+    for (size_t i = 0; i < j->rows; i++)
+        sample[i] = (ac_sample){ j->unit[i].ids, j->unit[i].target, j->length, j->length - 1, i };
+    const ac_dataset d = { .n = j->rows, .sample = sample, .n_tokens = j->rows * j->length,
+                           .n_targets = j->rows * (j->length - 1), .max_len = j->length };
+    const ac_memory_ask ask = { .limit = limit, .recompute = limit ? AC_RECOMPUTE_AUTO :
+                                                             j->o.recompute ? AC_RECOMPUTE_BLOCK : AC_RECOMPUTE_NONE };
+    j->o.batch_rows = j->rows;
+    j->o.micro_batch = limit ? 0 : j->rows;
+    if (ac_memory_plan_make(&p, &j->o, &ask, j->model, &d, NULL, &err)) stop("the memory plan", &err);
+    j->micro = p.tokens / j->length;
+    for (size_t i = 0; i < p.n_lines && !quiet; i++)
+        printf("  %-34s %9.1f MiB\n", p.line[i].name, (double)p.line[i].bytes / 1048576.0);
+    free(sample);
+    return p.peak;
+}
 
 static double one_step(job *j)
 {
@@ -278,7 +283,10 @@ static double one_step(job *j)
     const ac_pass pass = { .inv_n = 1.0 / (double)(j->rows * (j->length - 1)), .recompute = j->o.recompute };
     const int64_t start = ac_mono_ns();
     ac_status st = ac_optimizer_zero_grad(&j->opt, &err);
-    if (!st) st = ac_model_grad(j->model, j->ad, j->unit, j->rows, &pass, j->opt.grad, j->loss, &err);
+    for (size_t i = 0, n; !st && i < j->rows; i += n) {
+        n = j->rows - i < j->micro ? j->rows - i : j->micro;
+        st = ac_model_grad(j->model, j->ad, j->unit + i, n, &pass, j->opt.grad, j->loss + i, &err);
+    }
     if (!st) st = ac_optimizer_norm(&j->opt, &norm, &err);
     if (!st) st = ac_optimizer_step(&j->opt, &j->o, 1e-4, norm, ++j->t, &err);
     if (st) stop("a step", &err);
@@ -337,6 +345,14 @@ static bool has_word(int argc, char **argv, const char *word)
     for (int i = 5; i < argc; i++)
         if (strcmp(argv[i], word) == 0) return true;
     return false;
+}
+
+/* The number after a word; 0 without it. */
+static double after_word(int argc, char **argv, const char *word)
+{
+    for (int i = 5; i + 1 < argc; i++)
+        if (strcmp(argv[i], word) == 0) return atof(argv[i + 1]);
+    return 0;
 }
 
 /* ---- decoding ---------------------------------------------------------------------------------------------------- */
@@ -417,7 +433,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < AC_COUNTOF(shapes); i++)
         if (strcmp(argv[1], shapes[i].name) == 0) s = &shapes[i];
     if (!s || j.rows == 0 || j.length < 2) {
-        fprintf(stderr, "usage: bench_cuda 135m|0.5b|1.5b|8b ROWS LENGTH [STEPS [recompute] [TYPE [ahead]] [json]]\n");
+        fprintf(stderr, "usage: bench_cuda 135m|0.5b|1.5b|8b ROWS LENGTH [STEPS [recompute | within GIB] [TYPE [ahead]] [json]]\n");
         return 64;
     }
     if (steps < 1 || steps > STEPS_MAX) steps = STEPS_MAX;
@@ -441,7 +457,7 @@ int main(int argc, char **argv)
                            .recompute = has_word(argc, argv, "recompute") };
     if (has_word(argc, argv, "ahead") && ac_model_prepare_decode(j.model, &err)) stop("expanding", &err);
     make_rows(&j, s->vocab);
-    const uint64_t plan = planned(j.model, &j.o, j.unit, j.rows, j.length, json);
+    const uint64_t plan = planned(&j, (uint64_t)(after_word(argc, argv, "within") * 1073741824.0), json);
     st = ac_adapter_open(&j.ad, j.model, &j.o.lora, &err);
     if (!st) {
         ac_adapter_init(j.ad, 1);
@@ -461,14 +477,14 @@ int main(int argc, char **argv)
     const double planned_mib = (double)plan / 1048576.0, peak_mib = (double)j.dev->op->memory(j.dev).peak / 1048576.0;
     const char *stored = type == AC_DTYPE_COUNT ? "BF16" : ac_dtype_name(type);
     if (json) {
-        printf("{\"model\": \"%s\", \"stored\": \"%s\", \"rows\": %zu, \"length\": %zu, \"recompute\": %s, \"tokens_s\": %.1f, "
+        printf("{\"model\": \"%s\", \"stored\": \"%s\", \"rows\": %zu, \"length\": %zu, \"at_once\": %zu, \"recompute\": %s, \"tokens_s\": %.1f, "
                "\"tokens_s_min\": %.1f, \"tokens_s_max\": %.1f, \"step_ms\": %.3f, \"steps\": %zu, \"opened_s\": %.3f, "
                "\"first_step_s\": %.3f, \"ready_s\": %.3f, \"device_mib\": %.0f, \"planned_mib\": %.0f, \"loss\": %.6f}\n", s->name,
-               stored, j.rows, j.length, j.o.recompute ? "true" : "false", tokens / median, tokens / took[steps - 1],
+               stored, j.rows, j.length, j.micro, j.o.recompute ? "true" : "false", tokens / median, tokens / took[steps - 1],
                tokens / took[0], median * 1e3, steps, opened, first, ready, mib, planned_mib, loss);
     } else {
-        printf("%s %s %zu x %zu%s on %s: %.0f tokens/s, %.2f ms a step (%.2f to %.2f over %zu)\n", s->name, stored, j.rows,
-               j.length, j.o.recompute ? ", recompute" : "", ac_device_name(j.dev), tokens / median, median * 1e3,
+        printf("%s %s %zu x %zu, %zu at once%s on %s: %.0f tokens/s, %.2f ms a step (%.2f to %.2f over %zu)\n", s->name, stored,
+               j.rows, j.length, j.micro, j.o.recompute ? ", recompute" : "", ac_device_name(j.dev), tokens / median, median * 1e3,
                took[0] * 1e3, took[steps - 1] * 1e3, steps);
         printf("model opened after %.2f s, first step done after %.2f s (itself %.3f s), loss %.4f\n", opened, ready, first, loss);
         printf("memory planned %.0f MiB, measured %.0f MiB: %.3f\n", planned_mib, peak_mib, planned_mib / peak_mib);
