@@ -214,6 +214,7 @@ TIMED(attention, ac_attention_args)
 TIMED(attention_grad, ac_attention_grad_args)
 TIMED(gated, ac_gated_args)
 TIMED(gated_grad, ac_gated_grad_args)
+TIMED(adapter_grad, ac_linear_grad_args)
 TIMED(loss, ac_loss_args)
 TIMED(optim, ac_optim_args)
 
@@ -330,7 +331,7 @@ static void profile(job *j)
     timed.embed = timed_embed, timed.norm = timed_norm, timed.norm_grad = timed_norm_grad;
     timed.linears = timed_linears, timed.linear_grads = timed_linear_grads, timed.rotary = timed_rotary;
     timed.attention = timed_attention, timed.attention_grad = timed_attention_grad, timed.gated = timed_gated;
-    timed.gated_grad = timed_gated_grad, timed.loss = timed_loss, timed.optim = timed_optim, timed.sum_squares = timed_sums;
+    timed.adapter_grad = timed_adapter_grad, timed.gated_grad = timed_gated_grad, timed.loss = timed_loss, timed.optim = timed_optim, timed.sum_squares = timed_sums;
     j->dev->op = &timed;
     double all = 0;
     for (int i = 0; i < PROFILED; i++) all += one_step(j);

@@ -138,7 +138,8 @@ typedef struct {
 } ac_linear_args;
 
 /* Adapter gradient, unit by unit in order: da += dh^T x', db += dy^T h, with dh = (dy B) * scale.
- * Input gradient, where dx is given: dx (+)= dy W, then dx += dropout(dh A). dx may not be dy. */
+ * Input gradient, where dx is given: dx (+)= dy W, then dx += dropout(dh A). dx may not be dy.
+ * x none (where the device has adapter_grad): da is left to that, which finds dh in scratch. */
 typedef struct {
     ac_ref dx, dy, x;
     bool accumulate;
@@ -192,6 +193,7 @@ typedef struct {
 } ac_gated_args;
 typedef struct {               /* dg may be g or dy, du may be u */
     ac_ref dg, du, dy, g, u;
+    ac_ref y;                  /* silu(g) * u once more, or none; given only where the device has adapter_grad */
     size_t n;
 } ac_gated_grad_args;
 
@@ -352,6 +354,9 @@ typedef struct {
     /* linear_grad for each of n (at most AC_LINEARS_MAX) that share x, rows, units, scratch and dx, which the later ones
      * accumulate into; a device may do them together. */
     void (*linear_grads)(ac_device *d, const ac_linear_grad_args *a, size_t n);
+    /* The da that a linear_grad without x left: the same arguments with x, and no other use of scratch in between. NULL:
+     * this device wants x at once. */
+    void (*adapter_grad)(ac_device *d, const ac_linear_grad_args *a);
     void (*dora_norm)(ac_device *d, const ac_dora_norm_args *a);
     void (*rotary)(ac_device *d, const ac_rotary_args *a);
     void (*attention)(ac_device *d, const ac_attention_args *a);

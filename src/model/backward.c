@@ -38,6 +38,22 @@ static bool adapted(const pass *p, size_t layer, ac_target t)
     return p->ad->full || ac_adapter_find(p->ad->ad, layer, t) != NULL;
 }
 
+/* Of a layer's target; lora is where its adapter is described. False: there is nothing to compute. */
+static bool grad_args(const pass *p, size_t layer, ac_target t, ac_ref dx, ac_ref dy, ac_ref x, ac_lora *lora,
+                      ac_linear_grad_args *a)
+{
+    const ac_lora_module *mod = ac_adapter_find(p->ad->ad, layer, t);
+    const bool has = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t], p->m->acts[layer].out0[t], lora);
+    *a = (ac_linear_grad_args){
+        .dx = dx, .dy = dy, .x = x, .rows = p->b->rows, .w = &p->m->layer[layer].w[t], .lora = has ? lora : NULL,
+        .da = has ? (ac_ref){ p->ad->grad, mod->a_at } : (ac_ref){ 0 },
+        .db = has ? (ac_ref){ p->ad->grad, mod->b_at } : (ac_ref){ 0 },
+        .dm = has && p->ad->norms ? (ac_ref){ p->ad->grad, mod->m_at } : (ac_ref){ 0 },
+        .units = p->b->units, .n_units = p->b->n_units, .scratch = p->m->temps.scratch,
+    };
+    return has || dx.buf;
+}
+
 /* Targets first .. first + n - 1, all of the input x; dx none: the input gradient is not wanted. */
 static void linear_grads(const pass *p, size_t layer, ac_target first, const ac_ref *dy, size_t n, ac_ref dx, ac_ref x)
 {
@@ -46,18 +62,9 @@ static void linear_grads(const pass *p, size_t layer, ac_target first, const ac_
     size_t wanted = 0;
     for (size_t i = 0; i < n; i++) {
         const ac_target t = (ac_target)((size_t)first + i);
-        const ac_lora_module *mod = ac_adapter_find(p->ad->ad, layer, t);
-        const bool has = ac_lora_of(p->ad, layer, t, p->m->acts[layer].h[t], p->m->acts[layer].out0[t], &lora[i]);
         if (p->ad->full) ac_full_linear_grad(p->m, p->ad, p->b, layer, t, dy[i], x);
-        if (!has && !dx.buf) continue;
-        a[wanted++] = (ac_linear_grad_args){
-            .dx = dx, .dy = dy[i], .x = x, .accumulate = i > 0, .rows = p->b->rows,
-            .w = &p->m->layer[layer].w[t], .lora = has ? &lora[i] : NULL,
-            .da = has ? (ac_ref){ p->ad->grad, mod->a_at } : (ac_ref){ 0 },
-            .db = has ? (ac_ref){ p->ad->grad, mod->b_at } : (ac_ref){ 0 },
-            .dm = has && p->ad->norms ? (ac_ref){ p->ad->grad, mod->m_at } : (ac_ref){ 0 },
-            .units = p->b->units, .n_units = p->b->n_units, .scratch = p->m->temps.scratch,
-        };
+        if (!grad_args(p, layer, t, dx, dy[i], x, &lora[i], &a[wanted])) continue;
+        a[wanted++].accumulate = i > 0;
     }
     if (wanted) p->m->dev->op->linear_grads(p->m->dev, a, wanted);
 }
@@ -97,6 +104,19 @@ static void head_norm_grad(const pass *p, ac_ref d, ac_ref x, ac_ref w, size_t h
     });
 }
 
+/* A device that takes da later is spared gate * up: the gated unit's gradient gives it once more, in place of g and u. */
+static bool takes_later(const pass *p, size_t layer)
+{
+    return p->m->dev->op->adapter_grad && !p->ad->full && !p->ad->norms && !p->b->recompute && adapted(p, layer, AC_TARGET_DOWN);
+}
+
+static void later_grad(const pass *p, size_t layer, ac_ref dx, ac_ref dy, ac_ref x)
+{
+    ac_lora lora;
+    ac_linear_grad_args a;
+    if (grad_args(p, layer, AC_TARGET_DOWN, dx, dy, x, &lora, &a)) p->m->dev->op->adapter_grad(p->m->dev, &a);
+}
+
 /* From temps.dx at the layer's output to temps.dx at x1; false when the lowest module was passed. */
 static bool gated_block(const pass *p, size_t layer, int until)
 {
@@ -105,17 +125,20 @@ static bool gated_block(const pass *p, size_t layer, int until)
     const ac_temps *t = &m->temps;
     const ac_ref none = { 0 };
     const size_t n = p->b->rows * m->cfg.ffn;
-    if (adapted(p, layer, AC_TARGET_DOWN) && !p->b->recompute)
+    const bool later = until != STAGE_DOWN && takes_later(p, layer);
+    if (adapted(p, layer, AC_TARGET_DOWN) && !p->b->recompute && !later)
         m->dev->op->gated(m->dev, &(ac_gated_args){ .y = t->s, .g = a->g, .u = a->u, .n = n });
-    linear_grad(p, layer, AC_TARGET_DOWN, until == STAGE_DOWN ? none : t->ds, t->dx, t->s);
+    linear_grad(p, layer, AC_TARGET_DOWN, until == STAGE_DOWN ? none : t->ds, t->dx, later ? none : t->s);
     if (until == STAGE_DOWN) return false;
-    /* g and u stay: they may be what DoRA's gradient reads. */
-    m->dev->op->gated_grad(m->dev, &(ac_gated_grad_args){ .dg = t->ds, .du = t->s, .dy = t->ds, .g = a->g,
-                                                          .u = a->u, .n = n });
+    /* Else g and u stay: they may be what DoRA's gradient reads. */
+    const ac_ref dg = later ? a->g : t->ds, du = later ? a->u : t->s;
+    m->dev->op->gated_grad(m->dev, &(ac_gated_grad_args){ .dg = dg, .du = du, .y = later ? t->s : none, .dy = t->ds,
+                                                          .g = a->g, .u = a->u, .n = n });
+    if (later) later_grad(p, layer, t->ds, t->dx, t->s);
     const ac_ref normed = norm_of(p, a->n1, a->x1, m->layer[layer].ffn_norm,
                                   adapted(p, layer, AC_TARGET_GATE) || adapted(p, layer, AC_TARGET_UP));
     const ac_ref dn = until == STAGE_GATE_UP ? none : t->dn;
-    linear_grads(p, layer, AC_TARGET_GATE, (const ac_ref[]){ t->ds, t->s }, 2, dn, normed);
+    linear_grads(p, layer, AC_TARGET_GATE, (const ac_ref[]){ dg, du }, 2, dn, normed);
     if (until == STAGE_GATE_UP) return false;
     norm_grad(p, layer, AC_FULL_FFN_NORM, a->x1, m->layer[layer].ffn_norm);
     return true;

@@ -426,7 +426,8 @@ static void gated_grad(ac_device *dev, const ac_gated_grad_args *a)
 {
     cuda_device *d = cuda_of(dev);
     if (d->st) return;
-    k_gated_grad(d->stream, cuda_act(a->dg), cuda_act(a->du), cuda_act(a->dy), cuda_act(a->g), cuda_act(a->u), a->n);
+    k_gated_grad(d->stream, cuda_act(a->dg), cuda_act(a->du), a->y.buf ? cuda_act(a->y) : NULL, cuda_act(a->dy), cuda_act(a->g),
+                 cuda_act(a->u), a->n);
     cuda_launched(d, "the gated unit's gradient");
 }
 
@@ -526,7 +527,7 @@ static const ac_device_ops ops = {
     .prepare = cuda_prepare, .unprepare = cuda_unprepare, .prepared_bytes = cuda_prepared_bytes,
     .embed = cuda_embed, .norm = norm, .norm_grad = norm_grad,
     .linear = cuda_linear, .linears = cuda_linears, .linear_grad = cuda_linear_grad,
-    .linear_grads = cuda_linear_grads,
+    .linear_grads = cuda_linear_grads, .adapter_grad = cuda_adapter_grad,
     .rotary = rotary, .attention = cuda_attention, .attention_grad = cuda_attention_grad,
     .gated = gated, .gated_grad = gated_grad, .output = cuda_output, .loss = cuda_loss,
     .sum_squares = sum_squares, .all_finite = cuda_all_finite, .optim = optim,
@@ -571,6 +572,7 @@ static ac_status open_device(ac_device **out, const ac_cuda_host *host, int ordi
     d->host = host;
     d->ordinal = ordinal;
     d->processors = (unsigned)prop.multiProcessorCount;
+    d->shared = prop.sharedMemPerBlockOptin;
     d->hopper = prop.major == 9 && k_segments_built();
     (void)snprintf(d->name, sizeof d->name, "cuda %.100s", prop.name);
     d->base = (ac_device){ .op = &ops, .name = d->name, .call_tokens = 16384, .keeps_norms = true,

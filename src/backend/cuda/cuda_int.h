@@ -74,6 +74,7 @@ typedef struct {
     const ac_cuda_host *host;
     int ordinal;
     unsigned processors;
+    size_t shared;                   /* bytes of shared memory that a block may ask for */
     bool hopper;                     /* compute capability 9.0: cuda_segments.cu */
     cudaStream_t stream;
     cublasLtHandle_t lt;
@@ -158,6 +159,7 @@ void cuda_linear(ac_device *dev, const ac_linear_args *a);
 void cuda_linears(ac_device *dev, const ac_linear_args *a, size_t n);
 void cuda_linear_grad(ac_device *dev, const ac_linear_grad_args *a);
 void cuda_linear_grads(ac_device *dev, const ac_linear_grad_args *a, size_t n);
+void cuda_adapter_grad(ac_device *dev, const ac_linear_grad_args *a);
 void cuda_output(ac_device *dev, const ac_output_args *a);
 void cuda_loss(ac_device *dev, const ac_loss_args *a);
 void cuda_attention(ac_device *dev, const ac_attention_args *a);
@@ -186,12 +188,14 @@ CUDA_C void k_norm_grad(cudaStream_t s, cuda_bf16 *dx, const cuda_bf16 *dy, cons
 CUDA_C void k_rotary(cudaStream_t s, cuda_bf16 *q, cuda_bf16 *k, const uint32_t *pos, const float *cosine,
                      const float *sine, size_t rows, size_t n_heads, size_t n_kv_heads, size_t head_dim, bool inverse);
 CUDA_C void k_gated(cudaStream_t s, cuda_bf16 *y, const cuda_bf16 *g, const cuda_bf16 *u, size_t n);
-CUDA_C void k_gated_grad(cudaStream_t s, cuda_bf16 *dg, cuda_bf16 *du, const cuda_bf16 *dy, const cuda_bf16 *g,
+/* y: silu(g) u once more, or NULL. */
+CUDA_C void k_gated_grad(cudaStream_t s, cuda_bf16 *dg, cuda_bf16 *du, cuda_bf16 *y, const cuda_bf16 *dy, const cuda_bf16 *g,
                          const cuda_bf16 *u, size_t n);
 CUDA_C void k_add_bias(cudaStream_t s, cuda_bf16 *y, const float *bias, size_t rows, size_t cols);
 /* dlogits NULL: the losses alone. Both dense rows of vocab. */
-CUDA_C void k_entropy(cudaStream_t s, const float *logits, const int32_t *target, float *nll, cuda_bf16 *dlogits,
-                      size_t rows, size_t vocab, float scale);
+/* shared: bytes of it that a block may have. vocab: a multiple of 8. */
+CUDA_C bool k_entropy(cudaStream_t s, const float *logits, const int32_t *target, float *nll, cuda_bf16 *dlogits,
+                      size_t rows, size_t vocab, float scale, size_t shared);
 CUDA_C void k_narrow(cudaStream_t s, cuda_bf16 *y, const float *x, size_t n);
 CUDA_C void k_widen(cudaStream_t s, float *y, const cuda_bf16 *x, size_t n);
 CUDA_C void k_add(cudaStream_t s, float *to, const float *from, size_t n);     /* to += from */

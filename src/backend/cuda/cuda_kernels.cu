@@ -249,7 +249,7 @@ CUDA_C void k_gated(cudaStream_t s, cuda_bf16 *y, const cuda_bf16 *g, const cuda
     gated_kernel<<<blocks_for(n / 8, 256), 256, 0, s>>>((bf16 *)y, (const bf16 *)g, (const bf16 *)u, n);
 }
 
-static __global__ void gated_grad_kernel(bf16 *dg, bf16 *du, const bf16 *dy, const bf16 *g, const bf16 *u, size_t n)
+static __global__ void gated_grad_kernel(bf16 *dg, bf16 *du, bf16 *y, const bf16 *dy, const bf16 *g, const bf16 *u, size_t n)
 {
     for (size_t i = (blockIdx.x * (size_t)blockDim.x + threadIdx.x) * 8; i < n; i += (size_t)gridDim.x * blockDim.x * 8) {
         float a[8], b[8], d[8], e[8];
@@ -257,21 +257,23 @@ static __global__ void gated_grad_kernel(bf16 *dg, bf16 *du, const bf16 *dy, con
         load8(b, u + i);
         load8(d, dy + i);
         for (int k = 0; k < 8; k++) {
-            const float s = sigmoid(a[k]);
-            e[k] = d[k] * (a[k] * s);
-            d[k] = d[k] * b[k] * (s * fmaf(a[k], 1.0f - s, 1.0f));
+            const float s = sigmoid(a[k]), silu = a[k] * s, up = b[k];
+            e[k] = d[k] * silu;
+            d[k] = d[k] * up * (s * fmaf(a[k], 1.0f - s, 1.0f));
+            b[k] = silu * up;
         }
         store8(dg + i, d);
         store8(du + i, e);
+        if (y) store8(y + i, b);
     }
 }
 
-CUDA_C void k_gated_grad(cudaStream_t s, cuda_bf16 *dg, cuda_bf16 *du, const cuda_bf16 *dy, const cuda_bf16 *g,
+CUDA_C void k_gated_grad(cudaStream_t s, cuda_bf16 *dg, cuda_bf16 *du, cuda_bf16 *y, const cuda_bf16 *dy, const cuda_bf16 *g,
                          const cuda_bf16 *u, size_t n)
 {
     if (!n) return;
-    gated_grad_kernel<<<blocks_for(n / 8, 256), 256, 0, s>>>((bf16 *)dg, (bf16 *)du, (const bf16 *)dy, (const bf16 *)g,
-                                                             (const bf16 *)u, n);
+    gated_grad_kernel<<<blocks_for(n / 8, 256), 256, 0, s>>>((bf16 *)dg, (bf16 *)du, (bf16 *)y, (const bf16 *)dy,
+                                                             (const bf16 *)g, (const bf16 *)u, n);
 }
 
 /* ---- bias, conversions, dropout ------------------------------------------------------------------------- */
@@ -368,7 +370,7 @@ CUDA_C void k_drop(cudaStream_t s, cuda_bf16 *y, const cuda_bf16 *x, size_t rows
 
 /* ---- loss: a block a row --------------------------------------------------------------------------------- */
 
-enum { LOSS_THREADS = 512 };
+enum { LOSS_THREADS = 1024, LOSS_AHEAD = 4 };
 
 /* The block's largest value, or its sum: warps in order. */
 static __device__ float block_fold(float v, bool is_max, float *room)
@@ -386,42 +388,68 @@ static __device__ float block_fold(float v, bool is_max, float *room)
     return v;
 }
 
-static __global__ void entropy_kernel(const float *logits, const int32_t *target, float *nll, bf16 *dlogits, size_t vocab,
-                                      float scale)
+static __device__ __forceinline__ float largest(float4 v)
 {
-    __shared__ float room[32];
-    const size_t row = blockIdx.x;
+    return fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w));
+}
+
+/* A block has a row, and keeps the first `kept` logits of it in shared memory between its two passes: a row of 49,152 is read
+ * once, a longer one mostly. Each thread reads back what it wrote. */
+static __global__ void __launch_bounds__(LOSS_THREADS) entropy_kernel(const float *logits, const int32_t *target, float *nll, bf16 *dlogits,
+                                                                      size_t vocab, size_t kept, float scale)
+{
+    extern __shared__ __align__(16) unsigned char room[];
+    __shared__ float folded[32];
+    float *near = reinterpret_cast<float *>(room);
+    const size_t row = blockIdx.x, own = threadIdx.x * 4;
     const float *x = logits + row * vocab;
     float m = -INFINITY, sum = 0.0f;
-    for (size_t c = threadIdx.x * 4; c + 4 <= vocab; c += LOSS_THREADS * 4) {
-        const float4 v = *reinterpret_cast<const float4 *>(x + c);
-        const float most = fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w));
+    for (size_t c = own; c < vocab; c += LOSS_AHEAD * LOSS_THREADS * 4) {
+        float4 v[LOSS_AHEAD];
+        float most = -INFINITY;
+#pragma unroll
+        for (int a = 0; a < LOSS_AHEAD; a++) {
+            const size_t at = c + a * LOSS_THREADS * 4;
+            const float4 *from = reinterpret_cast<const float4 *>(x + at);
+            v[a] = at < kept ? __ldcs(from) : at < vocab ? *from : make_float4(-INFINITY, -INFINITY, -INFINITY, -INFINITY);
+        }
+#pragma unroll
+        for (int a = 0; a < LOSS_AHEAD; a++) {
+            const size_t at = c + a * LOSS_THREADS * 4;
+            if (at < kept) *reinterpret_cast<float4 *>(near + at) = v[a];
+            most = fmaxf(most, largest(v[a]));
+        }
         if (most > m) {
             sum *= __expf(m - most);
             m = most;
         }
-        sum += __expf(v.x - m) + __expf(v.y - m) + __expf(v.z - m) + __expf(v.w - m);
+#pragma unroll
+        for (int a = 0; a < LOSS_AHEAD; a++) sum += __expf(v[a].x - m) + __expf(v[a].y - m) + __expf(v[a].z - m) + __expf(v[a].w - m);
     }
-    const float top = block_fold(m, true, room);
-    sum = block_fold(m == -INFINITY ? 0.0f : sum * __expf(m - top), false, room);
+    const float top = block_fold(m, true, folded);
+    sum = block_fold(m == -INFINITY ? 0.0f : sum * __expf(m - top), false, folded);
     const float lse = top + logf(sum);
     const size_t aim = (size_t)target[row];
     if (threadIdx.x == 0) nll[row] = lse - x[aim];
     if (!dlogits) return;
     bf16 *d = dlogits + row * vocab;
-    for (size_t c = threadIdx.x * 4; c + 4 <= vocab; c += LOSS_THREADS * 4) {
-        const float4 v = *reinterpret_cast<const float4 *>(x + c);
+    for (size_t c = own; c < vocab; c += LOSS_THREADS * 4) {
+        const float4 v = c < kept ? *reinterpret_cast<const float4 *>(near + c) : *reinterpret_cast<const float4 *>(x + c);
         float p[4] = { __expf(v.x - lse), __expf(v.y - lse), __expf(v.z - lse), __expf(v.w - lse) };
         for (int i = 0; i < 4; i++) p[i] = (p[i] - (c + i == aim ? 1.0f : 0.0f)) * scale;
         *reinterpret_cast<uint2 *>(d + c) = make_uint2(two_of(p[0], p[1]), two_of(p[2], p[3]));
     }
 }
 
-CUDA_C void k_entropy(cudaStream_t s, const float *logits, const int32_t *target, float *nll, cuda_bf16 *dlogits,
-                      size_t rows, size_t vocab, float scale)
+CUDA_C bool k_entropy(cudaStream_t s, const float *logits, const int32_t *target, float *nll, cuda_bf16 *dlogits,
+                      size_t rows, size_t vocab, float scale, size_t shared)
 {
-    if (!rows) return;
-    entropy_kernel<<<(unsigned)rows, LOSS_THREADS, 0, s>>>(logits, target, nll, (bf16 *)dlogits, vocab, scale);
+    const size_t most = shared > 1024 ? (shared - 1024) / 16 * 4 : 0, kept = !dlogits ? 0 : vocab < most ? vocab : most;
+    const size_t bytes = (kept ? kept : 4) * sizeof(float);
+    if (!rows) return true;
+    if (cudaFuncSetAttribute(entropy_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) != cudaSuccess) return false;
+    entropy_kernel<<<(unsigned)rows, LOSS_THREADS, bytes, s>>>(logits, target, nll, (bf16 *)dlogits, vocab, kept, scale);
+    return true;
 }
 
 /* ---- checks, sums, the optimizer ------------------------------------------------------------------------- */

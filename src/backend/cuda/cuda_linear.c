@@ -288,7 +288,16 @@ static void adapter_grads(cuda_device *d, const ac_linear_grad_args *a, size_t n
     const cuda_piece *pieces = pieces_of(d, a, &n_pieces);
     if (!pieces) return;
     all_rank_back(d, a, n, pieces, n_pieces);
-    all_rank_grad(d, a, n, pieces, n_pieces);
+    if (a->x.buf) all_rank_grad(d, a, n, pieces, n_pieces);
+}
+
+void cuda_adapter_grad(ac_device *dev, const ac_linear_grad_args *a)
+{
+    cuda_device *d = cuda_of(dev);
+    size_t n_pieces = 0;
+    if (!a->lora || d->st) return;
+    const cuda_piece *pieces = pieces_of(d, a, &n_pieces);
+    if (pieces) all_rank_grad(d, a, 1, pieces, n_pieces);
 }
 
 /* dx += dropout(dh A), whose mask stands between the product and the sum. */

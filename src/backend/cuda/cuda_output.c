@@ -96,8 +96,9 @@ void cuda_loss(ac_device *dev, const ac_loss_args *a)
         cuda_launched(d, "the final norm");
         cuda_product(d, &(cuda_gemm){ .m = n, .n = vocab, .k = hidden, .a = p.normed, .lda = hidden,
             .b = cuda_weights(d, a->w), .ldb = hidden, .tb = true, .c = p.logits, .c_f32 = true, .ldc = vocab, .alpha = 1.0f });
-        k_entropy(d->stream, p.logits, (const int32_t *)cuda_at(a->target) + at, cuda_f32(a->nll) + at,
-                  grad ? p.dlogits : NULL, n, vocab, a->grad_scale);
+        if (!k_entropy(d->stream, p.logits, (const int32_t *)cuda_at(a->target) + at, cuda_f32(a->nll) + at,
+                       grad ? p.dlogits : NULL, n, vocab, a->grad_scale, d->shared))
+            cuda_fail(d, AC_ESTATE, "%s: the loss could not be launched", d->name);
         cuda_launched(d, "the loss");
         if (!grad) continue;
         cuda_product(d, &(cuda_gemm){ .m = n, .n = hidden, .k = vocab, .a = p.dlogits, .lda = vocab,
