@@ -1,8 +1,30 @@
+#include <string.h>
+
 #include "base/file.h"
 #include "base/time.h"
 #include "cli/ab_run.h"
 #include "cli/table.h"
 #include "eval/stats.h"
+
+/* NULL: a CPU, which one makes no difference. */
+static const char *gpu_of(const ac_ab *ab)
+{
+    const char *name = ab->l.device ? ac_device_name(ab->l.device) : "";
+    return strncmp(name, "cuda", 4) == 0 ? name : NULL;
+}
+
+/* What the answers were computed in. */
+static void answered_json(ac_jw *w, const ac_ab *ab)
+{
+    ac_jw_cstr(w, "numerics", gpu_of(ab) ? AC_NUMERICS_CUDA_BF16 : AC_NUMERICS_FP32);
+    if (gpu_of(ab)) ac_jw_cstr(w, "device", gpu_of(ab));
+}
+
+static void answered_line(ac_str *s, const ac_ab *ab)
+{
+    if (gpu_of(ab))
+        ac_str_appendf(s, "answered on %s in %s: another device may answer otherwise\n", gpu_of(ab), AC_NUMERICS_CUDA_BF16);
+}
 
 static void verdict_json(ac_jw *w, const ac_ab *ab)
 {
@@ -16,6 +38,7 @@ static void verdict_json(ac_jw *w, const ac_ab *ab)
     ac_jw_u64(w, "audit_count", ab->audit.count);        /* right behind the opening that this verdict is of */
     ac_sha256_hex(hex, &ab->audit.head);
     ac_jw_cstr(w, "audit_head", hex);
+    answered_json(w, ab);
     ac_verdict_write(w, &ab->verdict, &ab->cases, ab->result, ab->n_results);
     ac_jw_end_object(w);
 }
@@ -158,6 +181,7 @@ ac_status ac_ab_show(const ac_ab *ab, ac_err *err)
         for (size_t i = 0; i < ab->verdict.n_sentences; i++) ac_str_appendf(&s, "%s\n", ab->verdict.sentence[i]);
         if (ab->n_endpoints)
             ac_str_append_c(&s, "A server owes nobody the same answer twice: its column is shown and decides nothing.\n");
+        answered_line(&s, ab);
         ac_str_appendf(&s, "run %s, lock %.16s..., opening %llu of these cases\n", ab->id, ab->project.lock_hex,
                        (unsigned long long)ab->openings);
     }
@@ -177,6 +201,7 @@ static void untuned_json(ac_jw *w, const ac_ab *ab, double seconds)
     ac_jw_cstr(w, "utc", now);
     ac_jw_u64(w, "openings", ab->openings);
     if (seconds >= 0) ac_jw_f64(w, "seconds", seconds);
+    answered_json(w, ab);
     ac_arms_write(w, &ab->cases, ab->result, ab->n_results);
     ac_jw_end_object(w);
 }
@@ -204,6 +229,8 @@ ac_status ac_ab_show_untuned(const ac_ab *ab, ac_err *err)
         untuned_json(&w, ab, -1);
     } else {
         st = arms_table(ab, &s, err);
+        if (gpu_of(ab)) ac_str_append_char(&s, '\n');
+        answered_line(&s, ab);
         ac_str_appendf(&s, "\nno tuned arm, so no verdict; accord triage takes these scores\nlock %.16s..., opening %llu of these "
                        "cases\n", ab->project.lock_hex, (unsigned long long)ab->openings);
     }

@@ -145,8 +145,7 @@ static ac_status buf_borrow(ac_device *dev, ac_buf **out, void *host, size_t byt
 static void copy_back(cuda_device *d, ac_buf *b)
 {
     if (d->st) return;
-    if (cuda_ok(d, cudaMemcpyAsync(b->host, b->ptr, b->bytes, cudaMemcpyDeviceToHost, d->stream), "a copy"))
-        (void)cuda_ok(d, cudaStreamSynchronize(d->stream), "a copy");
+    (void)cuda_ok(d, cuda_download(d, b->host, b->ptr, b->bytes), "a copy");
 }
 
 static void buf_close(ac_device *dev, ac_buf **b)

@@ -132,6 +132,8 @@ void cuda_wrote(ac_ref r);                               /* its rounded copy is 
 
 /* cudaMemcpyAsync from pageable memory, in pinned pieces where it is long; `from` is free on return. */
 cudaError_t cuda_upload(cuda_device *d, void *to, const void *from, size_t bytes);
+/* Complete on return. */
+cudaError_t cuda_download(cuda_device *d, void *to, const void *from, size_t bytes);
 void cuda_upload_close(cuda_device *d);
 
 /* ---- cuda_quant.c ------------------------------------------------------------------------------------ */
