@@ -48,6 +48,7 @@ struct thread : sim_place {
 struct fiber {
     void *sp;                        /* where it stands */
     unsigned char *stack;
+    size_t shift;                    /* of its top, so that not all stacks fall on the same lines of a cache */
     fiber *next;                     /* among those that are free */
 };
 
@@ -129,7 +130,7 @@ static void fiber_main();
 
 static void prepare(fiber *f)
 {
-    void **top = (void **)(void *)(f->stack + STACK), **at = top - WORDS;
+    void **top = (void **)(void *)(f->stack + STACK - f->shift), **at = top - WORDS;
     for (int i = 0; i < WORDS; i++) at[i] = nullptr;
     at[ENTRY] = (void *)fiber_main;
     f->sp = at;
@@ -137,6 +138,7 @@ static void prepare(fiber *f)
 
 static fiber *fiber_take()
 {
+    static size_t fibers;
     fiber *f = run.free;
     if (f) {
         run.free = f->next;
@@ -145,6 +147,7 @@ static fiber *fiber_take()
         void *p = mmap(nullptr, STACK + GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (p == MAP_FAILED || mprotect(p, GUARD, PROT_NONE)) fail("no memory for a thread's stack");
         f->stack = (unsigned char *)p + GUARD;
+        f->shift = fibers++ % 61 * 192;
     }
     prepare(f);
     return f;
