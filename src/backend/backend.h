@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include "base/err.h"
 #include "base/pool.h"
+#include "base/team.h"
 #include "kernels/kernels.h"
 
 typedef struct ac_device ac_device;
@@ -306,6 +307,18 @@ typedef struct {               /* bytes of a device with memory of its own; all 
     uint64_t held, peak;       /* taken since; and the most that this and the context were at once */
 } ac_device_memory;
 
+/* Devices of a kind, one a process, that add up without their hosts (ranks and partners as in base/team.h). */
+enum { AC_PEERS_ID = 128 };
+typedef struct {
+    ac_status (*can)(ac_device *d, ac_err *err);          /* AC_ENOENT: what it takes is not there */
+    ac_status (*id)(ac_device *d, unsigned char id[AC_PEERS_ID], ac_err *err);        /* of a new group; made by rank 0 */
+    ac_status (*open)(ac_device *d, const unsigned char id[AC_PEERS_ID], size_t rank, size_t n, ac_err *err);   /* with all others */
+    /* to += what the partner has there, in both at once; complete on return. idle is asked while it waits; its failure, as any
+     * other, is the end of the group. */
+    ac_status (*add)(ac_device *d, size_t partner, ac_ref to, size_t n, const ac_idle *idle, ac_err *err);
+    void (*close)(ac_device *d);                          /* accepts what is not open */
+} ac_peers_ops;
+
 typedef struct {
     /* Memory. borrow gives a buffer over host memory: a CPU works in place; another device copies in at once
      * (READ) and out at close (WRITE). The host memory must outlive the buffer. close accepts NULL. */
@@ -377,6 +390,7 @@ typedef struct {
     void (*muon)(ac_device *d, const ac_muon_args *a);
     void (*adafactor)(ac_device *d, const ac_adafactor_args *a);
 
+    const ac_peers_ops *peers;                            /* NULL: data of several devices meets in the hosts */
     void (*close)(ac_device **d);
 } ac_device_ops;
 

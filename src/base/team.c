@@ -368,9 +368,26 @@ static bool has_word(void *ctx, size_t from)
     return p.fd < 0 || poll(&p, 1, 0) > 0;
 }
 
+static bool is_gone(int fd)
+{
+    struct pollfd p = { .fd = fd };
+    return fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
+}
+
+static bool whole(void *ctx)
+{
+    const ac_team *t = ctx;
+    for (size_t k = 0; k < t->n; k++)
+        if (is_gone(t->word[k])) return false;
+    for (size_t b = 0; b < BITS; b++)
+        if (is_gone(t->edge[b])) return false;
+    return true;
+}
+
 ac_transport ac_team_transport(ac_team *t)
 {
-    return (ac_transport){ .rank = t->rank, .n = t->n, .ctx = t, .exchange = exchange, .tell = tell, .hear = hear, .has_word = has_word };
+    return (ac_transport){ .rank = t->rank, .n = t->n, .ctx = t, .exchange = exchange, .tell = tell, .hear = hear,
+                           .has_word = has_word, .whole = whole };
 }
 
 void ac_team_give_up(ac_team *t, ac_status st, const char *text)

@@ -35,6 +35,8 @@ typedef struct {
     ac_status (*hear)(void *ctx, size_t from, void *data, size_t bytes, ac_err *err);
     /* hear would not wait: there is a word, or there will never be one again. */
     bool (*has_word)(void *ctx, size_t from);
+    /* Nobody whom this process is joined to has gone. */
+    bool (*whole)(void *ctx);
 } ac_transport;
 
 typedef struct ac_team ac_team;

@@ -631,6 +631,9 @@ static ac_status begin(run *r, ac_err *err)
     if (!st) st = ac_optimizer_keep(&r->opt, err);
     if (!st) st = ac_fold_keep(&r->fold, err);
     if (st || !leads(r)) return st;
+    const ac_event how = { .kind = r->crew.direct ? AC_EV_NOTE : AC_EV_WARN, .text = r->crew.how };
+    if (r->crew.how[0]) st = ac_emit(r->sink, &how, err);
+    if (st) return st;
     /* An adapter folder says that the run is finished. */
     if (!finished(r)) st = ac_remove_tree(r->adapter_dir, err);
     if (!st) st = ac_appender_open(&r->trace, r->trace_path, err);

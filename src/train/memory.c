@@ -11,6 +11,9 @@
 #include "base/size.h"
 #include "train/train_int.h"
 
+/* A piece of a gradient on its way, and what NCCL takes for two or three neighbours; not measured yet. */
+#define PEERS_BYTES ((uint64_t)384 << 20)
+
 /* The system keeps 8 bytes for a page of 4,096, and charges them. */
 #define PAGES_A_TABLE 512
 
@@ -193,7 +196,10 @@ static void count(ac_memory_plan *p, const job *j)
     add(p, "lengths of adapted rows", j->ad->dora ? j->ad->dora->n * sizeof(float) : 0);
     add(p, "rotary tables", ac_model_table_bytes(j->m, longest));
     add(p, p->on_device ? "expanded weights, kernels" : "matrix kernels", ac_model_device_bytes(j->m));
-    if (p->on_device) return;
+    if (p->on_device) {
+        if (j->ask->workers > 1) add(p, "exchange with other GPUs", PEERS_BYTES);
+        return;
+    }
     add(p, "units, checkpoint headers", small_things(j, p->tokens));
     add(p, "more while the checkpoint is read",
         more_for_reading(j, params, ac_optimizer_state_bytes(j->o, j->ad), has_valid ? params : 0,

@@ -89,6 +89,8 @@ typedef struct {
     double *losses;                  /* n_losses: a partner's, of validation units */
     size_t n_losses;
     bool lost;                       /* somebody is gone */
+    bool direct;                     /* the devices add up by themselves */
+    char how[256];                   /* in a sentence; "" on CPUs */
 } ac_crew;
 
 static inline size_t ac_crew_rank(const ac_crew *c)

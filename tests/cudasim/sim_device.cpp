@@ -162,6 +162,7 @@ const char *cudaGetErrorString(cudaError_t e)
     case cudaErrorInvalidConfiguration: return "invalid configuration argument";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorNotReady: return "device not ready";
     }
     return "unknown error";
 }
@@ -174,20 +175,28 @@ cudaError_t cudaGetLastError(void)
     return e;
 }
 
+/* ACCORD_SIM_GPUS: so many are there, all alike; a process uses one. */
+static int gpus()
+{
+    const char *n = getenv("ACCORD_SIM_GPUS");
+    const int all = n ? atoi(n) : 1;
+    return all > 0 ? all : 1;
+}
+
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = 1;
+    *count = gpus();
     return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int ordinal)
 {
-    return told(ordinal == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+    return told(ordinal >= 0 && ordinal < gpus() ? cudaSuccess : cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *prop, int ordinal)
 {
-    if (ordinal != 0) return told(cudaErrorInvalidDevice);
+    if (ordinal < 0 || ordinal >= gpus()) return told(cudaErrorInvalidDevice);
     *prop = cudaDeviceProp();
     (void)snprintf(prop->name, sizeof prop->name, "simulated GPU");
     prop->totalGlobalMem = MEMORY;
@@ -357,6 +366,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     const guard g(lock);
     drain(of(s));
     return cudaSuccess;
+}
+
+/* Nothing is ever under way when it is asked. */
+cudaError_t cudaStreamQuery(cudaStream_t s)
+{
+    return cudaStreamSynchronize(s);
 }
 
 cudaError_t cudaDeviceSynchronize(void)

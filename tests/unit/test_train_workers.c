@@ -63,6 +63,12 @@ static bool has_word(void *ctx, size_t from)
     return w->to.has_word(w->to.ctx, from);
 }
 
+static bool whole_team(void *ctx)
+{
+    wire *w = ctx;
+    return w->to.whole(w->to.ctx);
+}
+
 /* ---- a run by several ----------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -145,7 +151,7 @@ static ac_status run(job *j)
     ac_status st = ac_team_fork(&team, j->workers, &j->err);
     if (st) return st;
     wire w = { .to = ac_team_transport(team), .what = j->what, .rank = j->who, .at = j->at };
-    const ac_transport t = { w.to.rank, w.to.n, &w, exchange, tell, hear, has_word };
+    const ac_transport t = { w.to.rank, w.to.n, &w, exchange, tell, hear, has_word, whole_team };
     st = run_here(j, &t);
     const size_t rank = ac_team_rank(team);
     if (rank && st && st != AC_ECANCEL && st != AC_EDIVERGED) ac_team_give_up(team, st, j->err.text);

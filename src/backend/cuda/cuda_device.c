@@ -499,6 +499,7 @@ static void close_device(ac_device **dev)
     cuda_device *d = cuda_of(*dev);
     void (*release)(void *) = d->host->release;
     if (d->stream) (void)cudaStreamSynchronize(d->stream);
+    cuda_peers_ops.close(*dev);
     while (d->kept) let_go(*dev, d->kept->host);
     if (d->spare) buf_free(d, d->spare);
     cuda_plans_close(d);
@@ -533,6 +534,7 @@ static const ac_device_ops ops = {
     .dora_norm = no_dora_norm, .attention_kv = cuda_attention_kv, .weight_grad = no_weight_grad,
     .norm_weight_grad = no_norm_weight_grad, .embed_grad = no_embed_grad, .output_grad = no_output_grad,
     .muon = no_muon, .adafactor = no_adafactor,
+    .peers = &cuda_peers_ops,
     .close = close_device,
 };
 

@@ -69,6 +69,12 @@ typedef struct {                     /* cuda_upload.c */
     bool none;                       /* there can be none */
 } cuda_uploads;
 
+typedef struct {                     /* cuda_nccl.c */
+    void *comm;                      /* NULL: in no group */
+    float *piece;                    /* device: what comes from a partner, room floats */
+    size_t room;
+} cuda_peers;
+
 typedef struct {
     ac_device base;                  /* first: an ac_device * is this */
     const ac_cuda_host *host;
@@ -88,6 +94,7 @@ typedef struct {
     int *flag;
     size_t used_first, held_most;    /* of the GPU's memory: when this was opened; the most since */
     cuda_uploads up;
+    cuda_peers peers;
     ac_status st;                    /* D3 */
     char why[256];
     char name[128];
@@ -127,6 +134,10 @@ const void *cuda_table_at(cuda_device *d, cuda_table_slot slot, const void *host
 /* A float buffer's values rounded, from r on. */
 const cuda_bf16 *cuda_narrow(cuda_device *d, ac_ref r);
 void cuda_wrote(ac_ref r);                               /* its rounded copy is stale */
+
+/* ---- cuda_nccl.c ------------------------------------------------------------------------------------- */
+
+extern const ac_peers_ops cuda_peers_ops;
 
 /* ---- cuda_upload.c ----------------------------------------------------------------------------------- */
 
