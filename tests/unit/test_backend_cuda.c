@@ -134,6 +134,7 @@ static void same_again(const char *name, const both *b, const float *first)
     free(again);
 }
 
+enum { FEW = 32 };                               /* rows up to which a row's bits depend on no other */
 #define NARROW 4e-3      /* one rounding of the result, and of what went into it */
 #define TWICE  8e-3
 
@@ -282,16 +283,19 @@ static void test_rotary(size_t head_dim, bool inverse)
 static void test_gated(size_t n)
 {
     both g = random_place(n, AC_STORE_ACT, 8.0), u = random_place(n, AC_STORE_ACT, 2.0), y = place(n, AC_STORE_ACT);
-    both dy = random_place(n, AC_STORE_ACT, 1.0), du = place(n, AC_STORE_ACT);
+    both dy = random_place(n, AC_STORE_ACT, 1.0), du = place(n, AC_STORE_ACT), again = place(n, AC_STORE_ACT);
     for (int i = 0; i < 2; i++) {
         dev[i]->op->gated(dev[i], &(ac_gated_args){ .y = y.at[i], .g = g.at[i], .u = u.at[i], .n = n });
         dev[i]->op->gated_grad(dev[i], &(ac_gated_grad_args){ .dg = dy.at[i], .du = du.at[i], .dy = dy.at[i], .g = g.at[i],
-                                                             .u = u.at[i], .n = n });
+                                                             .u = u.at[i], .y = i ? again.at[i] : (ac_ref){ 0 }, .n = n });
     }
+    float *first = values_of(&y, 1);
+    same_again("gated, once more beside its gradient", &again, first);
+    free(first);
     compare("gated", &y, NARROW);
     compare("  dg", &dy, NARROW);
     compare("  du", &du, NARROW);
-    drop(&g), drop(&u), drop(&y), drop(&dy), drop(&du);
+    drop(&g), drop(&u), drop(&y), drop(&dy), drop(&du), drop(&again);
 }
 
 /* ---- linear layers --------------------------------------------------------------------------------------------- */
@@ -500,6 +504,82 @@ static void test_loss(size_t rows, size_t select, size_t hidden, size_t vocab)
     drop_weights(&w);
 }
 
+/* ---- decoding ----------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    size_t heads, kv_heads, head_dim, window;
+} cache_case;
+
+/* Rounds of feeds: prompts of empty slots; a row each; rows behind others, more and fewer than are few; many keys. */
+static void test_cache(const cache_case *t)
+{
+    enum { SLOTS = 3, SLOT_ROWS = 180, ROUNDS = 5, MOST = 120 };
+    static const ac_feed_rows round[ROUNDS][SLOTS] = {
+        { { 0, 70, 0, 0 }, { 70, 1, 2, 0 }, { 71, 33, 1, 0 } }, { { 0, 1, 2, 1 }, { 1, 1, 0, 70 }, { 2, 1, 1, 33 } },
+        { { 0, 40, 1, 34 }, { 40, 1, 0, 71 } }, { { 0, 90, 0, 72 }, { 90, 5, 2, 2 } }, { { 0, 1, 0, 162 }, { 1, 20, 2, 7 } } };
+    const size_t q_width = t->heads * t->head_dim, width = t->kv_heads * t->head_dim;
+    char name[96];
+    both q = place(MOST * q_width, AC_STORE_ACT), k = place(MOST * width, AC_STORE_ACT), v = place(MOST * width, AC_STORE_ACT);
+    both out = place(MOST * q_width, AC_STORE_ACT), kc = place(SLOTS * SLOT_ROWS * width, AC_STORE_ACT);
+    both vc = place(SLOTS * SLOT_ROWS * width, AC_STORE_ACT);
+    for (size_t r = 0; r < ROUNDS; r++) {
+        size_t n = 0, rows = 0;
+        for (; n < SLOTS && round[r][n].n; n++) rows += round[r][n].n;
+        fill(&q, 2.0, 0.0, false), fill(&k, 2.0, 0.0, false), fill(&v, 1.0, 0.0, false);
+        for (int i = 0; i < 2; i++) {
+            dev[i]->op->zero(dev[i], out.at[i], out.n);
+            dev[i]->op->attention_kv(dev[i], &(ac_attention_kv_args){ .q = q.at[i], .k = k.at[i], .v = v.at[i], .out = out.at[i],
+                .k_cache = kc.at[i], .v_cache = vc.at[i], .slot_rows = SLOT_ROWS, .n_heads = t->heads, .n_kv_heads = t->kv_heads,
+                .head_dim = t->head_dim, .window = t->window, .scale = (float)(1.0 / sqrt((double)t->head_dim)),
+                .feeds = round[r], .n_feeds = n });
+        }
+        snprintf(name, sizeof name, "cache, round %zu, %zu rows %zu/%zu heads of %zu w%zu", r + 1, rows, t->heads, t->kv_heads, t->head_dim,
+                 t->window);
+        compare(name, &out, NARROW);
+    }
+    drop(&q), drop(&k), drop(&v), drop(&out), drop(&kc), drop(&vc);
+}
+
+/* Three layers of few rows that share x; the second without an adapter, the third with a bias. Its first row alone is the same. */
+static void test_few(size_t rows, size_t in, size_t rank)
+{
+    enum { N = 3 };
+    static const size_t width[N] = { 200, 24, 72 };
+    char name[96];
+    both x = random_place(rows * in, AC_STORE_ACT, 1.0), bias = random_place(width[2], AC_STORE_F32, 0.5);
+    both y[N], a[N], b[N], h[N];
+    weights w[N];
+    for (int k = 0; k < N; k++) {
+        w[k] = make_weights(width[k], in, 1.0 / sqrt((double)in), AC_BF16);
+        y[k] = place(rows * width[k], AC_STORE_ACT), h[k] = place(rows * rank, AC_STORE_ACT);
+        a[k] = place(rank * in, AC_STORE_F32), b[k] = place(rank * width[k], AC_STORE_F32);
+        fill(&a[k], 1.0 / sqrt((double)in), 0.0, true);
+        fill(&b[k], 0.3, 0.0, true);
+    }
+    snprintf(name, sizeof name, "few: %zu rows of %zu, rank %zu", rows, in, rank);
+    for (int run = 0; run < 3; run++) {          /* the CPU, the GPU, the GPU with one row */
+        const int i = run > 0;
+        ac_lora l[N];
+        ac_linear_args f[N];
+        float *first[N] = { NULL };
+        for (int k = 0; k < N; k++) {
+            if (run == 2) first[k] = values_of(&y[k], 1);
+            l[k] = (ac_lora){ .rank = rank, .scale = 2.0f, .a = a[k].at[i], .b = b[k].at[i], .h = h[k].at[i], .module = (uint64_t)k,
+                              .drop = { .inv_keep = 1.0f } };
+            f[k] = (ac_linear_args){ .y = y[k].at[i], .x = x.at[i], .rows = run == 2 ? 1 : rows, .w = &w[k].m[i],
+                                     .lora = k == 1 ? NULL : &l[k], .bias = k == 2 ? bias.at[i] : (ac_ref){ 0 } };
+        }
+        dev[i]->op->linears(dev[i], f, N);
+        if (run == 1)
+            for (int k = 0; k < N; k++) compare(k ? "  y" : name, &y[k], NARROW);
+        if (run == 2 && rows <= FEW)
+            for (int k = 0; k < N; k++) same_again(name, &y[k], first[k]);
+        for (int k = 0; k < N; k++) free(first[k]);
+    }
+    for (int k = 0; k < N; k++) drop(&y[k]), drop(&a[k]), drop(&b[k]), drop(&h[k]), drop_weights(&w[k]);
+    drop(&x), drop(&bias);
+}
+
 /* ---- the optimizer ---------------------------------------------------------------------------------------------------- */
 
 static void test_optimizer(void)
@@ -577,6 +657,13 @@ int main(void)
     test_loss(70, 66, 128, 328);
     test_loss(300, 300, 128, 768);
     test_loss(1500, 1400, 576, 49152);
+    static const cache_case caches[] = { { 3, 1, 64, 0 }, { 4, 2, 16, 0 }, { 2, 2, 32, 50 }, { 3, 3, 96, 0 }, { 4, 1, 128, 3 } };
+    for (size_t i = 0; i < sizeof caches / sizeof *caches; i++) test_cache(&caches[i]);
+    static const size_t few[] = { 1, 8, 9, 17, 32, 33 };
+    for (size_t i = 0; i < sizeof few / sizeof *few; i++) {
+        test_few(few[i], 72, 8);
+        test_few(few[i], 1096, 24);
+    }
     test_optimizer();
     if (dev[1]->op->sync(dev[1], &err)) stop("the GPU", &err);
     ac_device_close(&dev[0]);
