@@ -113,7 +113,7 @@ static void make_units(ac_unit units[UNITS], size_t vocab, size_t *supervised)
 {
     *supervised = 0;
     for (size_t u = 0; u < UNITS; u++) {
-        const size_t n = simulated(gpu) ? 30 + 20 * u : 60 + 40 * u;
+        const size_t n = simulated(gpu) ? 20 + 16 * u : 60 + 40 * u;
         for (size_t i = 0; i < n; i++) {
             unit_ids[u][i] = (int32_t)ac_rng_below(5, AC_RNG_TEST, u, i, (uint32_t)vocab);
             unit_target[u][i] = i > 3 && i != n / 3 && ac_rng_below(5, AC_RNG_TEST, 100 + u, i, 3) > 0;
@@ -214,6 +214,7 @@ static ac_train_opts options(void)
     o.micro_tokens = 4096;
     o.eval_every = 5;
     o.save_every = 4;
+    if (simulated(gpu)) o.batch_rows = 4;
     return o;
 }
 
