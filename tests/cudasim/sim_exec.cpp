@@ -42,6 +42,7 @@ struct fiber;
 struct thread : sim_place {
     fiber *on;                       /* none yet: it has not begun */
     unsigned groups;                 /* committed */
+    bool awaited;                    /* it would have waited for the launch before */
     std::vector<copy16> copies;
 };
 
@@ -234,6 +235,7 @@ static void fiber_main()
         thread *t = &run.t[run.current];
         (*run.body)();
         t->copies.clear();
+        if (run.launch->early && !t->awaited) fail("returns without having waited for the launch before it");
         if (run.at_barrier) fail("returns while %u threads wait at a barrier", run.at_barrier);
         run.w[run.current / WARP].done |= 1u << run.current % WARP;
         run.done++;
@@ -270,6 +272,7 @@ static void run_block(uint3 at)
         t->at = { i % sim_block_size.x, i / sim_block_size.x % sim_block_size.y, i / sim_block_size.x / sim_block_size.y };
         t->on = nullptr;
         t->groups = 0;
+        t->awaited = false;
     }
     for (unsigned i = 0; i < run.warps; i++) {
         const unsigned n = run.threads - i * WARP;
@@ -347,6 +350,11 @@ void together(unsigned mask, lanes_op *op, const char *what, void *arg)
     op(w->arg, mask);
     w->waiting &= ~mask;
     w->ready |= mask & ~bit;
+}
+
+void await_previous()
+{
+    run.t[run.current].awaited = true;
 }
 
 /* ---- cp.async -------------------------------------------------------------------------------------------------- */

@@ -43,6 +43,8 @@ bool in_shared(const void *p, size_t bytes);
 /* A collective: all lanes of mask come with the same op; the last one has it performed on everybody's arg. */
 typedef void lanes_op(void *const arg[32], unsigned mask);
 void together(unsigned mask, lanes_op *op, const char *what, void *arg);
+/* griddepcontrol.wait. */
+void await_previous();
 /* Copies that this thread has under way (cp.async). */
 void copy_later(void *to, const void *from, bool there);
 void copies_commit();

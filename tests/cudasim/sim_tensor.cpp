@@ -114,6 +114,11 @@ void sim_copy16(void *to, const void *from, bool there)
     sim::copy_later(to, from, there);
 }
 
+void sim_awaited()
+{
+    sim::await_previous();
+}
+
 void sim_commit()
 {
     sim::copies_commit();

@@ -5,7 +5,7 @@
  * queries for dq: scores are computed once more than with a shared dq, and in exchange nothing is added atomically and
  * every sum has one order (G2). Tiles count from a document's first row, so what stands beside it changes nothing. */
 #include <math.h>
-#include "backend/cuda/cuda_int.h"
+#include "backend/cuda/cuda_launch.cuh"
 #include "backend/cuda/cuda_mma.cuh"
 
 enum { TILE = CUDA_TILE, PAD = 8 };   /* PAD: rows fall on different banks */
@@ -175,6 +175,8 @@ static __device__ __forceinline__ void softmax_step(float s[TILE / 8][4], float 
 template <int D>
 static __global__ void __launch_bounds__(cut<D>::THREADS, D > 64 ? 2 : 4) forward_kernel(const cuda_attn a)
 {
+    start_next();
+    await_previous();
     extern __shared__ __align__(16) unsigned char room[];
     constexpr int LD = D + PAD, M = cut<D>::M;
     bf16 *sq = reinterpret_cast<bf16 *>(room), *sk = sq + TILE * LD, *sv = sk + 2 * TILE * LD;
@@ -236,6 +238,8 @@ enum { DELTA_WARPS = 4 };
 /* delta = sum of dout * out over a head: a warp each. */
 static __global__ void delta_kernel(const cuda_attn a)
 {
+    start_next();
+    await_previous();
     const size_t i = blockIdx.x * (size_t)DELTA_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
     if (i >= a.rows * a.n_heads) return;
     const size_t row = i / a.n_heads, head = i % a.n_heads, at = i * a.head_dim;
@@ -250,6 +254,8 @@ static __global__ void delta_kernel(const cuda_attn a)
 template <int D, int QT>
 static __global__ void __launch_bounds__(cut<D>::THREADS, D > 64 ? 2 : 4) key_grad_kernel(const cuda_attn a)
 {
+    start_next();
+    await_previous();
     extern __shared__ __align__(16) unsigned char room[];
     constexpr int LD = D + PAD, M = cut<D>::M;
     bf16 *sk = reinterpret_cast<bf16 *>(room), *sv = sk + TILE * LD, *sq = sv + TILE * LD, *sd = sq + 2 * QT * LD;
@@ -332,6 +338,8 @@ static __global__ void __launch_bounds__(cut<D>::THREADS, D > 64 ? 2 : 4) key_gr
 template <int D, int KT>
 static __global__ void __launch_bounds__(cut<D>::THREADS, D > 64 ? 3 : 4) query_grad_kernel(const cuda_attn a)
 {
+    start_next();
+    await_previous();
     extern __shared__ __align__(16) unsigned char room[];
     constexpr int LD = D + PAD, M = cut<D>::M;
     bf16 *sq = reinterpret_cast<bf16 *>(room), *sd = sq + TILE * LD, *sk = sd + TILE * LD, *sv = sk + 2 * KT * LD;
@@ -399,7 +407,7 @@ template <typename K>
 static bool launch(K kernel, cudaStream_t s, const cuda_attn *a, size_t heads, int threads, size_t bytes)
 {
     if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) != cudaSuccess) return false;
-    kernel<<<dim3((unsigned)a->n_tiles, (unsigned)heads), threads, bytes, s>>>(*a);
+    start(kernel, dim3((unsigned)a->n_tiles, (unsigned)heads), threads, bytes, s, *a);
     return true;
 }
 
@@ -412,7 +420,7 @@ static bool forward(cudaStream_t s, const cuda_attn *a)
 CUDA_C void k_delta(cudaStream_t s, const cuda_attn *a)
 {
     const size_t rows = a->rows * a->n_heads;
-    delta_kernel<<<(unsigned)((rows + DELTA_WARPS - 1) / DELTA_WARPS), DELTA_WARPS * 32, 0, s>>>(*a);
+    start(delta_kernel, (unsigned)((rows + DELTA_WARPS - 1) / DELTA_WARPS), DELTA_WARPS * 32, 0, s, *a);
 }
 
 /* 32 columns at a time: the accumulators leave no registers for more. */

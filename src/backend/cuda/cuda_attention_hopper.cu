@@ -225,6 +225,8 @@ template <int D> struct forward_size {
 
 template <int D> static __global__ void __launch_bounds__(THREADS, 1) flash_forward(const __grid_constant__ flash a)
 {
+    start_next();
+    await_previous();
 #ifdef HOPPER
     extern __shared__ unsigned char room[];
     typedef forward_size<D> size;
@@ -314,6 +316,8 @@ template <int D> struct query_size {
 
 template <int D> static __global__ void __launch_bounds__(THREADS, 1) flash_query_grad(const __grid_constant__ flash a)
 {
+    start_next();
+    await_previous();
 #ifdef HOPPER
     extern __shared__ unsigned char room[];
     typedef query_size<D> size;
@@ -501,6 +505,8 @@ template <int D> static __device__ __forceinline__ void add_blocks(const flash &
 
 template <int D> static __global__ void __launch_bounds__(THREADS, 1) flash_key_grad(const __grid_constant__ flash a)
 {
+    start_next();
+    await_previous();
 #ifdef HOPPER
     extern __shared__ unsigned char room[];
     typedef key_size<D> size;
@@ -578,17 +584,19 @@ static uint32_t split_of(size_t group)
 template <typename K> static bool launch(K kernel, cudaStream_t s, const flash *f, unsigned tiles, size_t heads, size_t bytes)
 {
     if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) != cudaSuccess) return false;
-    cudaLaunchAttribute cluster = {};
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim.x = f->split;
-    cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+    cudaLaunchAttribute attr[2] = {};
+    attr[0].id = cudaLaunchAttributeClusterDimension;
+    attr[0].val.clusterDim.x = f->split;
+    attr[0].val.clusterDim.y = attr[0].val.clusterDim.z = 1;
+    attr[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attr[1].val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t c = {};
     c.gridDim = dim3(tiles * f->split, (unsigned)heads);
     c.blockDim = dim3(THREADS);
     c.dynamicSmemBytes = bytes;
     c.stream = s;
-    c.attrs = &cluster;
-    c.numAttrs = 1;
+    c.attrs = attr;
+    c.numAttrs = 1 + cuda_early;
     return cudaLaunchKernelEx(&c, kernel, *f) == cudaSuccess;
 }
 

@@ -6,7 +6,7 @@
  * one row of x; their sums are added in the warps' order. A row's bits depend on no other row.
  * cached: a warp takes 32 keys at a time, a lane the score of one; four warps take turns and are merged in their order. */
 #include <math.h>
-#include "backend/cuda/cuda_int.h"
+#include "backend/cuda/cuda_launch.cuh"
 #include "backend/cuda/cuda_mma.cuh"
 
 enum { WARPS = 8, THREADS = 32 * WARPS, COLS = 16, PIECE = 32, AHEAD = 4 };
@@ -29,28 +29,39 @@ static __device__ __forceinline__ void piece(float c[4], const uint4 &lo, const 
     mma(c, second, x.z, x.w);
 }
 
-/* Adds a segment's share of this warp: W is n x k, x rows x k. */
-template <int TILES> static __device__ __forceinline__ void add_segment(float (&c)[TILES][4], const bf16 *w, const bf16 *x, uint32_t k, uint32_t col,
-                                                                       uint32_t n, uint32_t rows)
+/* What a lane reads of W at once. */
+typedef struct {
+    uint4 lo[AHEAD], hi[AHEAD];
+} weights;
+
+/* From `at` on, the warp's own pieces of rows col.. of W, which is n x k. */
+static __device__ __forceinline__ void load_weights(weights &v, const bf16 *w, uint32_t k, uint32_t col, uint32_t n, uint32_t at)
 {
-    const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, q = lane % 4 * 8;
+    const uint32_t lane = threadIdx.x % 32, g = lane / 4, q = lane % 4 * 8;
     const bool there0 = col + g < n, there1 = col + g + 8 < n;
     const bf16 *w0 = w + (size_t)(col + g) * k + q, *w1 = w0 + (size_t)8 * k;
-    for (uint32_t at = warp * PIECE; at < k; at += WARPS * PIECE * AHEAD) {
-        uint4 lo[AHEAD], hi[AHEAD];
 #pragma unroll
-        for (int a = 0; a < AHEAD; a++) {
-            const uint32_t to = at + a * WARPS * PIECE;
-            lo[a] = read16(w0 + to, there0 && to + q < k);
-            hi[a] = read16(w1 + to, there1 && to + q < k);
-        }
+    for (int a = 0; a < AHEAD; a++) {
+        const uint32_t to = at + a * WARPS * PIECE;
+        v.lo[a] = read16(w0 + to, there0 && to + q < k);
+        v.hi[a] = read16(w1 + to, there1 && to + q < k);
+    }
+}
+
+/* Adds a segment's share of this warp: x rows x k; v has the first weights. */
+template <int TILES> static __device__ __forceinline__ void add_segment(float (&c)[TILES][4], weights &v, const bf16 *w, const bf16 *x, uint32_t k,
+                                                                       uint32_t col, uint32_t n, uint32_t rows)
+{
+    const uint32_t lane = threadIdx.x % 32, g = lane / 4, q = lane % 4 * 8, first = threadIdx.x / 32 * PIECE;
+    for (uint32_t at = first; at < k; at += WARPS * PIECE * AHEAD) {
+        if (at != first) load_weights(v, w, k, col, n, at);
 #pragma unroll
         for (int a = 0; a < AHEAD; a++) {
             const uint32_t to = at + a * WARPS * PIECE;
 #pragma unroll
             for (int t = 0; t < TILES; t++) {
                 const uint32_t row = t * 8 + g;
-                piece(c[t], lo[a], hi[a], read16(x + (size_t)row * k + to + q, row < rows && to + q < k));
+                piece(c[t], v.lo[a], v.hi[a], read16(x + (size_t)row * k + to + q, row < rows && to + q < k));
             }
         }
     }
@@ -64,9 +75,18 @@ template <int TILES> static __global__ void __launch_bounds__(THREADS) thin_kern
     const cuda_joined_out &o = w.p.out[i];
     const uint32_t col = (blockIdx.x - w.first[i]) * COLS, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const uint32_t n = (uint32_t)o.n, rows = (uint32_t)w.p.rows;
+    const uint32_t first = warp * PIECE;
     float c[TILES][4] = { { 0.0f } };
-    for (uint32_t s = 0; s < o.segments; s++)
-        add_segment<TILES>(c, (const bf16 *)o.segment[s].b, (const bf16 *)o.segment[s].a, (uint32_t)o.segment[s].k, col, n, rows);
+    weights v;
+    start_next();
+    if (w.p.settled) load_weights(v, (const bf16 *)o.segment[0].b, (uint32_t)o.segment[0].k, col, n, first);
+    await_previous();
+    for (uint32_t s = 0; s < o.segments; s++) {
+        const uint32_t k = (uint32_t)o.segment[s].k;
+        const bf16 *own = (const bf16 *)o.segment[s].b;
+        if (s || !w.p.settled) load_weights(v, own, k, col, n, first);
+        add_segment<TILES>(c, v, own, (const bf16 *)o.segment[s].a, k, col, n, rows);
+    }
 #pragma unroll
     for (int t = 0; t < TILES; t++)
 #pragma unroll
@@ -95,9 +115,9 @@ CUDA_C bool k_thin(cudaStream_t s, const cuda_thin *p)
     for (size_t i = 0; i < p->outputs; i++) w.first[i + 1] = w.first[i] + (unsigned)((p->out[i].n + COLS - 1) / COLS);
     for (size_t i = p->outputs; i < CUDA_JOINED; i++) w.first[i + 1] = UINT32_MAX;
     const unsigned blocks = w.first[p->outputs];
-    if (p->rows <= 8) thin_kernel<1><<<blocks, THREADS, 0, s>>>(w);
-    else if (p->rows <= 16) thin_kernel<2><<<blocks, THREADS, 0, s>>>(w);
-    else thin_kernel<4><<<blocks, THREADS, 0, s>>>(w);
+    if (p->rows <= 8) start(thin_kernel<1>, blocks, THREADS, 0, s, w);
+    else if (p->rows <= 16) start(thin_kernel<2>, blocks, THREADS, 0, s, w);
+    else start(thin_kernel<4>, blocks, THREADS, 0, s, w);
     return true;
 }
 
@@ -106,6 +126,8 @@ CUDA_C bool k_thin(cudaStream_t s, const cuda_thin *p)
 static __global__ void append_kernel(bf16 *k_cache, bf16 *v_cache, const bf16 *k, const bf16 *v, const cuda_cached_row *row, size_t slot_rows,
                                      uint32_t width)
 {
+    start_next();
+    await_previous();
     const cuda_cached_row r = row[blockIdx.x];
     const size_t to = (r.slot * slot_rows + r.pos) * width, from = (size_t)blockIdx.x * width;
     for (uint32_t c = threadIdx.x * 8; c < width; c += blockDim.x * 8) {
@@ -116,7 +138,7 @@ static __global__ void append_kernel(bf16 *k_cache, bf16 *v_cache, const bf16 *k
 
 CUDA_C void k_append(cudaStream_t s, const cuda_cached *a)
 {
-    append_kernel<<<(unsigned)a->rows, 64, 0, s>>>((bf16 *)a->k_cache, (bf16 *)a->v_cache, (const bf16 *)a->k, (const bf16 *)a->v, a->row,
+    start(append_kernel, (unsigned)a->rows, 64, 0, s, (bf16 *)a->k_cache, (bf16 *)a->v_cache, (const bf16 *)a->k, (const bf16 *)a->v, a->row,
                                                    a->slot_rows, (uint32_t)(a->n_kv_heads * a->head_dim));
 }
 
@@ -173,6 +195,8 @@ template <int D> static __device__ __forceinline__ void add_keys(state<D> &s, co
 /* A block has one query of one head; keys 0 .. pos of its slot, or the last `window` of them. */
 template <int D> static __global__ void __launch_bounds__(32 * KEY_WARPS) cached_kernel(const cuda_cached a)
 {
+    start_next();
+    await_previous();
     constexpr int OWN = state<D>::OWN;
     __shared__ float q[D], m[KEY_WARPS], l[KEY_WARPS], o[KEY_WARPS][D];
     const cuda_cached_row r = a.row[blockIdx.x];
@@ -203,7 +227,7 @@ template <int D> static __global__ void __launch_bounds__(32 * KEY_WARPS) cached
 
 template <int D> static bool cached(cudaStream_t s, const cuda_cached *a)
 {
-    cached_kernel<D><<<dim3((unsigned)a->rows, (unsigned)a->n_heads), 32 * KEY_WARPS, 0, s>>>(*a);
+    start(cached_kernel<D>, dim3((unsigned)a->rows, (unsigned)a->n_heads), 32 * KEY_WARPS, 0, s, *a);
     return true;
 }
 

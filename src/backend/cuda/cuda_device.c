@@ -4,6 +4,8 @@
 #include <string.h>
 #include "backend/cuda/cuda_int.h"
 
+unsigned cuda_early;
+
 /* ---- failures ---------------------------------------------------------------------------------------- */
 
 void cuda_fail(cuda_device *d, ac_status st, const char *fmt, ...)
@@ -574,6 +576,7 @@ static ac_status open_device(ac_device **out, const ac_cuda_host *host, int ordi
     d->ordinal = ordinal;
     d->processors = (unsigned)prop.multiProcessorCount;
     d->shared = prop.sharedMemPerBlockOptin;
+    cuda_early = prop.major >= 9;
     d->hopper = prop.major == 9 && k_segments_built();
     (void)snprintf(d->name, sizeof d->name, "cuda %.100s", prop.name);
     d->base = (ac_device){ .op = &ops, .name = d->name, .call_tokens = 16384, .keeps_norms = true,

@@ -151,6 +151,7 @@ void cuda_upload_close(cuda_device *d);
 
 /* A matrix as a product reads it; good until the next call with one that is not expanded yet. NULL: failed. */
 const cuda_bf16 *cuda_weights(cuda_device *d, const ac_matrix *w);
+bool cuda_weights_settled(const ac_matrix *w);   /* they are not expanded for each product */
 /* The same for several that one product reads. */
 void cuda_weights_group(cuda_device *d, const ac_matrix *const *w, size_t n, const cuda_bf16 **out);
 /* Nothing is expanded: to be called where launches are recorded to be run again, before and after. */
@@ -186,6 +187,13 @@ bool cuda_head_dim_ok(size_t head_dim);
 #define CUDA_C extern "C"
 #else
 #define CUDA_C extern
+#endif
+
+/* Attributes that start() gives a launch: 1 where the GPU knows launches that depend on each other. */
+#ifdef __cplusplus
+extern "C" unsigned cuda_early;
+#else
+extern unsigned cuda_early;
 #endif
 
 CUDA_C void k_embed(cudaStream_t s, float *y, const int32_t *ids, const cuda_bf16 *table, size_t rows, size_t cols);
@@ -288,6 +296,7 @@ enum { CUDA_THIN_ROWS = 32 };
 typedef struct {                     /* as cuda_joined with B: n x k, at most CUDA_THIN_ROWS rows; each sum times alpha, before the bias */
     size_t rows, outputs;
     bool f32;
+    bool settled;                        /* B of each first segment is written by no launch still under way */
     float alpha[CUDA_JOINED];
     cuda_joined_out out[CUDA_JOINED];    /* add is not looked at */
 } cuda_thin;

@@ -2,7 +2,7 @@
  * Rows are summed by one warp or one block in a fixed order (G2); arithmetic is binary32, bfloat16 only in memory. */
 #include <cuda_bf16.h>
 #include <stdint.h>
-#include "backend/cuda/cuda_int.h"
+#include "backend/cuda/cuda_launch.cuh"
 
 typedef __nv_bfloat16 bf16;
 
@@ -77,6 +77,8 @@ static unsigned blocks_for(size_t n, size_t each)
 
 static __global__ void embed_kernel(float *y, const int32_t *ids, const bf16 *table, size_t rows, size_t cols)
 {
+    start_next();
+    await_previous();
     const size_t per_row = cols / 8, n = rows * per_row;
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
         const size_t r = i / per_row, c = i % per_row * 8;
@@ -89,7 +91,7 @@ static __global__ void embed_kernel(float *y, const int32_t *ids, const bf16 *ta
 CUDA_C void k_embed(cudaStream_t s, float *y, const int32_t *ids, const cuda_bf16 *table, size_t rows, size_t cols)
 {
     if (!rows) return;
-    embed_kernel<<<blocks_for(rows * cols / 8, 256), 256, 0, s>>>(y, ids, (const bf16 *)table, rows, cols);
+    start(embed_kernel, blocks_for(rows * cols / 8, 256), 256, 0, s, y, ids, (const bf16 *)table, rows, cols);
 }
 
 /* ---- norms: a warp a row, four rows a block ------------------------------------------------------------ */
@@ -100,6 +102,8 @@ template <typename TX>
 static __global__ void norm_kernel(bf16 *y, float *sum, const TX *x, const bf16 *add, const float *w,
                                    const uint32_t *index, size_t rows, size_t cols, float eps)
 {
+    start_next();
+    await_previous();
     const size_t row = blockIdx.x * (size_t)NORM_WARPS + threadIdx.x / 32;
     const size_t lane = threadIdx.x % 32;
     if (row >= rows) return;
@@ -134,10 +138,10 @@ CUDA_C void k_norm(cudaStream_t s, cuda_bf16 *y, float *sum, const void *x, bool
     if (!rows) return;
     const unsigned grid = blocks_for(rows, NORM_WARPS);
     if (x_f32)
-        norm_kernel<<<grid, NORM_WARPS * 32, 0, s>>>((bf16 *)y, sum, (const float *)x, (const bf16 *)add, w, index, rows,
+        start(norm_kernel<float>, grid, NORM_WARPS * 32, 0, s, (bf16 *)y, sum, (const float *)x, (const bf16 *)add, w, index, rows,
                                                      cols, eps);
     else
-        norm_kernel<<<grid, NORM_WARPS * 32, 0, s>>>((bf16 *)y, sum, (const bf16 *)x, (const bf16 *)add, w, index, rows,
+        start(norm_kernel<bf16>, grid, NORM_WARPS * 32, 0, s, (bf16 *)y, sum, (const bf16 *)x, (const bf16 *)add, w, index, rows,
                                                      cols, eps);
 }
 
@@ -145,6 +149,8 @@ template <typename TX>
 static __global__ void norm_grad_kernel(bf16 *dx, const bf16 *dy, const TX *x, const float *w, const uint32_t *index,
                                         size_t rows, size_t cols, float eps, bool accumulate)
 {
+    start_next();
+    await_previous();
     const size_t row = blockIdx.x * (size_t)NORM_WARPS + threadIdx.x / 32;
     const size_t lane = threadIdx.x % 32;
     if (row >= rows) return;
@@ -182,10 +188,10 @@ CUDA_C void k_norm_grad(cudaStream_t s, cuda_bf16 *dx, const cuda_bf16 *dy, cons
     if (!rows) return;
     const unsigned grid = blocks_for(rows, NORM_WARPS);
     if (x_f32)
-        norm_grad_kernel<<<grid, NORM_WARPS * 32, 0, s>>>((bf16 *)dx, (const bf16 *)dy, (const float *)x, w, index, rows,
+        start(norm_grad_kernel<float>, grid, NORM_WARPS * 32, 0, s, (bf16 *)dx, (const bf16 *)dy, (const float *)x, w, index, rows,
                                                           cols, eps, accumulate);
     else
-        norm_grad_kernel<<<grid, NORM_WARPS * 32, 0, s>>>((bf16 *)dx, (const bf16 *)dy, (const bf16 *)x, w, index, rows,
+        start(norm_grad_kernel<bf16>, grid, NORM_WARPS * 32, 0, s, (bf16 *)dx, (const bf16 *)dy, (const bf16 *)x, w, index, rows,
                                                           cols, eps, accumulate);
 }
 
@@ -194,6 +200,8 @@ CUDA_C void k_norm_grad(cudaStream_t s, cuda_bf16 *dx, const cuda_bf16 *dy, cons
 static __global__ void rotary_kernel(bf16 *q, bf16 *k, const uint32_t *pos, const float *cosine, const float *sine,
                                      uint32_t n_heads, uint32_t n_kv_heads, uint32_t head_dim, float sign)
 {
+    start_next();
+    await_previous();
     const uint32_t half = head_dim / 2, pieces = half / 8, per_row = (n_heads + n_kv_heads) * pieces;
     const uint32_t in_block = blockIdx.y * blockDim.x + threadIdx.x, row = blockIdx.x;
     if (in_block >= per_row) return;
@@ -220,7 +228,7 @@ CUDA_C void k_rotary(cudaStream_t s, cuda_bf16 *q, cuda_bf16 *k, const uint32_t 
     if (!rows) return;
     const size_t per_row = (n_heads + n_kv_heads) * head_dim / 16, threads = (per_row + 31) / 32 * 32;
     const unsigned block = threads < 256 ? (unsigned)threads : 256;
-    rotary_kernel<<<dim3((unsigned)rows, blocks_for(per_row, block)), block, 0, s>>>(
+    start(rotary_kernel, dim3((unsigned)rows, blocks_for(per_row, block)), block, 0, s,
         (bf16 *)q, (bf16 *)k, pos, cosine, sine, (uint32_t)n_heads, (uint32_t)n_kv_heads, (uint32_t)head_dim,
         inverse ? -1.0f : 1.0f);
 }
@@ -234,6 +242,8 @@ static __device__ __forceinline__ float sigmoid(float g)
 
 static __global__ void gated_kernel(bf16 *y, const bf16 *g, const bf16 *u, size_t n)
 {
+    start_next();
+    await_previous();
     for (size_t i = (blockIdx.x * (size_t)blockDim.x + threadIdx.x) * 8; i < n; i += (size_t)gridDim.x * blockDim.x * 8) {
         float a[8], b[8];
         load8(a, g + i);
@@ -246,11 +256,13 @@ static __global__ void gated_kernel(bf16 *y, const bf16 *g, const bf16 *u, size_
 CUDA_C void k_gated(cudaStream_t s, cuda_bf16 *y, const cuda_bf16 *g, const cuda_bf16 *u, size_t n)
 {
     if (!n) return;
-    gated_kernel<<<blocks_for(n / 8, 256), 256, 0, s>>>((bf16 *)y, (const bf16 *)g, (const bf16 *)u, n);
+    start(gated_kernel, blocks_for(n / 8, 256), 256, 0, s, (bf16 *)y, (const bf16 *)g, (const bf16 *)u, n);
 }
 
 static __global__ void gated_grad_kernel(bf16 *dg, bf16 *du, bf16 *y, const bf16 *dy, const bf16 *g, const bf16 *u, size_t n)
 {
+    start_next();
+    await_previous();
     for (size_t i = (blockIdx.x * (size_t)blockDim.x + threadIdx.x) * 8; i < n; i += (size_t)gridDim.x * blockDim.x * 8) {
         float a[8], b[8], d[8], e[8];
         load8(a, g + i);
@@ -272,7 +284,7 @@ CUDA_C void k_gated_grad(cudaStream_t s, cuda_bf16 *dg, cuda_bf16 *du, cuda_bf16
                          const cuda_bf16 *u, size_t n)
 {
     if (!n) return;
-    gated_grad_kernel<<<blocks_for(n / 8, 256), 256, 0, s>>>((bf16 *)dg, (bf16 *)du, (bf16 *)y, (const bf16 *)dy,
+    start(gated_grad_kernel, blocks_for(n / 8, 256), 256, 0, s, (bf16 *)dg, (bf16 *)du, (bf16 *)y, (const bf16 *)dy,
                                                              (const bf16 *)g, (const bf16 *)u, n);
 }
 
@@ -280,6 +292,8 @@ CUDA_C void k_gated_grad(cudaStream_t s, cuda_bf16 *dg, cuda_bf16 *du, cuda_bf16
 
 static __global__ void bias_kernel(bf16 *y, const float *bias, size_t n, size_t cols)
 {
+    start_next();
+    await_previous();
     for (size_t i = (blockIdx.x * (size_t)blockDim.x + threadIdx.x) * 8; i < n; i += (size_t)gridDim.x * blockDim.x * 8) {
         float a[8], b[8];
         load8(a, y + i);
@@ -292,11 +306,13 @@ static __global__ void bias_kernel(bf16 *y, const float *bias, size_t n, size_t 
 CUDA_C void k_add_bias(cudaStream_t s, cuda_bf16 *y, const float *bias, size_t rows, size_t cols)
 {
     if (!rows) return;
-    bias_kernel<<<blocks_for(rows * cols / 8, 256), 256, 0, s>>>((bf16 *)y, bias, rows * cols, cols);
+    start(bias_kernel, blocks_for(rows * cols / 8, 256), 256, 0, s, (bf16 *)y, bias, rows * cols, cols);
 }
 
 static __global__ void narrow_kernel(bf16 *y, const float *x, size_t n)
 {
+    start_next();
+    await_previous();
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
         y[i] = __float2bfloat16_rn(x[i]);
 }
@@ -304,11 +320,13 @@ static __global__ void narrow_kernel(bf16 *y, const float *x, size_t n)
 CUDA_C void k_narrow(cudaStream_t s, cuda_bf16 *y, const float *x, size_t n)
 {
     if (!n) return;
-    narrow_kernel<<<blocks_for(n, 1024), 256, 0, s>>>((bf16 *)y, x, n);
+    start(narrow_kernel, blocks_for(n, 1024), 256, 0, s, (bf16 *)y, x, n);
 }
 
 static __global__ void widen_kernel(float *y, const bf16 *x, size_t n)
 {
+    start_next();
+    await_previous();
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
         y[i] = __bfloat162float(x[i]);
 }
@@ -316,7 +334,7 @@ static __global__ void widen_kernel(float *y, const bf16 *x, size_t n)
 CUDA_C void k_widen(cudaStream_t s, float *y, const cuda_bf16 *x, size_t n)
 {
     if (!n) return;
-    widen_kernel<<<blocks_for(n, 1024), 256, 0, s>>>(y, (const bf16 *)x, n);
+    start(widen_kernel, blocks_for(n, 1024), 256, 0, s, y, (const bf16 *)x, n);
 }
 
 /* Philox4x32-10 as base/rng.c has it: the same words as on the CPU. */
@@ -344,6 +362,8 @@ static __global__ void drop_kernel(bf16 *y, const bf16 *x, size_t cols, const cu
                                    uint64_t seed, uint64_t step, uint64_t module, uint32_t threshold, float inv_keep,
                                    bool add)
 {
+    start_next();
+    await_previous();
     const uint64_t row = blockIdx.x;
     size_t u = 0;
     while (u + 1 < n_units && row >= unit[u + 1].first) u++;
@@ -364,7 +384,7 @@ CUDA_C void k_drop(cudaStream_t s, cuda_bf16 *y, const cuda_bf16 *x, size_t rows
                    bool add)
 {
     if (!rows) return;
-    drop_kernel<<<(unsigned)rows, 128, 0, s>>>((bf16 *)y, (const bf16 *)x, cols, unit, n_units, seed, step, module,
+    start(drop_kernel, (unsigned)rows, 128, 0, s, (bf16 *)y, (const bf16 *)x, cols, unit, n_units, seed, step, module,
                                                threshold, inv_keep, add);
 }
 
@@ -398,6 +418,8 @@ static __device__ __forceinline__ float largest(float4 v)
 static __global__ void __launch_bounds__(LOSS_THREADS) entropy_kernel(const float *logits, const int32_t *target, float *nll, bf16 *dlogits,
                                                                       size_t vocab, size_t kept, float scale)
 {
+    start_next();
+    await_previous();
     extern __shared__ __align__(16) unsigned char room[];
     __shared__ float folded[32];
     float *near = reinterpret_cast<float *>(room);
@@ -448,7 +470,7 @@ CUDA_C bool k_entropy(cudaStream_t s, const float *logits, const int32_t *target
     const size_t bytes = (kept ? kept : 4) * sizeof(float);
     if (!rows) return true;
     if (cudaFuncSetAttribute(entropy_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) != cudaSuccess) return false;
-    entropy_kernel<<<(unsigned)rows, LOSS_THREADS, bytes, s>>>(logits, target, nll, (bf16 *)dlogits, vocab, kept, scale);
+    start(entropy_kernel, (unsigned)rows, LOSS_THREADS, bytes, s, logits, target, nll, (bf16 *)dlogits, vocab, kept, scale);
     return true;
 }
 
@@ -456,6 +478,8 @@ CUDA_C bool k_entropy(cudaStream_t s, const float *logits, const int32_t *target
 
 static __global__ void finite_kernel(const bf16 *x, size_t n, int *bad)
 {
+    start_next();
+    await_previous();
     const uint16_t *bits = reinterpret_cast<const uint16_t *>(x);
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
         if ((bits[i] & 0x7f80u) == 0x7f80u) *bad = 1;    /* every writer writes the same */
@@ -464,11 +488,13 @@ static __global__ void finite_kernel(const bf16 *x, size_t n, int *bad)
 CUDA_C void k_finite(cudaStream_t s, const cuda_bf16 *x, size_t n, int *bad)
 {
     if (!n) return;
-    finite_kernel<<<blocks_for(n, 4096), 256, 0, s>>>((const bf16 *)x, n, bad);
+    start(finite_kernel, blocks_for(n, 4096), 256, 0, s, (const bf16 *)x, n, bad);
 }
 
 static __global__ void add_kernel(float *to, const float *from, size_t n)
 {
+    start_next();
+    await_previous();
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
         to[i] = __fadd_rn(to[i], from[i]);
 }
@@ -476,12 +502,14 @@ static __global__ void add_kernel(float *to, const float *from, size_t n)
 CUDA_C void k_add(cudaStream_t s, float *to, const float *from, size_t n)
 {
     if (!n) return;
-    add_kernel<<<blocks_for(n, 1024), 256, 0, s>>>(to, from, n);
+    start(add_kernel, blocks_for(n, 1024), 256, 0, s, to, from, n);
 }
 
 /* A block a part; binary64, threads folded in halves. */
 static __global__ void squares_kernel(const cuda_span *part, double *out)
 {
+    start_next();
+    await_previous();
     __shared__ double room[256];
     const cuda_span p = part[blockIdx.x];
     double sum = 0.0;
@@ -498,13 +526,15 @@ static __global__ void squares_kernel(const cuda_span *part, double *out)
 CUDA_C void k_sum_squares(cudaStream_t s, const cuda_span *part, size_t n, double *out)
 {
     if (!n) return;
-    squares_kernel<<<(unsigned)n, 256, 0, s>>>(part, out);
+    start(squares_kernel, (unsigned)n, 256, 0, s, part, out);
 }
 
 static __global__ void adamw_kernel(float *p, float *m, float *v, const float *g, size_t n, float grad_scale, float keep,
                                     float b1, float one_minus_b1, float b2, float one_minus_b2, float step,
                                     float inv_sqrt_bc2, float eps)
 {
+    start_next();
+    await_previous();
     for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {
         const float gs = __fmul_rn(g[i], grad_scale);
         const float mi = __fmaf_rn(b1, m[i], __fmul_rn(one_minus_b1, gs));
@@ -520,6 +550,6 @@ CUDA_C void k_adamw(cudaStream_t s, float *p, float *m, float *v, const float *g
                     float b1, float one_minus_b1, float b2, float one_minus_b2, float step, float inv_sqrt_bc2, float eps)
 {
     if (!n) return;
-    adamw_kernel<<<blocks_for(n, 1024), 256, 0, s>>>(p, m, v, g, n, grad_scale, keep, b1, one_minus_b1, b2, one_minus_b2,
+    start(adamw_kernel, blocks_for(n, 1024), 256, 0, s, p, m, v, g, n, grad_scale, keep, b1, one_minus_b1, b2, one_minus_b2,
                                                      step, inv_sqrt_bc2, eps);
 }

@@ -176,6 +176,8 @@ static void thin_linears(cuda_device *d, const ac_linear_args *a, size_t n)
     }
     thin(d, &h);
     cuda_weights_group(d, w, y.outputs, wide);
+    y.settled = true;
+    for (size_t i = 0; i < y.outputs; i++) y.settled = y.settled && cuda_weights_settled(w[i]);
     y.outputs = 0;
     for (size_t i = 0; i < n; i++) {
         const ac_lora *l = a[i].lora;

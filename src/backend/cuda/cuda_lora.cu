@@ -6,7 +6,7 @@
  * Rows are cut into pieces of a unit's own (at most PIECE rows), and a second kernel adds what the pieces gave in their
  * order: so neither how many units a call has nor the number of blocks changes a bit (B6). Columns of dy are cut by
  * their number alone. */
-#include "backend/cuda/cuda_int.h"
+#include "backend/cuda/cuda_launch.cuh"
 #include "backend/cuda/cuda_mma.cuh"
 
 enum { WARPS = 4, THREADS = 32 * WARPS, TILE = 64, PAD = 8, LD = TILE + PAD, SUBS = CUDA_PIECE / TILE,
@@ -69,6 +69,8 @@ template <int R, int N> struct into_rank_sizes {
 template <int R, int N>
 static __global__ void __launch_bounds__(THREADS) into_rank_kernel(const __grid_constant__ cuda_into_rank p)
 {
+    start_next();
+    await_previous();
     extern __shared__ __align__(16) unsigned char room[];
     typedef into_rank_sizes<R, N> size;
     bf16 *ring = reinterpret_cast<bf16 *>(room);
@@ -121,7 +123,7 @@ template <int R, int N> static bool into_rank(cudaStream_t s, const cuda_into_ra
         cudaSuccess)
         return false;
     ready = true;
-    into_rank_kernel<R, N><<<(unsigned)((p->rows + TILE - 1) / TILE), THREADS, bytes, s>>>(*p);
+    start(into_rank_kernel<R, N>, (unsigned)((p->rows + TILE - 1) / TILE), THREADS, bytes, s, *p);
     return true;
 }
 
@@ -185,6 +187,8 @@ static __device__ __forceinline__ float4 sum_of(float4 sum, const float *from, s
 
 static __global__ void add_pieces_kernel(const __grid_constant__ sums s)
 {
+    start_next();
+    await_previous();
     const sum_job &j = s.job[blockIdx.y];
     const size_t i = (blockIdx.x * (size_t)blockDim.x + threadIdx.x) * 4;
     if (i >= j.n) return;
@@ -205,7 +209,7 @@ static void add_pieces(cudaStream_t stream, const sums *s, unsigned jobs)
 {
     size_t most = 0;
     for (unsigned i = 0; i < jobs; i++) most = s->job[i].n > most ? s->job[i].n : most;
-    add_pieces_kernel<<<dim3((unsigned)((most / 4 + 127) / 128), jobs), 128, 0, stream>>>(*s);
+    start(add_pieces_kernel, dim3((unsigned)((most / 4 + 127) / 128), jobs), 128, 0, stream, *s);
 }
 
 /* ---- dh and the gradient of B -------------------------------------------------------------------------------------- */
@@ -226,6 +230,8 @@ template <int R> struct back_sizes {
 template <int R>
 static __global__ void __launch_bounds__(THREADS) rank_back_kernel(const __grid_constant__ back_work w, unsigned from)
 {
+    start_next();
+    await_previous();
     extern __shared__ __align__(16) unsigned char room[];
     typedef back_sizes<R> size;
     bf16 *sh = reinterpret_cast<bf16 *>(room), *sx = sh + size::H, *sb = sx + size::STAGES * size::X;
@@ -356,8 +362,8 @@ CUDA_C bool k_rank_back(cudaStream_t s, const cuda_rank_back *p, float *part, si
         }
         const dim3 grid(w.first[CUDA_SHARED], (unsigned)n);
         for (unsigned k = 0; k < p->r; k += wide ? 32 : 16)
-            if (wide) rank_back_kernel<32><<<grid, THREADS, back_sizes<32>::BYTES, s>>>(w, k);
-            else rank_back_kernel<16><<<grid, THREADS, back_sizes<16>::BYTES, s>>>(w, k);
+            if (wide) start(rank_back_kernel<32>, grid, THREADS, back_sizes<32>::BYTES, s, w, k);
+            else start(rank_back_kernel<16>, grid, THREADS, back_sizes<16>::BYTES, s, w, k);
         add_pieces(s, &all, (unsigned)(2 * p->n));
     }
     return true;
@@ -382,6 +388,8 @@ static __device__ __forceinline__ void load_rows(bf16 *sx, bf16 *sh, const cuda_
 template <int R, int N>
 static __global__ void __launch_bounds__(THREADS) rank_grad_kernel(const __grid_constant__ cuda_rank_grad p, float *part)
 {
+    start_next();
+    await_previous();
     extern __shared__ __align__(16) unsigned char room[];
     typedef grad_sizes<R, N> size;
     bf16 *ring = reinterpret_cast<bf16 *>(room);
@@ -449,7 +457,7 @@ template <int R, int N> static bool rank_grad(cudaStream_t s, const cuda_rank_gr
         some.piece = all.piece;
         for (size_t i = 0; i < N; i++)
             all.job[i] = { p->da[i], NULL, part + i * one, one, N * one, 0, 0.0f };
-        rank_grad_kernel<R, N><<<dim3((unsigned)((p->cols + TILE - 1) / TILE), (unsigned)n), THREADS, bytes, s>>>(some, part);
+        start(rank_grad_kernel<R, N>, dim3((unsigned)((p->cols + TILE - 1) / TILE), (unsigned)n), THREADS, bytes, s, some, part);
         add_pieces(s, &all, N);
     }
     return true;

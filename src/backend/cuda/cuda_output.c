@@ -53,11 +53,12 @@ static unsigned char *aligned_base(ac_ref scratch)
     return (unsigned char *)(((uintptr_t)cuda_at(scratch) + 255) / 256 * 256);
 }
 
-static void few_logits(cuda_device *d, float *logits, const cuda_bf16 *x, const cuda_bf16 *w, size_t rows, size_t hidden, size_t vocab)
+static void few_logits(cuda_device *d, float *logits, const cuda_bf16 *x, const ac_matrix *w, size_t rows)
 {
-    const cuda_thin p = { .rows = rows, .outputs = 1, .f32 = true, .alpha = { 1.0f },
+    const size_t hidden = w->cols, vocab = w->rows;
+    const cuda_thin p = { .rows = rows, .outputs = 1, .f32 = true, .settled = cuda_weights_settled(w), .alpha = { 1.0f },
         .out = { { .c = logits, .n = vocab, .ldc = vocab, .segments = 1,
-                   .segment = { { .a = x, .b = w, .lda = hidden, .ldb = hidden, .k = hidden } } } } };
+                   .segment = { { .a = x, .b = cuda_weights(d, w), .lda = hidden, .ldb = hidden, .k = hidden } } } } };
     if (d->st) return;
     if (!k_thin(d->stream, &p)) cuda_fail(d, AC_ESTATE, "%s: logits could not be launched", d->name);
     cuda_launched(d, "logits");
@@ -75,7 +76,7 @@ void cuda_output(ac_device *dev, const ac_output_args *a)
         k_norm(d->stream, p.normed, NULL, cuda_at(a->x), true, NULL, cuda_f32(a->norm_w), rows, n, hidden, a->eps);
         cuda_launched(d, "the final norm");
         float *logits = cuda_f32(a->logits) + at * vocab;
-        if (a->n_rows <= CUDA_THIN_ROWS) few_logits(d, logits, p.normed, cuda_weights(d, a->w), n, hidden, vocab);
+        if (a->n_rows <= CUDA_THIN_ROWS) few_logits(d, logits, p.normed, a->w, n);
         else
             cuda_product(d, &(cuda_gemm){ .m = n, .n = vocab, .k = hidden, .a = p.normed, .lda = hidden,
                 .b = cuda_weights(d, a->w), .ldb = hidden, .tb = true, .c = logits, .c_f32 = true, .ldc = vocab, .alpha = 1.0f });

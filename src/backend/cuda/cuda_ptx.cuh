@@ -59,4 +59,20 @@ static __device__ __forceinline__ float power2(float x)
     return y;
 }
 
+/* Lets the next launch begin as soon as all blocks of this one have come here. */
+static __device__ __forceinline__ void start_next(void)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/* The launch before is complete, and what it wrote is there. */
+static __device__ __forceinline__ void await_previous(void)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 #endif

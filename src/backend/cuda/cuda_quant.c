@@ -193,6 +193,11 @@ static bool in_ring(const ac_buf *b)
     return b->stored && !b->narrow;
 }
 
+bool cuda_weights_settled(const ac_matrix *w)
+{
+    return !in_ring(w->buf);
+}
+
 static const cuda_bf16 *lying(const ac_buf *b)
 {
     return b->stored ? b->narrow : (const cuda_bf16 *)(const void *)b->ptr;

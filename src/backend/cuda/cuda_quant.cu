@@ -1,6 +1,6 @@
 /* backend/cuda/cuda_quant.cu - stored weights to bfloat16: a whole run of them, or the rows of an embedding. */
 #include <cuda_bf16.h>
-#include "backend/cuda/cuda_int.h"
+#include "backend/cuda/cuda_launch.cuh"
 #include "backend/cuda/cuda_quant.cuh"
 
 enum { THREADS = 256, GROUPS = 2 };              /* groups of eight that a thread loads before it stores */
@@ -19,6 +19,8 @@ static __device__ __forceinline__ uint4 narrow8(const float v[8])
 template <int T>
 static __global__ void __launch_bounds__(THREADS) expand_kernel(uint4 *y, const uint8_t *x, size_t groups)
 {
+    start_next();
+    await_previous();
     const size_t first = blockIdx.x * (size_t)(THREADS * GROUPS) + threadIdx.x;
     float v[GROUPS][8];
     __shared__ float nf4[16];
@@ -38,6 +40,8 @@ template <int T>
 static __global__ void __launch_bounds__(THREADS) gather_kernel(float *y, const int32_t *ids, const uint8_t *table,
                                                                 size_t groups, size_t per_row)
 {
+    start_next();
+    await_previous();
     const size_t i = blockIdx.x * (size_t)THREADS + threadIdx.x;
     if (i >= groups) return;
     float v[8];
@@ -71,7 +75,7 @@ CUDA_C bool k_expand(cudaStream_t s, cuda_bf16 *y, const void *x, ac_dtype type,
     const size_t groups = n / 8, each = THREADS * GROUPS, blocks = (groups + each - 1) / each;
     if (n % 8) return false;
     if (!groups) return true;
-#define EXPAND(T) expand_kernel<T><<<(unsigned)blocks, THREADS, 0, s>>>((uint4 *)y, (const uint8_t *)x, groups)
+#define EXPAND(T) start(expand_kernel<T>, (unsigned)blocks, THREADS, 0, s, (uint4 *)y, (const uint8_t *)x, groups)
     FOR_TYPE(type, EXPAND)
     return true;
 }
@@ -81,7 +85,7 @@ CUDA_C bool k_gather(cudaStream_t s, float *y, const int32_t *ids, const void *t
     const size_t groups = rows * cols / 8, blocks = (groups + THREADS - 1) / THREADS;
     if (cols % 8) return false;
     if (!groups) return true;
-#define GATHER(T) gather_kernel<T><<<(unsigned)blocks, THREADS, 0, s>>>(y, ids, (const uint8_t *)table, groups, cols / 8)
+#define GATHER(T) start(gather_kernel<T>, (unsigned)blocks, THREADS, 0, s, y, ids, (const uint8_t *)table, groups, cols / 8)
     FOR_TYPE(type, GATHER)
     return true;
 }

@@ -10,6 +10,7 @@
  * common tile of B for both. Blocks go on to further tiles until all are done; while sums are stored the next tiles
  * are on their way. */
 #include "backend/cuda/cuda_hopper.cuh"
+#include "backend/cuda/cuda_launch.cuh"
 
 enum { TM = 128, TK = 64, GROUP_M = 8, CONSUMERS = 2, THREADS = 128 * (1 + CONSUMERS), BLOCKS = 2 };
 
@@ -190,6 +191,8 @@ template <int TN, int TB, bool F32> static __device__ __forceinline__ void consu
 template <int TN, int TB, bool F32>
 static __global__ void __launch_bounds__(THREADS, 1) __cluster_dims__(BLOCKS, 1, 1) segments_kernel(const __grid_constant__ work w)
 {
+    start_next();
+    await_previous();
 #ifdef HOPPER
     extern __shared__ unsigned char room[];
     constexpr int STAGES = sizes<TN>::STAGES;
@@ -251,7 +254,7 @@ template <int TN, int TB, bool F32> static bool launch(cudaStream_t s, const wor
     if (cudaFuncSetAttribute(segments_kernel<TN, TB, F32>, cudaFuncAttributeMaxDynamicSharedMemorySize, sizes<TN>::BYTES) != cudaSuccess)
         return false;
     const unsigned n = w->pairs < clusters ? w->pairs : clusters;
-    segments_kernel<TN, TB, F32><<<n * BLOCKS, THREADS, sizes<TN>::BYTES, s>>>(*w);
+    start(segments_kernel<TN, TB, F32>, n * BLOCKS, THREADS, sizes<TN>::BYTES, s, *w);
     return true;
 }
 

@@ -141,6 +141,7 @@ struct sim_launch {
     dim3 grid, block;
     size_t shared;
     cudaStream_t stream;
+    bool early = false;              /* each thread must wait for the launch before it (cuda_launch.cuh) */
     sim_launch(const char *n, dim3 g, dim3 b, size_t bytes = 0, cudaStream_t s = nullptr)
         : name(n), grid(g), block(b), shared(bytes), stream(s) {}
     void run(std::function<void()> body) const;

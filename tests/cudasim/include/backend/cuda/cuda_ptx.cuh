@@ -21,6 +21,10 @@ static inline void fetch16(bf16 *to, const bf16 *from, bool there) { sim_copy16(
 static inline void commit(void) { sim_commit(); }
 template <int LEFT> static inline void wait_until_left(void) { sim_wait(LEFT); }
 
+void sim_awaited();
+static inline void start_next(void) {}
+static inline void await_previous(void) { sim_awaited(); }
+
 static inline float power2(float x)
 {
     const float y = exp2f(x);
