@@ -149,7 +149,8 @@ def how(config):
     if config.kind in ("save", "recompute"):
         key = {"save": "save_every"}.get(config.kind, config.kind)
         return "%s %s" % (key, config.keys["method." + key])
-    return {"plain": "", "ab": "ab"}.get(config.kind, config.kind)
+    shared = config.legs[0].workers
+    return {"plain": "%d workers" % shared if shared > 1 else "", "ab": "ab"}.get(config.kind, config.kind)
 
 
 def cells_of(config, note, seconds):
@@ -164,7 +165,8 @@ def legs_of(config):
     """For the line below a row of several programs or tiers."""
     if len(set(config.legs)) == 1:
         return None
-    return "; then ".join("%s %s %d threads micro %d" % (l.binary.name, l.tier, l.threads, l.micro) for l in config.legs)
+    return "; then ".join("%s %s %d threads micro %d%s" % (l.binary.name, l.tier, l.threads, l.micro,
+                                                           " %d workers" % l.workers if l.workers > 1 else "") for l in config.legs)
 
 
 class Table:
@@ -179,7 +181,8 @@ class Table:
         cells = cells_of(config, note, seconds)
         self.rows.append({
             "scenario": config.scenario.name, "kind": config.kind, "note": note, "seconds": round(seconds, 3),
-            "legs": [{"program": l.binary.name, "tier": l.tier, "threads": l.threads, "micro_batch": l.micro}
+            "legs": [{"program": l.binary.name, "tier": l.tier, "threads": l.threads, "micro_batch": l.micro,
+                      "workers": l.workers}
                      for l in config.legs],
             "result": "differs" if told else "ok", "differences": told})
         if self.quiet:

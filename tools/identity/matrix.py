@@ -1,11 +1,11 @@
 """Which configurations `make identity` runs: scenarios from tests/identity/scenarios.txt, times what may not matter."""
 import itertools
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runs import Leg
 
-THREADS, MICRO = (1, 2, 3, 7), (1, 2, 4, 8)
+THREADS, MICRO, WORKERS = (1, 2, 3, 7), (1, 2, 4, 8), (4, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,11 @@ def plan(scenarios, binaries, quick, seed):
     pairs = [(b, t) for b in binaries for t in reversed(b.tiers)]
     fast = [p for p in pairs if not p[0].slow(p[1])]
     slow = [p for p in pairs if p[0].slow(p[1])]
+    workers = itertools.cycle(WORKERS)
 
     def add(s, kind, legs, kills=3, **keys):
+        if "method.shards" in s.keys:
+            legs = [replace(leg, workers=next(workers)) for leg in legs]
         changed = dict(s.keys, **{k.replace("__", "."): v for k, v in keys.items()})
         out.append(Config(s, kind, tuple(legs), changed, rng.randrange(2 ** 32), kills))
 

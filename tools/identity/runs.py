@@ -41,6 +41,7 @@ class Leg:
     tier: str
     threads: int
     micro: int
+    workers: int = 1     # of a training
 
     def options(self):
         return ["--cpu", self.tier, "--threads", str(self.threads)]
@@ -194,6 +195,8 @@ def run_ok(binary, args, codes=(0,)):
 
 def train_args(folder, leg, resume=False, stop=0):
     args = ["-C", folder, "train", "-q", "--json", "--micro-batch", str(leg.micro)] + leg.options()
+    if leg.workers > 1:
+        args += ["--workers", str(leg.workers)]
     if resume:
         args += ["--resume", "latest"]
     if stop:
