@@ -76,10 +76,10 @@ same 'four that compute layers again'
 run 0 train --workers 4 --dry-run
 out_has 'the other workers'
 
-# ---- the processor time of all is booked: four with a thread each take at least what one does, less a rounding
+# ---- the processor time of all is booked: a leader of four alone takes less than half of what one does
 cpu() { sed -n 's/.*"cpu_seconds": *\([0-9.]*\).*/\1/p' "$1/cost.json" | head -1; }
 one=$(cpu ".accord/runs/$(ls -tr .accord/runs | head -1)") four=$(cpu "$(newest)")
-awk "BEGIN { exit !($four > 0.5 * $one) }" || bad "four workers are booked with $four s of processor time, one with $one"
+awk "BEGIN { exit !($four > 0.8 * $one) }" || bad "four workers are booked with $four s of processor time, one with $one"
 
 # ---- a stop, and on with another number
 run 75 train --workers 4 --stop-after-step 5
@@ -111,10 +111,10 @@ if command -v ps >/dev/null && ps -o pid= --ppid $$ >/dev/null 2>&1; then
     long='  max_steps: 400
   shards: 4
   lr: 1e-4'
-    contract "$long" 48
-    cut() { head -n 20 "$(newest)/trace.jsonl" | sha256sum; }
-    run 75 train --stop-after-step 20
-    first=$(cut)
+    contract "$long" 24
+    beginning() { head -n 14 "$(newest)/trace.jsonl" | sha256sum; }
+    run 75 train --stop-after-step 14
+    first=$(beginning)
 
     # ---- a worker is killed: the leader keeps the last whole step
     before=$(ls .accord/runs | wc -l)
@@ -131,8 +131,8 @@ if command -v ps >/dev/null && ps -o pid= --ppid $$ >/dev/null 2>&1; then
     err_has 'was ended by signal 9'
     err_has 'go on with: accord train --resume'
     gone "$workers"
-    run 75 train --resume "$(basename "$(newest)")" --workers 2 --stop-after-step 20
-    [ "$(cut)" = "$first" ] || bad "after a killed worker the trace differs"
+    run 75 train --resume "$(basename "$(newest)")" --workers 2 --stop-after-step 14
+    [ "$(beginning)" = "$first" ] || bad "after a killed worker the trace differs"
 
     # ---- the leader is killed: nobody is left
     before=$(ls .accord/runs | wc -l)
@@ -144,8 +144,8 @@ if command -v ps >/dev/null && ps -o pid= --ppid $$ >/dev/null 2>&1; then
     kill -9 $pid
     wait $pid 2>/dev/null
     gone "$workers"
-    run 75 train --resume "$(basename "$(newest)")" --workers 4 --stop-after-step 20
-    [ "$(cut)" = "$first" ] || bad "after a killed leader the trace differs"
+    run 75 train --resume "$(basename "$(newest)")" --workers 4 --stop-after-step 14
+    [ "$(beginning)" = "$first" ] || bad "after a killed leader the trace differs"
 
     # ---- asked to stop, with a guard between: all end, nothing is lost
     before=$(ls .accord/runs | wc -l)
@@ -162,11 +162,23 @@ if command -v ps >/dev/null && ps -o pid= --ppid $$ >/dev/null 2>&1; then
     [ $got -eq 75 ] || bad "a run that was asked to stop ends with $got: $(cat "$work/err")"
     err_has 'checkpointed after step'
     gone "$leader $workers"
-    run 75 train --resume "$(basename "$(newest)")" --workers 2 --stop-after-step 20
-    [ "$(cut)" = "$first" ] || bad "after a stop the trace differs"
+    run 75 train --resume "$(basename "$(newest)")" --workers 2 --stop-after-step 14
+    [ "$(beginning)" = "$first" ] || bad "after a stop the trace differs"
 else
     echo 'not run: killed processes (no procps)' >&2
 fi
+
+# ---- the n-th call for a file or socket fails in every process: a text, and no crash
+contract '  max_steps: 2
+  shards: 2'
+for nth in 20 60 90 110 130 150 170 200 230 260 300 400; do
+    ACCORD_FAULT=io:$nth "$accord" train --workers 2 --no-guard -q >"$work/out" 2>"$work/err" </dev/null
+    got=$?
+    checks=$((checks + 1))
+    [ $got -eq 0 ] && continue
+    [ $got -lt 128 ] && [ $got -gt 1 ] || bad "with call $nth failing: exit code $got: $(cat "$work/err")"
+    [ -s "$work/err" ] || bad "with call $nth failing: no text"
+done
 
 # ---- packed; all weights
 contract '  max_steps: 12
