@@ -26,7 +26,7 @@ constexpr size_t MARGIN = 256;
 static std::map<const unsigned char *, size_t> blocks, pinned;
 static size_t used;
 static cudaError_t last;
-static size_t asked = DEFAULT_SHARED;
+static std::map<const void *, size_t> asked;     /* dynamic shared memory, by kernel */
 
 int order_set()
 {
@@ -115,9 +115,13 @@ void push(cudaStream_t at, std::function<void()> op)
     if (s->waiting.size() > MOST_WAITING || (order_set() >= 0 && order_set() & AT_ONCE)) drain(s);
 }
 
-size_t shared_asked()
+/* How much a launch may have. One by <<<>>> does not say which kernel it is: then as much as any was given. */
+static size_t shared_for(const void *kernel)
 {
-    return asked;
+    size_t most = DEFAULT_SHARED;
+    for (const auto &i : asked)
+        if ((!kernel || i.first == kernel) && i.second > most) most = i.second;
+    return most;
 }
 
 }
@@ -132,20 +136,19 @@ void sim_launch::run(std::function<void()> body) const
     const guard g(lock);
     const size_t threads = (size_t)block.x * block.y * block.z;
     if (!threads || threads > 1024 || !grid.x || !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 ||
-        shared > shared_asked()) {
+        shared > shared_for(kernel)) {
         set_error(cudaErrorInvalidConfiguration);
         return;
     }
     push(stream, [launch = *this, body]() { execute(launch, body); });
 }
 
-/* Which kernel it was set for is not looked at. */
-cudaError_t sim_set_attribute(cudaFuncAttribute what, int value)
+cudaError_t sim_set_attribute(const void *kernel, cudaFuncAttribute what, int value)
 {
     const guard g(lock);
     if (what != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
     if (value < 0 || (size_t)value > SHARED) return told(cudaErrorInvalidValue);
-    if ((size_t)value > asked) asked = (size_t)value;
+    asked[kernel] = (size_t)value;
     return cudaSuccess;
 }
 

@@ -80,13 +80,21 @@ static struct {
     std::vector<fresh> shared;
 } run;
 
+/* A launch may be named by all that stands in its parentheses. */
+static int name_length(const char *name)
+{
+    int n = 0;
+    for (int depth = 0; name[n] && (depth || name[n] != ','); n++) depth += (name[n] == '<') - (name[n] == '>');
+    return n;
+}
+
 void fail(const char *fmt, ...)
 {
     va_list ap;
     fflush(stdout);
     fputs("simulated GPU: ", stderr);
     if (run.launch) {
-        fprintf(stderr, "%s, block %u %u %u, ", run.launch->name, sim_block_at.x, sim_block_at.y, sim_block_at.z);
+        fprintf(stderr, "%.*s, block %u %u %u, ", name_length(run.launch->name), run.launch->name, sim_block_at.x, sim_block_at.y, sim_block_at.z);
         if (sim_self) fprintf(stderr, "thread %u %u %u, ", threadIdx.x, threadIdx.y, threadIdx.z);
         fprintf(stderr, "order %d: ", run.order);
     }

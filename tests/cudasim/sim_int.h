@@ -55,7 +55,6 @@ void push(cudaStream_t s, std::function<void()> op);
 void set_error(cudaError_t e);
 /* Whether all of it is device memory of one block. */
 bool on_device(const void *p, size_t bytes);
-size_t shared_asked();
 
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cublasLt.h>
+#include "backend/cuda/cuda_launch.cuh"
 #include "backend/cuda/cuda_mma.cuh"
 
 enum { N = 256, THREADS = 64, LD = 24 };
@@ -171,6 +172,7 @@ static __global__ void bent_kernel(int *y, int what)
 
 static __global__ void places_kernel(const bf16 *x, int what)
 {
+    if (what != 7) await_previous();
     extern __shared__ __align__(16) unsigned char room[];
     bf16 *s = reinterpret_cast<bf16 *>(room);
     uint32_t r[4];
@@ -189,6 +191,16 @@ static bool bent(int what)
     host(y, dy, N);
     cudaFree(dy);
     return what != 5 || (y[0] != -1 && y[THREADS - 1] != -1);        /* what nobody wrote is all ones */
+}
+
+/* Launched so that it may begin before the launch before it has ended. */
+static bool not_awaited(int what)
+{
+    bf16 *dx = device<bf16>(N);
+    start(places_kernel, 1, 32, 256, stream, dx, what);
+    cudaStreamSynchronize(stream);
+    cudaFree(dx);
+    return true;
 }
 
 static bool misplaced(int what)
@@ -289,6 +301,11 @@ static void test_reports()
     expect("70000 blocks of y are refused", cudaGetLastError() == cudaErrorInvalidConfiguration);
     bent_kernel<<<1, 32, 60000, stream>>>(d, 9);
     expect("60000 shared bytes that were not asked for are refused", cudaGetLastError() == cudaErrorInvalidConfiguration);
+    cudaFuncSetAttribute(places_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 70000);
+    start(bent_kernel, 1, 32, 60000, stream, d, 9);
+    expect("and those that another kernel was given", cudaGetLastError() == cudaErrorInvalidConfiguration);
+    start(places_kernel, 1, 32, 60000, stream, nullptr, 9);
+    expect("its own are not", cudaGetLastError() == cudaSuccess);
     expect("an error is told once", cudaGetLastError() == cudaSuccess);
     expect("more shared memory than there is", cudaFuncSetAttribute(places_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 200000) ==
                                                    cudaErrorInvalidValue && cudaGetLastError() != cudaSuccess);
@@ -327,6 +344,8 @@ int main()
     found("cp.async from behind device memory", misplaced, 3, "not device memory");
     found("ldmatrix of a crooked place", misplaced, 4, "multiple of 16");
     found("ldmatrix behind shared memory", misplaced, 5, "outside the block's shared memory");
+    found("a thread that does not wait for the launch before", not_awaited, 7, "without having waited");
+    expect("one that does", alone(not_awaited, 8, 0, words, sizeof words));
     found("a product behind its factor", wrong_product, 0, "within device memory");
     found("a product with a place less aligned than promised", wrong_product, 1, "aligned to 16");
     found("a copy longer than its place", host_memory, 0, "not within one block");

@@ -141,6 +141,7 @@ struct sim_launch {
     dim3 grid, block;
     size_t shared;
     cudaStream_t stream;
+    const void *kernel = nullptr;    /* where it is known */
     bool early = false;              /* each thread must wait for the launch before it (cuda_launch.cuh) */
     sim_launch(const char *n, dim3 g, dim3 b, size_t bytes = 0, cudaStream_t s = nullptr)
         : name(n), grid(g), block(b), shared(bytes), stream(s) {}
@@ -156,10 +157,10 @@ struct sim_launch {
 void sim_fresh(void *at, size_t bytes);
 void *sim_dynamic();
 
-cudaError_t sim_set_attribute(cudaFuncAttribute what, int value);
-template <typename K> static inline cudaError_t cudaFuncSetAttribute(K *, cudaFuncAttribute what, int value)
+cudaError_t sim_set_attribute(const void *kernel, cudaFuncAttribute what, int value);
+template <typename K> static inline cudaError_t cudaFuncSetAttribute(K *kernel, cudaFuncAttribute what, int value)
 {
-    return sim_set_attribute(what, value);
+    return sim_set_attribute((const void *)kernel, what, value);
 }
 
 #endif

@@ -10,11 +10,12 @@ template <typename... P, typename... A>
 static bool sim_start(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t bytes, cudaStream_t s, A... a)
 {
     sim_launch l(name, grid, block, bytes, s);
+    l.kernel = (const void *)kernel;
     l.early = true;
     l.of([kernel](const auto &...arg) { kernel(arg...); })(P(a)...);
     return true;
 }
 
-#define start(...) sim_start(__FILE__, __VA_ARGS__)
+#define start(...) sim_start(#__VA_ARGS__, __VA_ARGS__)
 
 #endif
