@@ -316,7 +316,8 @@ typedef struct {
     /* to += what the partner has there, in both at once; complete on return. idle is asked while it waits; its failure, as any
      * other, is the end of the group. */
     ac_status (*add)(ac_device *d, size_t partner, ac_ref to, size_t n, const ac_idle *idle, ac_err *err);
-    void (*close)(ac_device *d);                          /* accepts what is not open */
+    /* Accepts what is not open. in_order: all others close too, and nobody waits for anything but that. */
+    void (*close)(ac_device *d, bool in_order);
 } ac_peers_ops;
 
 typedef struct {

@@ -677,13 +677,13 @@ static void fill_result(const run *r, ac_train_result *out)
     out->trace_hash = s->trace;
 }
 
-static void end(run *r)
+static void end(run *r, bool in_order)
 {
     ac_device *dev = ac_model_device(r->job->model);
     dev->op->set_numerics(dev, AC_NUM_FP32);
     ac_model_trim(r->job->model);
     ac_appender_close(&r->trace);
-    ac_crew_close(&r->crew);
+    ac_crew_close(&r->crew, in_order);
     ac_fold_close(&r->fold);
     ac_optimizer_close(&r->opt);
     ac_adapter_close(&r->ad);
@@ -705,6 +705,6 @@ ac_status ac_train_run(const ac_train_job *job, ac_train_result *out, ac_err *er
         fill_result(&r, &result);
         *out = result;
     }
-    end(&r);
+    end(&r, !st);
     return st;
 }

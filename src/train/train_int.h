@@ -114,7 +114,7 @@ typedef struct {
 #define AC_CREW_PIECE ((size_t)1 << 18)      /* floats that are exchanged at once */
 #define AC_CREW_BYTES (AC_CREW_PIECE * sizeof(float))
 ac_status ac_crew_open(ac_crew *c, const ac_transport *t, ac_device *dev, size_t n_valid_units, ac_err *err);
-void      ac_crew_close(ac_crew *c);
+void      ac_crew_close(ac_crew *c, bool in_order);      /* in_order: the run went to its end */
 /* The leader's choice to everybody; a worker gets it. */
 ac_status ac_crew_choose(ac_crew *c, ac_crew_choice *choice, ac_err *err);
 /* All are ready, with the same options and rows; then the leader's state, parameters and optimizer's state are everybody's. */

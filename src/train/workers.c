@@ -38,13 +38,13 @@ ac_status ac_crew_open(ac_crew *c, const ac_transport *t, ac_device *dev, size_t
     c->piece = ac_calloc(PIECE, sizeof *c->piece);
     c->losses = ac_calloc(n_valid_units ? n_valid_units : 1, sizeof *c->losses);
     if (c->piece && c->losses) return AC_OK;
-    ac_crew_close(c);
+    ac_crew_close(c, false);
     return ac_fail_nomem(err, PIECE * sizeof *c->piece);
 }
 
-void ac_crew_close(ac_crew *c)
+void ac_crew_close(ac_crew *c, bool in_order)
 {
-    if (c->direct) c->dev->op->peers->close(c->dev);
+    if (c->direct) c->dev->op->peers->close(c->dev, in_order && !c->lost);
     ac_free(c->piece);
     ac_free(c->losses);
     *c = (ac_crew){ .t = NULL };
@@ -145,7 +145,7 @@ static ac_status form_group(ac_crew *c, ac_err *err)
         const bool open = v.yes;
         st = all_say(c, &v, err);
         c->direct = !st && v.yes;
-        if (open && !c->direct) p->close(c->dev);
+        if (open && !c->direct) p->close(c->dev, false);
     } else {
         v = group.v;
     }

@@ -28,6 +28,7 @@ static int open_with(ac_tune tune)
     opts.lora.rank = 2;
     opts.lora.tune = tune;
     opts.batch_rows = 4;
+    opts.shards = 4;
     opts.save_every = 1;
     opts.eval_every = 2;
     opts.keep_checkpoints = 1;

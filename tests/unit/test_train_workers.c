@@ -87,7 +87,8 @@ typedef struct {
     mischief what;
     size_t who;
     long at;
-    long fault;                  /* the leader's call that fails first */
+    ac_fault_kind kind;
+    long fault;                  /* the leader's call of that kind that fails first */
     bool fired;
     bool shrink;                 /* the leader's control makes the micro-batch 1, then 2 ... */
     ac_train_result r;
@@ -139,7 +140,7 @@ static ac_status run_here(job *j, const ac_transport *t)
     run.stop_after_step = j->stop_after;
     if (j->shrink && !rank) run.control = shrink;
     make_sick(&m, j->sick, t != NULL);
-    if (j->fault && !rank) ac_fault_arm(AC_FAULT_IO, j->fault);
+    if (j->fault && !rank) ac_fault_arm(j->kind, j->fault);
     const ac_status st = ac_train_run(&run, &j->r, &j->err);
     j->fired = ac_fault_fired();
     ac_fault_disarm();
@@ -557,34 +558,48 @@ static void a_team_that_cannot_be_made(void **state)
 }
 
 /* The leader's n-th call fails, and all after it: a text, no child left, and a resume ends with the same bytes. */
+static bool fails_at(ac_fault_kind kind, long nth, const outcome_bits *want)
+{
+    job j = { .o = options(2), .workers = 2, .dir = tiny_dir(), .kind = kind, .fault = nth };
+    ac_team *team = NULL;
+    assert_int_equal(ac_team_fork(&team, 2, &j.err), AC_OK);
+    const ac_transport t = ac_team_transport(team);
+    ac_status st = run_here(&j, &t);
+    ac_team_close(&team, 5000);
+    if (t.rank) _exit(0);
+    const bool fired = j.fired;
+    if (st) {
+        if (!j.err.text[0]) fail_msg("call %ld has no text", nth);
+        if (kind == AC_FAULT_ALLOC && st != AC_ENOMEM) fail_msg("allocation %ld: %s", nth, j.err.text);
+        j.workers = 1;
+        j.fault = 0;
+        j.resume = true;
+        st = run(&j);
+        j.resume = false;
+        if (st == AC_ENOENT) st = run(&j);
+        if (st) fail_msg("after call %ld: %s", nth, j.err.text);
+    }
+    const outcome_bits got = bits_of(j.dir);
+    if (!same_bits(&got, want)) fail_msg("after call %ld the bytes differ", nth);
+    assert_int_equal(ac_remove_tree(j.dir, NULL), AC_OK);
+    assert_int_equal(ac_live_bytes(), 0);
+    return fired;
+}
+
 static void nth_call_of_the_leader(void **state)
 {
     (void)state;
     const outcome_bits want = whole((job){ .o = options(2), .workers = 1 });
-    bool fired = true;
-    for (long nth = 1; fired; nth += EMULATED ? 131 : nth < 60 ? 7 : 67) {
-        job j = { .o = options(2), .workers = 2, .dir = tiny_dir(), .fault = nth };
-        ac_team *team = NULL;
-        assert_int_equal(ac_team_fork(&team, 2, &j.err), AC_OK);
-        const ac_transport t = ac_team_transport(team);
-        ac_status st = run_here(&j, &t);
-        ac_team_close(&team, 5000);
-        if (t.rank) _exit(0);
-        fired = j.fired;
-        if (st) {
-            if (!j.err.text[0]) fail_msg("call %ld has no text", nth);
-            j.workers = 1;
-            j.fault = 0;
-            j.resume = true;
-            st = run(&j);
-            j.resume = false;
-            if (st == AC_ENOENT) st = run(&j);
-            if (st) fail_msg("after call %ld: %s", nth, j.err.text);
-        }
-        const outcome_bits got = bits_of(j.dir);
-        if (!same_bits(&got, &want)) fail_msg("after call %ld the bytes differ", nth);
-        assert_int_equal(ac_remove_tree(j.dir, NULL), AC_OK);
-    }
+    long nth = 1;
+    while (fails_at(AC_FAULT_IO, nth, &want)) nth += EMULATED ? 131 : nth < 60 ? 7 : 67;
+}
+
+static void nth_allocation_of_the_leader(void **state)
+{
+    (void)state;
+    const outcome_bits want = whole((job){ .o = options(2), .workers = 1 });
+    long nth = 1;
+    while (fails_at(AC_FAULT_ALLOC, nth, &want)) nth += EMULATED ? 307 : nth < 40 ? 3 : 101;
 }
 
 int main(void)
@@ -607,6 +622,7 @@ int main(void)
         cmocka_unit_test(a_leader_that_is_killed),
         cmocka_unit_test(one_that_computes_something_else),
         cmocka_unit_test(nth_call_of_the_leader),
+        cmocka_unit_test(nth_allocation_of_the_leader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

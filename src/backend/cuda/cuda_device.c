@@ -501,7 +501,7 @@ static void close_device(ac_device **dev)
     cuda_device *d = cuda_of(*dev);
     void (*release)(void *) = d->host->release;
     if (d->stream) (void)cudaStreamSynchronize(d->stream);
-    cuda_peers_ops.close(*dev);
+    cuda_peers_ops.close(*dev, false);
     while (d->kept) let_go(*dev, d->kept->host);
     if (d->spare) buf_free(d, d->spare);
     cuda_plans_close(d);

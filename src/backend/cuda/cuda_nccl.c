@@ -165,9 +165,10 @@ static ac_status add(ac_device *dev, size_t partner, ac_ref to, size_t n, const 
     return st;
 }
 
-static void close_group(ac_device *dev)
+/* What NCCL destroys it may wait for others to destroy too; so a group that others may still hold is aborted. */
+static void close_group(ac_device *dev, bool in_order)
 {
-    let_group_go(cuda_of(dev), true);
+    let_group_go(cuda_of(dev), in_order);
 }
 
 const ac_peers_ops cuda_peers_ops = { .can = can, .id = new_id, .open = open_group, .add = add, .close = close_group };
