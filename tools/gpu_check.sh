@@ -1,31 +1,34 @@
 #!/usr/bin/env bash
 # Builds, checks and measures the CUDA backend on a machine with an NVIDIA GPU, in one call of a few minutes.
 #
-# usage: tools/gpu_check.sh [--built DIR] [--library] [--quick] [--only STEPS] [--peers] [--cpu-run RUN] [--json] [--out DIR]
+# usage: tools/gpu_check.sh [--built DIR] [--library] [--quick] [--only STEPS] [--peers] [--cpu-run RUN] [--shared PROJECT] [--json] [--out DIR]
 #   --built DIR     take programs and library from there instead of building (docs/cuda.md: a portable build of another machine)
 #   --library       build the library here nonetheless, from this source tree, and check that one (needs nvcc and cmake only)
 #   --quick         no compute-sanitizer, and the smallest shape only
-#   --only STEPS    of: tests command-line demo speed decode sanitizers
+#   --only STEPS    of: tests command-line demo speed decode nodes sanitizers
 #   --peers         measure PEFT in the same call, too (bench/gpu/peft_gpu.py; minutes; needs torch, transformers, peft)
 #   --cpu-run RUN   a run of examples/shop-sql that a CPU made, with its verdict: is the GPU's verdict the same?
+#   --shared PROJECT  with two GPUs or more: a folder with accord.yaml and accord.lock, numerics cuda-bf16, shards 2 or more, on which one
+#                   and two are measured (for the demand: the 1.5B shape, 16 rows of 1024 tokens a step, 5 steps or more)
 #   --json          the table as JSON on stdout, everything else on stderr
 #   --out DIR       full logs, one file a step (default: build/gpu-check)
 # Prints what passed, and the figures beside what docs/cuda.md demands. Exit code 0: all that ran passed, whatever the figures
 # are; 1: something failed; 77: nothing could be run, with the reason.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 70
-built='' library='' quick='' only='' peers='' cpu_run='' json='' out=build/gpu-check
+built='' library='' quick='' only='' peers='' cpu_run='' shared='' json='' out=build/gpu-check
 while [ $# -gt 0 ]; do
     case $1 in
     --built) built=${2:?}; shift 2 ;;
     --out) out=${2:?}; shift 2 ;;
     --only) only=" ${2//,/ } "; shift 2 ;;
     --cpu-run) cpu_run=$(realpath "${2:?}"); shift 2 ;;
+    --shared) shared=$(realpath "${2:?}"); shift 2 ;;
     --library) library=1; shift ;;
     --quick) quick=1; shift ;;
     --peers) peers=1; shift ;;
     --json) json=1; shift ;;
-    *) sed -n '4,15s/^# //p' "$0"; exit 64 ;;
+    *) sed -n '4,17s/^# //p' "$0"; exit 64 ;;
     esac
 done
 exec 3>&1
@@ -37,7 +40,7 @@ command -v nvcc >/dev/null || PATH=$PATH:/usr/local/cuda/bin
 wants() { [ -z "$only" ] || [[ $only = *" $1 "* ]]; }
 
 # ---- the programs and the library
-TESTS='test_backend_cuda test_train_cuda test_quant_cuda'
+TESTS='test_backend_cuda test_train_cuda test_quant_cuda test_train_gpus'
 missing_packages() {
     local p
     command -v pkg-config >/dev/null || { echo pkg-config; return; }
@@ -134,6 +137,17 @@ if wants command-line; then
     [ -n "$same_bytes" ] || same_bytes=$(sed -n 's/^command-line|\(FAILED\|not run\).*/\1/p' <<<"$steps")
 fi
 
+# One contract on one GPU and on two: the same bytes, and how much faster.
+nodes() {
+    local accord
+    [ "$gpus" -ge 2 ] || { echo 'not run: one GPU here'; return 77; }
+    [ -n "$shared" ] || { echo 'not run: no --shared PROJECT'; return 77; }
+    accord=$(find_built accord) || { echo 'not run: no accord there'; return 77; }
+    python3 bench/workers.py "$accord" "$shared" --workers 1,2 --rounds 3 --json >"$out/workers.json" || { cat "$out/workers.json"; return 1; }
+    sed -n 's/.*"times_first": \([0-9.]*\).*/\1/p' "$out/workers.json" | tail -n 1 | sed 's/.*/{"two_gpus": &}/'
+}
+if wants nodes; then step nodes 900 nodes; fi
+
 # The demo: trained on the GPU, and its verdict beside the CPU's.
 verdict='' demo_seconds=''
 demo() {
@@ -210,7 +224,7 @@ if wants sanitizers && [ -z "$quick" ]; then
     if command -v compute-sanitizer >/dev/null; then
         clean=yes
         for tool in memcheck initcheck racecheck; do         # all at once: the checkers wait more than they compute
-            for t in $TESTS; do
+            for t in ${TESTS% test_train_gpus}; do        # its processes are many, its kernels the others'
                 ! find_built $t >/dev/null || sanitize $tool $t >"$out/$tool-${t#test_}.txt" 2>&1 &
             done
         done
