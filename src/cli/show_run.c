@@ -150,13 +150,14 @@ static void tokens(const page *p)
 static void memory(const page *p)
 {
     const ac_json *m = ac_json_get(p->run, "memory");
+    const bool shared = has(p->run, "workers") && number(p->run, "workers") > 1;
     name(p, "memory");
     if (has(p->run, "finished")) {                 /* before, the figure is of the beginning */
         bytes(p, p->run, "peak_rss_bytes");
-        ac_str_append_c(p->out, " at most, ");
+        ac_str_append_c(p->out, shared ? " of the first worker at most, " : " at most, ");
     }
     bytes(p, m, "planned_peak_bytes");
-    ac_str_append_c(p->out, " planned");
+    ac_str_append_c(p->out, shared ? " planned for all" : " planned");
     if (has(m, "limit_bytes")) {
         ac_str_append_c(p->out, " of ");
         bytes(p, m, "limit_bytes");

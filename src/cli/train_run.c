@@ -260,8 +260,9 @@ static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
         ac_str_appendf(&s, "padding    %.1f %% of the computed positions\n",
                        all ? 100.0 * (double)r->padding_tokens / (double)all : 0.0);
         ac_human_bytes(planned, w->rec.memory.plan.peak);
-        ac_str_appendf(&s, "memory     %s%s at most, %s planned\n%-10s %s/%s\nsha-256    %s\n", rss,
-                       on_device ? " of the GPU" : "", planned,
+        const bool shared = w->rec.workers > 1 && !on_device;
+        ac_str_appendf(&s, "memory     %s%s at most, %s planned%s\n%-10s %s/%s\nsha-256    %s\n", rss,
+                       on_device ? " of the GPU" : shared ? " of the first worker" : "", planned, shared ? " for all" : "",
                        full ? "model" : "adapter", w->dir, full ? "model" : "adapter", hex);
         if (!ac_audit_verify(".", &head, NULL)) {
             ac_audit_head_text(at, &head);
