@@ -229,7 +229,7 @@ pid=$!
 tries=0
 while [ $tries -lt 200 ]; do
     newest=$(ls .accord/runs | tail -1)
-    [ "$newest" != "$before" ] && [ "$(wc -l <".accord/runs/$newest/metrics.jsonl" 2>/dev/null || echo 0)" -gt 3 ] && break
+    [ "$newest" != "$before" ] && [ "$({ wc -l <".accord/runs/$newest/metrics.jsonl"; } 2>/dev/null || echo 0)" -gt 3 ] && break
     sleep 0.1
     tries=$((tries + 1))
 done
