@@ -17,6 +17,7 @@ typedef enum {
 
 static const struct { const char *command, *option; effect what; } known[] = {
     { "train", "resume", SELECTS }, { "train", "stop-after-step", SELECTS }, { "train", "micro-batch", SAME_BITS },
+    { "train", "workers", SAME_BITS },
     { "train", "recompute", SAME_BITS }, { "train", "memory-limit", SAME_BITS }, { "train", "dry-run", SELECTS },
     { "train", "guard", SAME_BITS },
     { "ab", "run", SELECTS }, { "ab", "arms", SELECTS }, { "ab", "endpoint", SELECTS }, { "ab", "endpoint-seconds", SELECTS },
