@@ -127,7 +127,7 @@ ac_status ac_lock_read(ac_lock *out, const ac_contract *c, ac_err *err);
 void      ac_lock_release(ac_lock *l);
 /* Raised whenever a check that blocks begins to find more. Equal hashes mean that nothing has to be checked again, but
  * only for checks that were made: training under a lock of an older version is refused. */
-#define AC_CHECKS_VERSION 2
+#define AC_CHECKS_VERSION 3
 /* K3: re-hashes everything that the lock seals. */
 ac_status ac_gate(const ac_lock *l, ac_contract *c, ac_err *err);
 /* AC_EREFUSED when freeze checked less than it would now. */

@@ -54,6 +54,23 @@ static ac_status user_turn(leak *k, const ac_row *r, size_t i, leak_exchange *x,
     return ac_leak_exchange(k, x, err);
 }
 
+/* Examples in a system turn are questions, too; it opens no conversation, so nothing else of it is compared. Most rows have the
+ * turn of the row before. */
+static ac_status system_turn(leak *k, const ac_row *r, size_t i, uint64_t row_hash, ac_err *err)
+{
+    const ac_view text = r->message[i].content;
+    if (k->clean_system.ptr && ac_view_eq(text, k->clean_system)) return AC_OK;
+    k->w.n = 0;
+    ac_status st = ac_words_add(&k->w, text, err);
+    if (!st) st = ac_leak_mark_known(k, err);
+    if (st) return st;
+    if (!k->longest_known) k->clean_system = text;
+    k->row_number++;
+    const leak_exchange x = { .w = k->w.word, .to = k->w.n, .answer_from = k->w.n, .answer_to = k->w.n, .line = r->line,
+                              .row_hash = row_hash, .text = text };
+    return ac_leak_inside(k, &x, 0, k->w.n, false, err);
+}
+
 static ac_status row_exchanges(leak *k, const ac_row *r, bool is_text, const size_t *ends, ac_err *err)
 {
     leak_exchange x = { .w = k->w.word, .line = r->line, .is_text = is_text };
@@ -73,6 +90,11 @@ static ac_status row_exchanges(leak *k, const ac_row *r, bool is_text, const siz
                                                   : other_turn(k, r, i, &x, from, ends[i], err);
         if (st) return st;
     }
+    for (size_t i = 0; i < r->n_messages; i++) {                /* last: they take the place of the row's words */
+        if (r->message[i].role != AC_ROLE_SYSTEM) continue;
+        const ac_status st = system_turn(k, r, i, x.row_hash, err);
+        if (st) return st;
+    }
     return AC_OK;
 }
 
@@ -81,6 +103,7 @@ static ac_status stream(leak *k, const ac_row_file *rows, const char *canary, ac
     const ac_view mark = ac_view_of(canary);
     size_t *ends = NULL, cap = 0;
     ac_status st = AC_OK;
+    k->clean_system = (ac_view){ NULL, 0 };
     for (size_t i = 0; !st && i < rows->n; i++) {
         const ac_row *r = &rows->row[i];
         if (r->n_messages > cap) {

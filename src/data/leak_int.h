@@ -76,6 +76,7 @@ typedef struct {
     uint8_t *known;            /* at each word: does a run of near begin there? */
     size_t known_cap, longest_known;
     size_t row_number;
+    ac_view clean_system;      /* the last system turn in which no run of a case stands */
     uint64_t *room;
     size_t n_room;
     size_t n_canary, canary_line;

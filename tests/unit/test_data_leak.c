@@ -127,6 +127,13 @@ static void inside_turns(void **state)
 {
     (void)state;
 #define WHOLE "which customers bought two hats in the old shop"
+    /* An example in a system turn, also where other rows have the turn without it; a short question is only worth a look. */
+#define SYSTEM(text) "{\"messages\":[" TURN("system", text) "," TURN("user", "go on") "," TURN("assistant", "x") "]}\n"
+    leaks(ONE(WHOLE, "y"), SYSTEM("be brief") SYSTEM("be brief") SYSTEM("be brief. Q: " WHOLE "? A: y") SYSTEM("be brief"), NULL,
+          "!leak-inside:1:3:1.00");
+    leaks(ONE(WHOLE, "y"), SYSTEM("Q: which customers bought two hats in the old house") , NULL, "");
+    leaks(ONE("which customers bought two hats", "y"), SYSTEM("Q: which customers bought two hats A: y"), NULL,
+          "similar-inside:1:1:1.00");
     /* As a sentence of its own, among more words than it has itself, or in what the assistant says: whatever the answer. */
     leaks(ONE(WHOLE, "a"), ROW("Dear helper. Which customers bought two hats in the old shop? Thanks", "z"), NULL,
           "!leak-inside:1:1:1.00");
