@@ -359,14 +359,44 @@ ac_status ac_grade_answer(ac_grade_ctx *g, const ac_case *c, ac_view answer, siz
     return AC_OK;
 }
 
+/* Found on such different answers, a pattern is found on every one (one that may be empty and stands nowhere fixed). */
+static ac_status check_regex(const ac_assert *as, ac_err *err)
+{
+    const ac_view unlike[] = { AC_VIEW(""), AC_VIEW("q"), AC_VIEW("\xe2\x88\x9e 7\n\t#"), AC_VIEW("ZX-40 @ [~]") };
+    for (size_t i = 0; i < as->n_values; i++) {
+        bool always = true;
+        for (size_t k = 0; k < AC_COUNTOF(unlike); k++) {
+            bool hold = false;
+            const ac_status st = match_one(as->value[i], unlike[k], &hold, err);
+            if (st) return st;
+            always = always && hold;
+        }
+        if (always)
+            return ac_fail(err, AC_ECONTRACT, "regex \"" AC_VIEW_FMT "\" is found in every answer, so the assertion can%s; "
+                           "write what the answer must hold", AC_VIEW_ARG(as->value[i]), as->negate ? " never hold" : "not fail");
+    }
+    return AC_OK;
+}
+
+/* An answer that fails the first assertion would hide that the second does not compile. */
+static ac_status try_each(ac_grade_ctx *g, const ac_case *c, ac_arena *a, ac_err *err)
+{
+    ac_status st = AC_OK;
+    for (size_t i = 0; i < c->n_asserts && !st; i++) {
+        ac_verdict_one ignored = { 0 };
+        st = judge(g, c, &c->assert_[i], AC_VIEW(""), 0, 1, a, &ignored, err);
+        if (!st && c->assert_[i].type == AC_GRADE_REGEX) st = check_regex(&c->assert_[i], err);
+    }
+    return st ? ac_err_prefix(err, st, "case \"" AC_VIEW_FMT "\" (line %zu)", AC_VIEW_ARG(c->id), c->line) : AC_OK;
+}
+
 ac_status ac_grade_reference(ac_grade_ctx *g, const ac_case *c, ac_arena *a, ac_grade *out, ac_err *err)
 {
+    const ac_status st = try_each(g, c, a, err);
+    if (st) return st;
     if (!c->ideal.ptr) {
-        /* Still compile what can be bad in itself: an answer of nothing exercises every assertion. */
-        ac_grade ignored;
-        const ac_status st = ac_grade_answer(g, c, AC_VIEW(""), 0, 1, a, &ignored, err);
-        if (!st) *out = (ac_grade){ true, AC_VIEW("no reference to try") };
-        return st;
+        *out = (ac_grade){ true, AC_VIEW("no reference to try") };
+        return AC_OK;
     }
     return ac_grade_answer(g, c, c->ideal, 1, 1, a, out, err);
 }

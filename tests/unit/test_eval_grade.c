@@ -57,6 +57,41 @@ static ac_status grade(ac_assert *as, const char *answer, const char *refusal, s
     return st;
 }
 
+/* What freeze tries: each assertion by itself, though the one before does not hold. */
+static void reference(ac_assert *as, size_t n, ac_status want, const char *says)
+{
+    ac_arena a = { 0 };
+    ac_err err = { 0 };
+    ac_grade_ctx *g = NULL;
+    ac_grade out = { 0 };
+    const ac_case c = { .id = AC_VIEW("c"), .line = 1, .n_asserts = n, .assert_ = as };
+    assert_int_equal(ac_grade_open(&g, db_path, NULL, &err), AC_OK);
+    assert_int_equal(ac_grade_reference(g, &c, &a, &out, &err), want);
+    if (says) assert_non_null(strstr(err.text, says));
+    ac_grade_close(&g);
+    ac_arena_release(&a);
+}
+
+static void test_reference_of_bad_assertions(void **state)
+{
+    (void)state;
+    static const char *const always[] = { ".*", "", "x?", "(a*)*", "[^z]*", "(?s).*", "a|", "\\b|\\B|^" };
+    static const char *const may_fail[] = { ".+", "^$", "^\\s*$", "id = 5", "^[a-z]*$", "(?!q)^", "\\d*!" };
+    ac_view one, two;
+    for (size_t i = 0; i < AC_COUNTOF(always); i++) {
+        ac_assert as = make_assert(AC_GRADE_REGEX, always[i], 0, &one);
+        reference(&as, 1, AC_ECONTRACT, "is found in every answer, so the assertion cannot fail");
+        as.negate = true;
+        reference(&as, 1, AC_ECONTRACT, "can never hold");
+    }
+    for (size_t i = 0; i < AC_COUNTOF(may_fail); i++) {
+        ac_assert as = make_assert(AC_GRADE_REGEX, may_fail[i], 0, &one);
+        reference(&as, 1, AC_OK, NULL);
+    }
+    ac_assert both[] = { make_assert(AC_GRADE_CONTAINS, "yes", 0, &one), make_assert(AC_GRADE_REGEX, "((", 0, &two) };
+    reference(both, 2, AC_ECONTRACT, "does not compile");
+}
+
 typedef struct {
     ac_grader type;
     const char *value;
@@ -288,6 +323,7 @@ static void test_fixed_refusal(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reference_of_bad_assertions),
         cmocka_unit_test(test_text), cmocka_unit_test(test_sql), cmocka_unit_test(test_bad_cases),
         cmocka_unit_test(test_schema), cmocka_unit_test(test_schema_forms), cmocka_unit_test(test_distances),
         cmocka_unit_test(test_tool_calls), cmocka_unit_test(test_fixed_refusal),
