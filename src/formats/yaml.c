@@ -19,6 +19,7 @@ typedef struct {
     const char *name;
     ac_arena *arena;
     ac_err *err;
+    size_t mark;                    /* bytes of a byte order mark, which libyaml is not shown */
     size_t chars, bytes;            /* libyaml counts characters; both name the same place */
     ac_names names;
     unsigned depth;
@@ -32,7 +33,10 @@ typedef struct {
 /* Events come in order, so the walk from characters to bytes is one pass over the text. */
 static size_t byte_offset(reader *r, size_t chars)
 {
-    if (chars < r->chars) r->chars = r->bytes = 0;
+    if (chars < r->chars) {
+        r->chars = 0;
+        r->bytes = r->mark;
+    }
     while (r->chars < chars && r->bytes < r->text.len) {
         const size_t n = ac_utf8_len(r->text.ptr + r->bytes, r->text.len - r->bytes);
         r->bytes += n ? n : 1;
@@ -307,7 +311,7 @@ static ac_status parser_error(reader *r)
     size_t line, column;
     if (p->error == YAML_MEMORY_ERROR) return ac_fail_nomem(r->err, r->text.len);
     const bool by_byte = p->error == YAML_READER_ERROR;    /* this one counts bytes and gives no mark */
-    const size_t at = by_byte ? p->problem_offset : byte_offset(r, p->problem_mark.index);
+    const size_t at = by_byte ? r->mark + p->problem_offset : byte_offset(r, p->problem_mark.index);
     ac_json_place(r->text, at, &line, &column);
     return ac_fail(r->err, AC_EFORMAT, "%s:%zu:%zu: %s%s%s; fix the YAML here", r->name, line, column,
                    p->problem ? p->problem : "cannot be read", p->context ? " " : "", p->context ? p->context : "");
@@ -337,10 +341,12 @@ ac_status ac_yaml_parse(const ac_json **out, ac_view text, ac_arena *a, const ch
         ac_json_place(text, bad, &line, &column);
         return ac_fail(err, AC_EFORMAT, "%s:%zu:%zu: is not valid UTF-8; save the file as UTF-8", name, line, column);
     }
-    reader r = { .text = text, .name = name, .arena = a, .err = err };
+    /* libyaml counts a byte order mark as a column: the second key would stand left of the first, and end the mapping. */
+    const size_t mark = ac_view_starts(text, AC_VIEW("\xef\xbb\xbf")) ? 3 : 0;
+    reader r = { .text = text, .name = name, .arena = a, .err = err, .mark = mark, .bytes = mark };
     if (!yaml_parser_initialize(&r.parser)) return ac_fail_nomem(err, text.len);
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.ptr ? text.ptr : ""), text.len);
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)(text.ptr ? text.ptr : "") + mark, text.len - mark);
     ac_json *root = NULL;
     const ac_status st = read_events(&r, &root);
     yaml_parser_delete(&r.parser);

@@ -55,6 +55,7 @@ static void trees(void **state)
     gives("# comment\r\na: b # c\r\n", "{\"a\":\"b\"}");
     gives("1: x\ntrue: y\n'': z\n", "{\"1\":\"x\",\"true\":\"y\",\"\":\"z\"}");
     gives("\xef\xbb\xbf" "a: 1", "{\"a\":1}");
+    gives("\xef\xbb\xbf" "a:\r\n  b: 1\r\nc: 2\r\n", "{\"a\":{\"b\":1},\"c\":2}");
     gives("- a\n-\n- b", "[\"a\",null,\"b\"]");
     gives("word", "\"word\"");
     gives("a: {}\nb: []\nc: ''", "{\"a\":{},\"b\":[],\"c\":\"\"}");
@@ -110,6 +111,7 @@ static void refused(void **state)
     bad("a: [1, 2", "fix the YAML here");
     bad("a:\n\t- b", "a.yaml:2:1: ");
     bad("a: b: c", "a.yaml:1:5: mapping values are not allowed");
+    bad("\xef\xbb\xbf" "a: 1\nb: &x 2\n", "a.yaml:2:4: ");
     bad("\xc3\xa9: \xff", "a.yaml:1:4: is not valid UTF-8");
     bad("a: \x01", "control characters are not allowed");
     bad("%YAML 3.0\n---\na: 1\n", "a.yaml:");
