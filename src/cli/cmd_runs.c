@@ -28,7 +28,8 @@ static void row(ac_table *t, const ac_run_info *r, const ac_run_void *v)
     char took[32];
     ac_table_cell(t, ac_view_of(r->id));
     ac_table_cell(t, ac_view_of(r->state));
-    ac_table_cellf(t, "%llu", (unsigned long long)r->steps);
+    if (r->has_steps) ac_table_cellf(t, "%llu", (unsigned long long)r->steps);
+    else ac_table_cell(t, AC_VIEW("-"));
     loss_cell(t, r->train_loss);
     loss_cell(t, r->valid_loss);
     if (!isnan(r->seconds)) ac_human_time(took, r->seconds);
@@ -44,7 +45,8 @@ static void object(ac_jw *w, const ac_run_info *r, const ac_run_void *v)
     ac_jw_cstr(w, "path", r->path);
     ac_jw_cstr(w, "state", r->state);
     ac_jw_cstr(w, "started", r->started);
-    ac_jw_u64(w, "steps", r->steps);
+    if (r->has_steps) ac_jw_u64(w, "steps", r->steps);
+    else ac_jw_null(w, "steps");
     ac_jw_f64(w, "train_loss", r->train_loss);
     ac_jw_f64(w, "valid_loss", r->valid_loss);
     ac_jw_f64(w, "seconds", r->seconds);

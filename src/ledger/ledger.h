@@ -59,6 +59,7 @@ typedef struct {
     const char *started;             /* ISO */
     const char *verdict;             /* "WIN", "LOSS", "NO CLEAR LIFT", or NULL */
     double train_loss, valid_loss, seconds;   /* NAN where unknown */
+    bool has_steps;            /* a run that was stopped or still goes on has not counted them */
     uint64_t steps;
 } ac_run_info;
 ac_status ac_runs_list(ac_run_info **out, size_t *n, ac_arena *a, const char *project, ac_err *err);

@@ -177,7 +177,8 @@ static ac_status run_info(ac_run_info *r, const char *dir, const char *name, ac_
     r->valid_loss = number_of(run, "best_valid_loss");
     r->seconds = number_of(run, "train_seconds");
     const ac_json *n = ac_json_get(run, "steps");
-    if (n && ac_json_as_i64(n, &steps) && steps > 0) r->steps = (uint64_t)steps;
+    r->has_steps = n && ac_json_as_i64(n, &steps) && steps >= 0;
+    if (r->has_steps) r->steps = (uint64_t)steps;
     return AC_OK;
 }
 

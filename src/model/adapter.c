@@ -38,8 +38,8 @@ static ac_status check_spec(const ac_model *m, const ac_lora_spec *s, ac_err *er
         return ac_fail(err, AC_EARG, "the adapter names no module to adapt; expected some of q_proj, k_proj, "
                        "v_proj, o_proj, gate_proj, up_proj, down_proj");
     if (s->last_layers > m->cfg.n_layers)
-        return ac_fail(err, AC_EARG, "the adapter wants the last %u layers, but the model has %zu",
-                       (unsigned)s->last_layers, m->cfg.n_layers);
+        return ac_fail(err, AC_ECONTRACT, "the adapter wants the last %u layers, but the model has %zu; lower "
+                       "method.last_layers, or leave it out to adapt all", (unsigned)s->last_layers, m->cfg.n_layers);
     return AC_OK;
 }
 

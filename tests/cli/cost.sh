@@ -32,6 +32,8 @@ run 0 freeze
 
 # ---- a training in two parts, a scoring, a verification
 run 75 train --stop-after-step 3
+run 0 --json runs
+out_has '"steps": null'                # not 0: nobody counted them
 run 0 train --resume latest
 first=$(latest)
 run 1 ab --arms base,tuned

@@ -221,12 +221,12 @@ static void runs_are_made_found_and_listed(void **state)
     for (size_t i = 0; i < n; i++) {
         if (strcmp(list[i].path, run[0]) != 0) {     /* broken and empty ones are listed all the same */
             assert_string_equal(list[i].state, "unknown");
-            assert_true(isnan(list[i].train_loss) && !list[i].verdict);
+            assert_true(isnan(list[i].train_loss) && !list[i].verdict && !list[i].has_steps);
             continue;
         }
         assert_string_equal(list[i].state, "trained");
         assert_string_equal(list[i].verdict, "WIN");
-        assert_int_equal(list[i].steps, 12);
+        assert_true(list[i].has_steps && list[i].steps == 12);
         assert_true(list[i].train_loss == 0.5 && list[i].valid_loss == 0.75 && list[i].seconds == 3);
     }
     const char *id = strrchr(run[0], '/') + 1;
