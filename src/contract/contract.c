@@ -250,6 +250,8 @@ static ac_status check_together(const reader *r)
           "method.shards must be a power of two: 1, 2, 4, 8, 16, 32 or 64" },
         { given(r, "method", "shards"), v->shards > v->batch_rows,
           "method.shards must be at most method.batch_rows: a step has no more rows than that to cut into parts" },
+        { given(r, "method", "warmup_steps"), v->max_steps && v->warmup_steps >= v->max_steps,
+          "method.warmup_steps must be under method.max_steps: the run would end before method.lr and its schedule begin" },
         { given(r, "data", "valid"), v->valid && !strcmp(v->valid, v->train),
           "data.valid is the file of data.train; validate on other rows" },
     };

@@ -157,6 +157,7 @@ static void missing_needed_keys_are_named(void **state)
 static void keys_without_effect_are_refused(void **state)
 {
     (void)state;
+    refused(NEEDED "method:\n  warmup_steps: 5\n  max_steps: 5\n", "8:", "method.warmup_steps must be under method.max_steps");
     refused(NEEDED "method:\n  warmup_steps: 5\n  warmup_ratio: 0.1\n", "9:",
             "method.warmup_ratio has no effect beside method.warmup_steps (line 8); remove it, or remove "
             "method.warmup_steps");
