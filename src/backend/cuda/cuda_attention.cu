@@ -233,21 +233,30 @@ static __global__ void __launch_bounds__(cut<D>::THREADS, D > 64 ? 2 : 4) forwar
 
 /* ---- backward ------------------------------------------------------------------------------------------ */
 
-enum { DELTA_WARPS = 4 };
+enum { DELTA_THREADS = 128, DELTA_LANES = 8 };
 
-/* delta = sum of dout * out over a head: a warp each. */
+static __device__ __forceinline__ float add_product(float sum, uint32_t x, uint32_t y)
+{
+    sum = fmaf(__uint_as_float(x << 16), __uint_as_float(y << 16), sum);
+    return fmaf(__uint_as_float(x & 0xffff0000u), __uint_as_float(y & 0xffff0000u), sum);
+}
+
+/* delta = sum of dout * out over a head: eight lanes each, of eight values at a time. */
 static __global__ void delta_kernel(const cuda_attn a)
 {
     start_next();
     await_previous();
-    const size_t i = blockIdx.x * (size_t)DELTA_WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (i >= a.rows * a.n_heads) return;
+    const size_t i = (blockIdx.x * (size_t)DELTA_THREADS + threadIdx.x) / DELTA_LANES, lane = threadIdx.x % DELTA_LANES;
+    const bool there = i < a.rows * a.n_heads;
     const size_t row = i / a.n_heads, head = i % a.n_heads, at = i * a.head_dim;
     const bf16 *x = (const bf16 *)a.dout + at, *y = (const bf16 *)a.out + at;
     float sum = 0.0f;
-    for (size_t c = lane; c < a.head_dim; c += 32) sum = fmaf(__bfloat162float(x[c]), __bfloat162float(y[c]), sum);
-    for (int d = 16; d; d >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, d);
-    if (lane == 0) a.delta[head * a.rows + row] = sum;
+    for (size_t c = lane * 8; there && c < a.head_dim; c += DELTA_LANES * 8) {
+        const uint4 u = *reinterpret_cast<const uint4 *>(x + c), v = *reinterpret_cast<const uint4 *>(y + c);
+        sum = add_product(add_product(add_product(add_product(sum, u.x, v.x), u.y, v.y), u.z, v.z), u.w, v.w);
+    }
+    for (int d = DELTA_LANES / 2; d; d >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, d);
+    if (there && lane == 0) a.delta[head * a.rows + row] = sum;
 }
 
 /* A tile of keys: rows are keys, columns queries, so that what a warp sums over are its own columns. QT queries at a time. */
@@ -419,8 +428,8 @@ static bool forward(cudaStream_t s, const cuda_attn *a)
 
 CUDA_C void k_delta(cudaStream_t s, const cuda_attn *a)
 {
-    const size_t rows = a->rows * a->n_heads;
-    start(delta_kernel, (unsigned)((rows + DELTA_WARPS - 1) / DELTA_WARPS), DELTA_WARPS * 32, 0, s, *a);
+    constexpr size_t each = DELTA_THREADS / DELTA_LANES;
+    start(delta_kernel, (unsigned)((a->rows * a->n_heads + each - 1) / each), DELTA_THREADS, 0, s, *a);
 }
 
 /* 32 columns at a time: the accumulators leave no registers for more. */

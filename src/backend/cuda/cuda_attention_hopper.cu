@@ -226,8 +226,9 @@ template <int D> struct forward_size {
 template <int D> static __global__ void __launch_bounds__(THREADS, 1) flash_forward(const __grid_constant__ flash a)
 {
     start_next();
+#ifndef HOPPER
     await_previous();
-#ifdef HOPPER
+#else
     extern __shared__ unsigned char room[];
     typedef forward_size<D> size;
     const cuda_tile t = a.tile[blockIdx.x];
@@ -235,6 +236,7 @@ template <int D> static __global__ void __launch_bounds__(THREADS, 1) flash_forw
     uint32_t once;
     ring r = make_ring<size::STAGES>(q + size::Q, size::STAGE, 1, &once);
     __syncthreads();
+    await_previous();
     const uint32_t group = threadIdx.x / 128;
     if (group == 0) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
@@ -317,8 +319,9 @@ template <int D> struct query_size {
 template <int D> static __global__ void __launch_bounds__(THREADS, 1) flash_query_grad(const __grid_constant__ flash a)
 {
     start_next();
+#ifndef HOPPER
     await_previous();
-#ifdef HOPPER
+#else
     extern __shared__ unsigned char room[];
     typedef query_size<D> size;
     const cuda_tile t = a.tile[blockIdx.x];
@@ -326,6 +329,7 @@ template <int D> static __global__ void __launch_bounds__(THREADS, 1) flash_quer
     uint32_t once;
     ring r = make_ring<size::STAGES>(q + size::Q, size::STAGE, 1, &once);
     __syncthreads();
+    await_previous();
     const uint32_t group = threadIdx.x / 128;
     if (group == 0) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
@@ -506,8 +510,9 @@ template <int D> static __device__ __forceinline__ void add_blocks(const flash &
 template <int D> static __global__ void __launch_bounds__(THREADS, 1) flash_key_grad(const __grid_constant__ flash a)
 {
     start_next();
+#ifndef HOPPER
     await_previous();
-#ifdef HOPPER
+#else
     extern __shared__ unsigned char room[];
     typedef key_size<D> size;
     const uint32_t part = blockIdx.x % a.split, kv = blockIdx.y, base = (shared_place(room) + 1023) & ~1023u;
@@ -519,6 +524,7 @@ template <int D> static __global__ void __launch_bounds__(THREADS, 1) flash_key_
     float *lanes = (float *)(room + (once + 8 - shared_place(room)));
     r.data -= over;
     __syncthreads();
+    await_previous();
     const uint32_t group = threadIdx.x / 128;
     const walk w = walk_of(a, t, kv, part, size::STEP);
     if (group == 0) {

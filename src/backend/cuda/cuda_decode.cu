@@ -2,7 +2,7 @@
  * speed, and attention over a cache.
  *
  * thin: a block has 16 columns of the output (rows of W) and all rows of x, eight to a product of the tensor cores. Its
- * eight warps take pieces of k in turns, W being the product's first factor, so that a lane reads 16 bytes of one row of W and of
+ * eight warps take 128 of k in turns, W being the product's first factor, so that a lane reads 16 bytes of one row of W and of
  * one row of x; their sums are added in the warps' order. A row's bits depend on no other row.
  * cached: a warp takes 32 keys at a time, a lane the score of one; four warps take turns and are merged in their order. */
 #include <math.h>
@@ -42,7 +42,7 @@ static __device__ __forceinline__ void load_weights(weights &v, const bf16 *w, u
     const bf16 *w0 = w + (size_t)(col + g) * k + q, *w1 = w0 + (size_t)8 * k;
 #pragma unroll
     for (int a = 0; a < AHEAD; a++) {
-        const uint32_t to = at + a * WARPS * PIECE;
+        const uint32_t to = at + a * PIECE;
         v.lo[a] = read16(w0 + to, there0 && to + q < k);
         v.hi[a] = read16(w1 + to, there1 && to + q < k);
     }
@@ -52,12 +52,12 @@ static __device__ __forceinline__ void load_weights(weights &v, const bf16 *w, u
 template <int TILES> static __device__ __forceinline__ void add_segment(float (&c)[TILES][4], weights &v, const bf16 *w, const bf16 *x, uint32_t k,
                                                                        uint32_t col, uint32_t n, uint32_t rows)
 {
-    const uint32_t lane = threadIdx.x % 32, g = lane / 4, q = lane % 4 * 8, first = threadIdx.x / 32 * PIECE;
+    const uint32_t lane = threadIdx.x % 32, g = lane / 4, q = lane % 4 * 8, first = threadIdx.x / 32 * PIECE * AHEAD;
     for (uint32_t at = first; at < k; at += WARPS * PIECE * AHEAD) {
         if (at != first) load_weights(v, w, k, col, n, at);
 #pragma unroll
         for (int a = 0; a < AHEAD; a++) {
-            const uint32_t to = at + a * WARPS * PIECE;
+            const uint32_t to = at + a * PIECE;
 #pragma unroll
             for (int t = 0; t < TILES; t++) {
                 const uint32_t row = t * 8 + g;
@@ -75,7 +75,7 @@ template <int TILES> static __global__ void __launch_bounds__(THREADS) thin_kern
     const cuda_joined_out &o = w.p.out[i];
     const uint32_t col = (blockIdx.x - w.first[i]) * COLS, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const uint32_t n = (uint32_t)o.n, rows = (uint32_t)w.p.rows;
-    const uint32_t first = warp * PIECE;
+    const uint32_t first = warp * PIECE * AHEAD;
     float c[TILES][4] = { { 0.0f } };
     weights v;
     start_next();

@@ -192,8 +192,9 @@ template <int TN, int TB, bool F32>
 static __global__ void __launch_bounds__(THREADS, 1) __cluster_dims__(BLOCKS, 1, 1) segments_kernel(const __grid_constant__ work w)
 {
     start_next();
+#ifndef HOPPER
     await_previous();
-#ifdef HOPPER
+#else
     extern __shared__ unsigned char room[];
     constexpr int STAGES = sizes<TN>::STAGES;
     const uint32_t data = (shared_place(room) + 1023) & ~1023u, full = data + STAGES * sizes<TN>::STAGE;
@@ -206,6 +207,7 @@ static __global__ void __launch_bounds__(THREADS, 1) __cluster_dims__(BLOCKS, 1,
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
     cluster_sync();
+    await_previous();
     const uint32_t block = blockIdx.x % BLOCKS, pair = blockIdx.x / BLOCKS, step = gridDim.x / BLOCKS, group = threadIdx.x / 128;
     if (group == 0) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
