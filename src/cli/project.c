@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/file.h"
 #include "ledger/ledger.h"
 
 ac_status ac_project_refused(const char *what, ac_status st, ac_err *err)
@@ -28,7 +29,7 @@ ac_status ac_project_open(ac_project *p, const char *what, ac_err *err)
     if (st) return st;                                  /* no project here: nowhere to record it */
     st = ac_lock_read(&p->lock, &p->contract, err);
     if (!st) st = ac_gate(&p->lock, &p->contract, err);
-    if (!st && !strcmp(what, "train")) st = ac_gate_checks(&p->lock, &p->contract, err);
+    if (!st && !strcmp(what, "train") && !ac_path_exists(AC_REBUILD_MARK)) st = ac_gate_checks(&p->lock, &p->contract, err);
     if (st) return ac_project_refused(what, st, err);
     ac_sha256_hex(p->lock_hex, &p->lock.hash);
     return AC_OK;

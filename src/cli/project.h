@@ -11,6 +11,10 @@ typedef struct {
     char lock_hex[AC_SHA256_HEX];
 } ac_project;                          /* {0} is valid */
 
+/* A file that `accord verify` lays into the folder where it rebuilds a run, with the run's name: freeze may have looked for less
+ * when that was trained, and it is rebuilt all the same. */
+#define AC_REBUILD_MARK "rebuild-of"
+
 /* Reads accord.yaml and accord.lock here and holds the world against the lock. A refusal (77) or a broken seal (78)
  * goes to the audit log before it is shown; what names the act: "train". */
 ac_status ac_project_open(ac_project *p, const char *what, ac_err *err);

@@ -314,7 +314,7 @@ static ac_status write_in(ac_verify *v, const char *name, const ac_str *text, ac
 
 ac_status ac_verify_build(ac_verify *v, ac_err *err)
 {
-    ac_str yaml = { 0 }, text = { 0 };
+    ac_str yaml = { 0 }, text = { 0 }, mark = { 0 };
     ac_lock lock = { 0 };
     ac_lock_change change[AC_LOCK_INPUTS_MAX + 1];
     size_t n = 0;
@@ -336,8 +336,11 @@ ac_status ac_verify_build(ac_verify *v, ac_err *err)
     if (!st) st = ac_lock_read_file(&lock, path, err);
     if (!st) st = ac_lock_yaml(&yaml, &lock, err);
     if (!st) st = write_in(v, "accord.yaml", &yaml, err);
+    ac_str_append_c(&mark, v->id);
+    if (!st) st = write_in(v, AC_REBUILD_MARK, &mark, err);
     ac_lock_release(&lock);
     ac_str_release(&yaml);
     ac_str_release(&text);
+    ac_str_release(&mark);
     return st;
 }

@@ -31,6 +31,20 @@ out_has 'PREFIX_IDENTICAL: the first 2 of 6 steps; nothing is said about the res
 out_has 'machine.threads'
 clean
 
+# ---- a run of a time when freeze looked for less: it is rebuilt, and trained no more
+mkdir "$work/older" && cp -r "$work/home/." "$work/older/" && cd "$work/older/app" || exit 70
+sed 's/"checks":[0-9]*,/"checks":1,/' accord.lock >t && mv t accord.lock
+run 77 train
+err_has 'looked for fewer leaks'
+touch rebuild-of
+run 0 train
+rm rebuild-of
+run 0 verify latest --no-ab
+out_has 'BIT_IDENTICAL: all 6 steps and every byte of the weights'
+run 77 train
+cd "$p" || exit 70
+clean
+
 # ---- in another arithmetic: nothing but the verdict
 run 0 verify latest --numerics bf16
 out_has 'VERDICT_IDENTICAL: the bits differ, the verdict'
