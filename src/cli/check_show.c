@@ -72,6 +72,23 @@ static void lengths_json(ac_jw *w, const ac_lengths *l)
     ac_jw_end_object(w);
 }
 
+static void unread_json(ac_jw *w, const ac_survey_file *f)
+{
+    ac_jw_array(w, "unread_keys");
+    for (size_t i = 0; i < f->n_unread; i++) {
+        const ac_unread_key *k = &f->unread[i];
+        ac_jw_object(w, NULL);
+        ac_jw_str(w, "key", k->name);
+        ac_jw_cstr(w, "of", k->in_turn ? "turn" : "row");
+        ac_jw_u64(w, "rows", k->n_rows);
+        ac_jw_u64(w, "first_line", k->first_line);
+        ac_jw_cstr(w, "severity", severity_name(k->severity));
+        ac_jw_cstr(w, "did_you_mean", k->near);
+        ac_jw_end_object(w);
+    }
+    ac_jw_end_array(w);
+}
+
 static void file_json(ac_jw *w, const ac_survey_file *f, bool tokens)
 {
     char hex[AC_SHA256_HEX];
@@ -103,6 +120,7 @@ static void file_json(ac_jw *w, const ac_survey_file *f, bool tokens)
         ac_jw_u64(w, "labelled_true", f->n_label[1]);
         ac_jw_u64(w, "labelled_false", f->n_label[0]);
     }
+    unread_json(w, f);
     ac_jw_end_object(w);
 }
 

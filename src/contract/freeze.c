@@ -47,23 +47,25 @@ static bool accepted(freezer *f, const char *id)
     return false;
 }
 
-static void take_finding(freezer *f, const ac_finding *x)
+/* path: whose lines a text counts that names no file itself; NULL: it names them. */
+static void take_finding(freezer *f, const ac_finding *x, const char *path)
 {
+    const char *owner = path && strncmp(x->text, path, strlen(path)) != 0 ? path : "", *colon = owner[0] ? ": " : "";
     const bool fails = x->severity == AC_FIND_FAIL, ok = fails && accepted(f, x->id);
     if (x->severity == AC_FIND_NOTE) return;
     if (!fails) {
-        if (f->n_warned++ < MAX_SHOWN) ac_str_appendf(&f->warns, "warning  %s  %s\n", x->id, x->text);
+        if (f->n_warned++ < MAX_SHOWN) ac_str_appendf(&f->warns, "warning  %s  %s%s%s\n", x->id, owner, colon, x->text);
         return;
     }
     if (ok) f->n_accepted++;
     else if (f->n_blocking++ < 10) ac_str_appendf(&f->blocking, "%s%s", f->n_blocking > 1 ? ", " : "", x->id);
     if (f->n_blocking + f->n_accepted <= 10 * MAX_SHOWN)
-        ac_str_appendf(&f->blocks, "%s %s  %s\n", ok ? "accepted" : "BLOCKS  ", x->id, x->text);
+        ac_str_appendf(&f->blocks, "%s %s  %s%s%s\n", ok ? "accepted" : "BLOCKS  ", x->id, owner, colon, x->text);
 }
 
-static void take(freezer *f, ac_findings *list)
+static void take(freezer *f, ac_findings *list, const char *path)
 {
-    for (size_t i = 0; i < list->n; i++) take_finding(f, &list->finding[i]);
+    for (size_t i = 0; i < list->n; i++) take_finding(f, &list->finding[i], path);
     ac_findings_release(list);
 }
 
@@ -95,7 +97,7 @@ static ac_status check_rows(freezer *f, ac_row_file *rows, const char *path)
     if (!st) st = ac_rows_check(&found, rows, f->err);
     if (!st) st = ac_scan_rows(&found, f->scanner, rows, f->err);
     if (!st) st = ac_scan_place(&found, path, false, f->err);
-    take(f, &found);
+    take(f, &found, path);
     ac_dataset_release(&set);
     return st;
 }
@@ -115,7 +117,7 @@ static ac_status scan_rest(freezer *f)
     ac_status st = ac_texts_scan_cases(&found, f->scanner, &f->cases, false, f->err);
     if (!st) st = read_documents(f, &doc, &n, &a);
     if (!st) st = ac_texts_scan_documents(&found, f->scanner, doc, n, f->err);
-    take(f, &found);
+    take(f, &found, NULL);
     ac_arena_release(&a);
     return st;
 }
@@ -133,7 +135,7 @@ static ac_status check_data(freezer *f)
     if (st || !f->c->v.valid) return st;
     st = check_rows(f, &f->valid, f->seal[AC_SEAL_VALID].full);
     if (!st) st = ac_rows_overlap(&found, &f->train, &f->valid, f->err);
-    take(f, &found);
+    take(f, &found, NULL);
     return st;
 }
 
@@ -143,7 +145,7 @@ static ac_status twins(freezer *f)
 {
     ac_findings found = { 0 };
     const ac_status st = ac_texts_twins(&found, &f->texts, f->err);
-    take(f, &found);
+    take(f, &found, NULL);
     return st;
 }
 
@@ -151,7 +153,7 @@ static ac_status leaks_in_rows(freezer *f, const ac_row_file *rows)
 {
     ac_findings found = { 0 };
     const ac_status st = ac_texts_leaks_rows(&found, &f->texts, rows, f->err);
-    take(f, &found);
+    take(f, &found, NULL);
     return st;
 }
 
@@ -163,7 +165,7 @@ static ac_status leaks_in_documents(freezer *f)
     size_t n = 0;
     ac_status st = read_documents(f, &doc, &n, &a);
     if (!st) st = ac_texts_leaks_documents(&found, &f->texts, doc, n, f->err);
-    take(f, &found);
+    take(f, &found, NULL);
     ac_arena_release(&a);
     return st;
 }

@@ -5,6 +5,7 @@
 
 #include "data/data_int.h"
 #include "data/scan.h"
+#include "data/unread.h"
 
 /* ---- findings ---- */
 
@@ -308,7 +309,8 @@ ac_status ac_row_faults(ac_findings *out, const ac_row *r, ac_row_format format,
 ac_status ac_rows_check(ac_findings *out, const ac_row_file *rows, ac_err *err)
 {
     ac_findings f = { 0 };
-    ac_status st = find_duplicates(&f, rows, err);
+    ac_status st = ac_unread_report(&f, &rows->unread, rows->format, err);
+    if (!st) st = find_duplicates(&f, rows, err);
     if (!st) st = find_conflicts(&f, rows, err);
     for (size_t i = 0; !st && i < rows->n; i++) st = ac_row_faults(&f, &rows->row[i], rows->format, err);
     if (st) ac_findings_release(&f);

@@ -27,6 +27,7 @@ typedef enum {
     AC_FORMAT_PREFERENCE, AC_FORMAT_KTO     /* recognised and checked; training refuses them by name */
 } ac_row_format;
 const char *ac_row_format_name(ac_row_format f);
+typedef enum { AC_FIND_NOTE, AC_FIND_WARN, AC_FIND_FAIL } ac_severity;
 
 typedef struct {
     size_t line;               /* in the file, from 1 */
@@ -39,6 +40,21 @@ typedef struct {
     int label;                 /* KTO: 0 or 1; else -1 */
 } ac_row;
 
+/* A key of rows, or of their turns, that nothing reads (data/unread.h). */
+typedef struct {
+    ac_view name;
+    bool in_turn, other_form;
+    ac_severity severity;
+    const char *near, *why;    /* the name that may be meant, or what the key does elsewhere; may be NULL */
+    size_t n_rows, first_line, last_row;
+} ac_unread_key;
+typedef struct {
+    ac_arena arena;
+    size_t n;
+    ac_unread_key *key;
+    size_t n_rows, n_others, other_row;    /* n_others: rows with keys beyond those that are kept */
+} ac_unread;
+
 typedef struct {
     ac_arena arena;
     ac_row_format format;
@@ -46,6 +62,7 @@ typedef struct {
     ac_row *row;
     ac_sha256 hash;            /* of the file's bytes */
     char *path;
+    ac_unread unread;
 } ac_row_file;
 ac_status ac_rows_read(ac_row_file *out, const char *path, ac_row_format format, ac_err *err);
 void      ac_rows_release(ac_row_file *f);
@@ -79,7 +96,6 @@ void      ac_dataset_release(ac_dataset *d);
 
 /* ---- checks ---------------------------------------------------------------------------------------- */
 
-typedef enum { AC_FIND_NOTE, AC_FIND_WARN, AC_FIND_FAIL } ac_severity;
 typedef struct {
     ac_severity severity;
     const char *kind;          /* "duplicate", "leak-exact", "leak-ngram", "conflict", "unicode", ... */
@@ -96,7 +112,7 @@ typedef struct {
 } ac_findings;
 void ac_findings_release(ac_findings *f);
 
-/* Exact duplicate rows, same prompt with different answers, empty turns, suspicious Unicode. */
+/* Keys that nothing reads, exact duplicate rows, same prompt with different answers, empty turns, suspicious Unicode. */
 ac_status ac_rows_check(ac_findings *out, const ac_row_file *rows, ac_err *err);
 
 /* Validation rows that stand in the training rows too: "train-valid" (question and answer; fails) and

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/size.h"
 #include "data/data_int.h"
+#include "data/unread.h"
 
 #define FILE_MAX ((size_t)4 << 30)
 
@@ -262,6 +263,7 @@ static ac_status convert_rows(ac_row_file *f, source *s, ac_err *err)
         st = ac_row_convert(r, row, f->format, &s->place, &f->arena, &v.first);
         if (st && st != AC_EFORMAT) return ac_fail(err, st, "%s", v.first.text);
         if (st) survey_bad(&v, st, s->row_line);
+        else if ((st = ac_unread_row(&f->unread, row, f->format, s->row_line, err))) return st;
     }
     return v.n_bad ? more_bad(&v, err) : AC_OK;
 }
@@ -301,5 +303,6 @@ ac_status ac_rows_read(ac_row_file *out, const char *path, ac_row_format format,
 void ac_rows_release(ac_row_file *f)
 {
     ac_arena_release(&f->arena);
+    ac_unread_release(&f->unread);
     *f = (ac_row_file){ 0 };
 }

@@ -4,6 +4,7 @@
 
 #include "base/size.h"
 #include "data/survey_int.h"
+#include "data/unread.h"
 
 #define KEEP_DEFAULT 1000
 #define BLOCKS_A_THREAD 4
@@ -87,6 +88,7 @@ typedef struct {
     uint64_t n_tokens, n_targets;
     size_t n_bad, first_bad_line;
     ac_findings found;
+    ac_unread unread;
     ac_scan_tally *tally;       /* NULL without a scanner */
     ac_status st;               /* of what is no bad row: out of memory */
     ac_err err, first_bad;
@@ -103,6 +105,7 @@ typedef struct {
     size_t n_slots, n_used;
     ac_sha256_state hash;
     ac_scan_tally *tally;       /* of the whole file */
+    ac_unread unread;
     ac_row_format format;       /* that rows are read as */
     bool again;                 /* it was not the first guess */
     size_t n_could[AC_FORMAT_KTO + 1], n_read;
@@ -245,6 +248,7 @@ static ac_status take_item(reading *x, slot *b, const ac_item *it, ac_err *err)
     }
     if (!st && x->format == AC_FORMAT_AUTO) st = no_format(x, it, tree, &why);
     if (!st) st = good_row(x, b, it, &row, tree, &why);
+    if (!st) st = ac_unread_row(&b->unread, tree, x->format, it->line, &why);
     if (!st) return AC_OK;
     return st == AC_EFORMAT ? bad_row(b, it, &why, err) : ac_fail(err, st, "%s", why.text);
 }
@@ -274,6 +278,7 @@ static void slot_reset(slot *b)
     ac_arena_reset(&b->found.arena);
     b->found.finding = NULL;
     b->found.n = 0;
+    ac_unread_reset(&b->unread);
     b->err.text[0] = '\0';
 }
 
@@ -282,6 +287,7 @@ static void slot_release(slot *b)
     ac_block_release(&b->block);
     row_reader_release(&b->reader);
     ac_findings_release(&b->found);
+    ac_unread_release(&b->unread);
     ac_scan_tally_close(&b->tally);
     ac_free(b->rec);
 }
@@ -317,11 +323,12 @@ static ac_status take_slot(reading *x, slot *b, ac_err *err)
     if (b->n_bad && !f->n_bad) f->first_bad = b->first_bad_line;
     if (b->n_bad && !x->s->first_bad.text[0]) x->s->first_bad = b->first_bad;
     f->n_bad += b->n_bad;
+    ac_status st = ac_unread_merge(&x->unread, &b->unread, err);
     if (b->tally) {
-        const ac_status st = ac_scan_tally_merge(x->tally, b->tally, err);
+        if (!st) st = ac_scan_tally_merge(x->tally, b->tally, err);
         ac_scan_tally_close(&b->tally);
-        if (st) return st;
     }
+    if (st) return st;
     return survey_keep(x->s, x->job->o->keep ? x->job->o->keep : KEEP_DEFAULT, &b->found, f->path, err);
 }
 
@@ -402,6 +409,7 @@ static ac_status restart(reading *x, ac_err *err)
     *x->file = (ac_survey_file){ .path = in->path, .split = in->split };
     memset(x->n_could, 0, sizeof x->n_could);
     x->n_read = 0;
+    ac_unread_reset(&x->unread);
     ac_sha256_init(&x->hash);
     return ac_stream_open(x->stream, in->path, err);
 }
@@ -428,6 +436,20 @@ static ac_status merge(ac_survey *s, const ac_survey *part, size_t keep, ac_err 
     return AC_OK;
 }
 
+/* The keys outlive the reading of their file. */
+static ac_status keep_unread(ac_survey *s, ac_survey_file *f, const ac_unread *u, ac_err *err)
+{
+    ac_unread_key *k = u->n ? ac_arena_alloc_array(&s->arena, u->n, sizeof *k) : NULL;
+    if (u->n && !k) return ac_fail_nomem(err, u->n * sizeof *k);
+    for (size_t i = 0; i < u->n; i++) {
+        k[i] = u->key[i];
+        if (!(k[i].name.ptr = ac_arena_strndup(&s->arena, k[i].name.ptr, k[i].name.len))) return ac_fail_nomem(err, 0);
+    }
+    f->unread = k;
+    f->n_unread = u->n;
+    return AC_OK;
+}
+
 static ac_status no_rows(const reading *x, ac_err *err)
 {
     return ac_fail(err, AC_EFORMAT, "%s:1:1: has no rows; expected one JSON object a line with %s", x->file->path,
@@ -446,6 +468,7 @@ static ac_status stream_as(reading *x, ac_err *err)
     if (o->scanner && (st = ac_scan_tally_open(&x->tally, o->scanner, x->file->path, err))) return st;
     ac_findings found = { 0 };
     st = stream_file(x, err);
+    if (!st) st = ac_unread_report(&found, &x->unread, x->format, err);
     if (!st && x->tally) st = ac_scan_tally_report(&found, x->tally, err);
     if (!st && x->tally) st = ac_scan_place(&found, x->file->path, true, err);
     if (!st) st = survey_keep(x->s, o->keep ? o->keep : KEEP_DEFAULT, &found, x->file->path, err);
@@ -472,6 +495,7 @@ static ac_status whole_file(reading *x, ac_survey *s, ac_err *err)
         x->format = decided;
         x->again = true;
     }
+    if (!st) st = keep_unread(s, x->file, &x->unread, err);
     if (st) return st;
     x->file->bytes = x->stream->size;
     if (x->n_read == 0) return no_rows(x, err);
@@ -505,6 +529,7 @@ ac_status survey_read(survey_rows *out, ac_survey *s, const survey_job *job, ac_
     }
     for (size_t i = 0; x.slot && i < x.n_slots; i++) slot_release(&x.slot[i]);
     ac_free(x.slot);
+    ac_unread_release(&x.unread);
     r.table.stream = r.stream;
     r.table.format = r.format;
     if (st) survey_rows_release(&r);

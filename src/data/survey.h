@@ -41,6 +41,8 @@ typedef struct {
     size_t n_asked_again, n_asked_again_bytes, n_other_answer;   /* rows that ask what an earlier one asks */
     size_t n_same_pair;                     /* preference: chosen == rejected */
     size_t n_label[2];                      /* KTO */
+    size_t n_unread;                        /* keys that nothing reads */
+    const ac_unread_key *unread;
 } ac_survey_file;
 
 /* Rows of file b that stand in file a. Distinct ones are counted by their bytes. */

@@ -67,6 +67,23 @@ run 66 data check absent.jsonl
 run 64 data check train.jsonl --chat-format chatml
 sed -i.bak '$d' train.jsonl
 
+# ---- keys that nothing reads: once a key, with its rows, its first line, and what may be meant
+cat >keys.jsonl <<'EOF'
+{"text":"The cat sat on the mat.","id":1,"mesages":[{"role":"user","content":"a"}]}
+{"text":"The dog lay on the rug.","id":2,"weight":0.5}
+{"text":"The bird was in the tree.","id":3,"weight":2}
+EOF
+chmod 600 keys.jsonl
+run 0 data check keys.jsonl
+out_has 'nothing reads the key "mesages" in 1 row, first in line 1; did you mean "messages"?'
+out_has 'nothing reads the key "weight" in 2 rows, first in line 2: every row weighs the same'
+grep -q '^warn  unread-key  keys.jsonl:2 .*"weight"' out || bad "a weight that is ignored is no warning"
+grep -q '^note  unread-key  keys.jsonl:1 .*"id" in 3 rows' out || bad "an id is no note"
+run 0 data check keys.jsonl --json
+out_has '"unread_keys": ['
+out_has '"did_you_mean": "messages"'
+out_has '"unread-key": 3'
+
 # ---- a folder, and rows on both sides
 mkdir d && cp train.jsonl d/train.jsonl && cp other.jsonl d/valid.jsonl
 run 0 data check d

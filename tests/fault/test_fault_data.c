@@ -87,7 +87,7 @@ int main(void)
     tf_write_byte_level(df_dir, NULL);
     train = df_text("train.jsonl",
         "{\"messages\":[{\"role\":\"user\",\"content\":\"How many orders are there in the shop today, caf\\u00e9?\"},"
-        "{\"role\":\"assistant\",\"content\":\"SELECT \\\"1\\\"\"}],\"tools\":[{\"name\":\"t\"}]}\n"
+        "{\"role\":\"assistant\",\"content\":\"SELECT \\\"1\\\"\"}],\"tools\":[{\"name\":\"t\"}],\"tols\":1,\"id\":7}\n"
         "{\"messages\":[{\"role\":\"user\",\"content\":\"how many orders are there in the shop today\"},"
         "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"name\":\"f\",\"arguments\":\"{}\"}]},"
         "{\"role\":\"tool\",\"content\":\"x\"},{\"role\":\"assistant\",\"content\":\"ok\"}]}\n"

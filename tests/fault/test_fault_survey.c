@@ -102,7 +102,7 @@ int main(void)
         "{\"prompt\":\"alpha beta gamma delta\",\"completion\":\"epsilon zeta eta theta iota kappa\"}\n"
         "{\"prompt\":\"alpha beta gamma delta\",\"completion\":\"Epsilon, zeta eta theta iota kappa\"}\n"
         "{\"prompt\":\"alpha beta gamma delta\",\"completion\":\"Epsilon, zeta eta theta iota kappa\"}\n"
-        "{\"prompt\":\"mail\",\"completion\":\"write to ann@example.org or call\"}\n{\"prompt\":\"p\",\"completion\":\"q\"}\n"
+        "{\"system\":\"s\",\"id\":7,\"prompt\":\"mail\",\"completion\":\"write to ann@example.org or call\"}\n{\"prompt\":\"p\",\"completion\":\"q\"}\n"
         "{\"prompt\":\"r\",\"completion\":\"\"}\n{\"prompt\":1}\nx\n"));
     (void)snprintf(keep[1], sizeof keep[1], "%s", df_text("valid.jsonl", "{\"prompt\":\"P\",\"completion\":\"q\"}\n{\"prompt\":\"u\",\"completion\":\"v\"}\n"));
     (void)snprintf(keep[2], sizeof keep[2], "%s", df_text("p.json",
