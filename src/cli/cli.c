@@ -136,11 +136,13 @@ void ac_cli_note(ac_cli *cli, const char *text)
 
 /* ---- start ---- */
 
-/* A file opened later must not land on a standard descriptor that was closed. */
+/* A file opened later must not land on a standard descriptor that was closed. Standard output stays one that cannot be
+ * written: a result that nobody gets is a failure (a command that prints none does not notice). */
 static void open_standard_fds(void)
 {
     for (int fd = 0; fd < 3; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) < 0) _exit(AC_EXIT_IO);
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF
+            && open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) < 0) _exit(AC_EXIT_IO);
 }
 
 /* A mapped file that another program cut short. */
@@ -340,7 +342,7 @@ int ac_cli_main(int argc, char **argv)
     errno = 0;
     if (fflush(cli.out) != 0 || ferror(cli.out)) {
         (void)fprintf(cli.err, "accord: standard output: cannot write%s%s\n", errno ? ": " : "",
-                      errno ? strerror(errno) : "");
+                      errno == EBADF ? "it is closed" : errno ? strerror(errno) : "");
         if (code == AC_EXIT_DONE || code == AC_EXIT_NO) code = AC_EXIT_IO;
     }
     (void)fflush(cli.err);

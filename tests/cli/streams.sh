@@ -16,8 +16,24 @@ if [ -c /dev/full ]; then
 fi
 # The reader is gone before anything is written.
 code 74 '{ sleep 0.2; "$accord" help --man; echo $? >&3; } 3>"'"$work"'/rc" | true; exit "$(cat "'"$work"'/rc")"'
-code 0 '"$accord" doctor <&- >&- 2>&-'
 code 0 '"$accord" doctor <&-'
+
+# A result that nobody gets: every way of printing one.
+mkdir "$work/project" && cd "$work/project" || exit 70
+tiny_project
+for command in 'runs' 'runs --json' 'help' 'help freeze' '--version' '--help' 'audit' 'audit --json' 'doctor' 'data check' \
+    'data check --json' 'freeze' 'freeze --json' 'plan' 'triage --json' 'generate --help' 'cost --json'; do
+    code 74 "\"\$accord\" $command >&-"
+    err_has 'standard output: cannot write'
+    [ -c /dev/full ] || continue
+    code 74 "\"\$accord\" $command >/dev/full"
+    err_has 'standard output: cannot write'
+done
+code 74 '"$accord" doctor <&- >&- 2>&-'
+code 64 '"$accord" runs --bad >&-'
+# What failed for another reason keeps its code.
+code 66 '"$accord" data check absent.jsonl --json >&-'
+cd "$work" || exit 70
 
 # Nothing leaks a crash when memory or files fail, wherever that happens.
 nth=1
