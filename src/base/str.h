@@ -68,6 +68,11 @@ size_t ac_utf8_len(const char *p, size_t remaining);
 size_t ac_utf8_decode(const char *p, size_t remaining, uint32_t *cp);
 size_t ac_utf8_encode(char out[4], uint32_t cp);
 bool   ac_utf8_valid(ac_view v, size_t *bad_offset);
+/* The end of a counted word: "%zu row%s". */
+static inline const char *ac_plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
 /* Levenshtein distance in bytes, at most cap (which then means "cap or more"): for "did you mean" over option and key names. */
 unsigned ac_edit_distance(ac_view a, ac_view b, unsigned cap);
 

@@ -245,7 +245,8 @@ static ac_status dry_run(ac_ab *ab, ac_err *err)
         for (size_t i = 0; i < ab->n_arms; i++) ac_str_appendf(&s, "%s\"%s\"", i ? "," : "", ac_arm_name(ab->arm[i]));
         ac_str_append_c(&s, "]}");
     } else {
-        ac_str_appendf(&s, "%s%s, %zu cases, arms:", ab->id ? "run " : "no run", ab->id ? ab->id : "", ab->cases.n);
+        ac_str_appendf(&s, "%s%s, %zu case%s, arms:", ab->id ? "run " : "no run", ab->id ? ab->id : "", ab->cases.n,
+                       ac_plural(ab->cases.n));
         for (size_t i = 0; i < ab->n_arms; i++) ac_str_appendf(&s, " %s", ac_arm_name(ab->arm[i]));
         ac_str_appendf(&s, "\nthis would be opening %llu of these cases\n", (unsigned long long)ab->openings + 1);
     }

@@ -202,46 +202,53 @@ void ac_check_json(ac_str *out, const ac_check_page *p)
 
 /* ---- text ---- */
 
+/* "1,234 rows", "1 row" */
 static void counted(ac_str *s, uint64_t n, const char *what)
 {
     char text[32];
     ac_human_count(text, n);
-    ac_str_appendf(s, "%s %s", text, what);
+    ac_str_appendf(s, "%s %s%s", text, what, ac_plural(n));
 }
 
 static void file_text(ac_str *s, const ac_survey_file *f, bool tokens)
 {
     const char *unit = tokens ? "tokens" : "words";
+    char trained[32];
     ac_str_appendf(s, "%s: ", f->path);
-    counted(s, f->n_rows, "rows");
+    counted(s, f->n_rows, "row");
     ac_str_appendf(s, " (%s%s%s), ", ac_row_format_name(f->format), f->split ? ", " : "",
                    f->split ? ac_split_name(f->split) : "");
-    counted(s, f->n_tokens, unit);
-    ac_str_append_c(s, ", ");
-    counted(s, f->n_targets, "of them trained");
-    ac_str_appendf(s, "\n  length in %s: least %u, median %u, 95 %% %u, most %u\n", unit, f->length.min, f->length.median,
+    counted(s, f->n_tokens, tokens ? "token" : "word");
+    ac_human_count(trained, f->n_targets);
+    ac_str_appendf(s, ", %s of them trained\n  length in %s: least %u, median %u, 95 %% %u, most %u\n", trained, unit, f->length.min, f->length.median,
                    f->length.p95, f->length.max);
-    if (f->n_bad) ac_str_appendf(s, "  %zu bad rows, the first in line %zu\n", f->n_bad, f->first_bad);
-    if (f->n_zero_target) ac_str_appendf(s, "  %zu rows in which nothing is learnt\n", f->n_zero_target);
-    if (f->n_long) ac_str_appendf(s, "  %zu rows longer than max_len\n", f->n_long);
+    if (f->n_bad) ac_str_appendf(s, "  %zu bad row%s, the first in line %zu\n", f->n_bad, ac_plural(f->n_bad), f->first_bad);
+    if (f->n_zero_target) ac_str_appendf(s, "  %zu row%s in which nothing is learnt\n", f->n_zero_target,
+                                         ac_plural(f->n_zero_target));
+    if (f->n_long) ac_str_appendf(s, "  %zu row%s longer than max_len\n", f->n_long, ac_plural(f->n_long));
     if (f->n_copies)
-        ac_str_appendf(s, "  %zu rows are copies of earlier ones: %zu distinct rows\n", f->n_copies, f->n_rows - f->n_copies);
+        ac_str_appendf(s, "  %zu row%s: %zu distinct row%s\n", f->n_copies,
+                       f->n_copies == 1 ? " is a copy of an earlier one" : "s are copies of earlier ones", f->n_rows - f->n_copies,
+                       ac_plural(f->n_rows - f->n_copies));
     if (f->n_near_groups)
-        ac_str_appendf(s, "  %zu rows in %zu groups of near duplicates, copies apart\n", f->n_near, f->n_near_groups);
+        ac_str_appendf(s, "  %zu row%s in %zu group%s of near duplicates, copies apart\n", f->n_near, ac_plural(f->n_near),
+                       f->n_near_groups, ac_plural(f->n_near_groups));
     if (f->n_asked_again)
-        ac_str_appendf(s, "  %zu rows ask what an earlier row asks (%zu of them byte for byte), %zu with another answer\n",
-                       f->n_asked_again, f->n_asked_again_bytes, f->n_other_answer);
-    if (f->n_same_pair) ac_str_appendf(s, "  %zu rows with chosen equal to rejected\n", f->n_same_pair);
+        ac_str_appendf(s, "  %zu row%s what an earlier row asks (%zu of them byte for byte), %zu with another answer\n",
+                       f->n_asked_again, f->n_asked_again == 1 ? " asks" : "s ask", f->n_asked_again_bytes, f->n_other_answer);
+    if (f->n_same_pair) ac_str_appendf(s, "  %zu row%s with chosen equal to rejected\n", f->n_same_pair,
+                                       ac_plural(f->n_same_pair));
     if (f->format == AC_FORMAT_KTO)
-        ac_str_appendf(s, "  %zu rows labelled true, %zu false\n", f->n_label[1], f->n_label[0]);
+        ac_str_appendf(s, "  %zu row%s labelled true, %zu false\n", f->n_label[1], ac_plural(f->n_label[1]), f->n_label[0]);
 }
 
 static void overlap_text(ac_str *s, const ac_survey *v, const ac_survey_overlap *o)
 {
     if (!o->pairs_words && !o->prompts_words && !o->near) return;
-    ac_str_appendf(s, "%s in %s: %zu rows by their words, %zu byte for byte (%zu distinct); %zu prompts by their words, %zu "
-                   "byte for byte (%zu distinct)\n", v->file[o->b].path, v->file[o->a].path, o->pairs_words, o->pairs_bytes,
-                   o->pairs_distinct, o->prompts_words, o->prompts_bytes, o->prompts_distinct);
+    ac_str_appendf(s, "%s in %s: %zu row%s by %s words, %zu byte for byte (%zu distinct); %zu prompt%s by %s words, %zu "
+                   "byte for byte (%zu distinct)\n", v->file[o->b].path, v->file[o->a].path, o->pairs_words,
+                   ac_plural(o->pairs_words), o->pairs_words == 1 ? "its" : "their", o->pairs_bytes, o->pairs_distinct,
+                   o->prompts_words, ac_plural(o->prompts_words), o->prompts_words == 1 ? "its" : "their", o->prompts_bytes, o->prompts_distinct);
 }
 
 static void place(ac_table *t, const ac_finding *f)
@@ -290,22 +297,27 @@ static void total(ac_str *s, const ac_check_page *p)
         n += v->file[i].n_rows;
         bytes += v->file[i].bytes;
     }
-    counted(s, n, "rows");
+    counted(s, n, "row");
     if (p->cases) {
         ac_str_append_c(s, ", ");
-        counted(s, p->cases->n, "cases");
+        counted(s, p->cases->n, "case");
     }
     if (p->docs) {
         ac_str_append_c(s, ", ");
-        counted(s, p->n_docs, p->n_docs == 1 ? "document" : "documents");
+        counted(s, p->n_docs, "document");
     }
     if (n && p->seconds >= 1.0) {
         char size[32];
         ac_human_bytes(size, (uint64_t)((double)bytes / p->seconds));
         ac_str_appendf(s, " in %.1f s (%s a second)", p->seconds, size);
     }
-    ac_str_appendf(s, ": %zu failures, %zu warnings, %zu notes\n", p->by[AC_FIND_FAIL], p->by[AC_FIND_WARN],
-                   p->by[AC_FIND_NOTE]);
+    ac_str_append_c(s, ": ");
+    counted(s, p->by[AC_FIND_FAIL], "failure");
+    ac_str_append_c(s, ", ");
+    counted(s, p->by[AC_FIND_WARN], "warning");
+    ac_str_append_c(s, ", ");
+    counted(s, p->by[AC_FIND_NOTE], "note");
+    ac_str_append_char(s, '\n');
 }
 
 static void texts_text(ac_str *s, const ac_check_page *p)
@@ -313,12 +325,12 @@ static void texts_text(ac_str *s, const ac_check_page *p)
     const ac_cases *c = p->cases;
     if (p->absent) ac_str_appendf(s, "%s: is not there; cases and documents are checked without it\n", p->absent);
     if (c)
-        ac_str_appendf(s, "%s: %zu cases (%zu success, %zu refusal, %zu edge), %s canary\n", c->path, c->n, c->n_class[0],
+        ac_str_appendf(s, "%s: %zu case%s (%zu success, %zu refusal, %zu edge), %s canary\n", c->path, c->n, ac_plural(c->n), c->n_class[0],
                        c->n_class[1], c->n_class[2], c->canary.len ? "with a" : "no");
     if (p->docs) {
         char size[32];
         ac_human_bytes(size, p->docs_bytes);
-        ac_str_appendf(s, "%s: %zu document%s, %s\n", p->docs, p->n_docs, p->n_docs == 1 ? "" : "s", size);
+        ac_str_appendf(s, "%s: %zu document%s, %s\n", p->docs, p->n_docs, ac_plural(p->n_docs), size);
     }
 }
 

@@ -196,9 +196,10 @@ static ac_status run_verify(ac_cli *cli, ac_err *err)
         ac_jw_cstr(&w, "head", hex);
         ac_jw_u64(&w, "heads_checked", n_heads);
     } else if (head.count) {
-        ac_str_appendf(&s, "%llu records, the chain is intact; head %s\n", (unsigned long long)head.count, text);
-        if (n_heads) ac_str_appendf(&s, "%zu %s noted elsewhere: none of it was cut off or written anew\n", n_heads,
-                                    n_heads == 1 ? "head" : "heads");
+        ac_str_appendf(&s, "%llu record%s, the chain is intact; head %s\n", (unsigned long long)head.count,
+                       ac_plural(head.count), text);
+        if (n_heads) ac_str_appendf(&s, "%zu head%s noted elsewhere: none of it was cut off or written anew\n", n_heads,
+                                    ac_plural(n_heads));
     } else {
         ac_str_append_c(&s, "no records yet\n");
     }

@@ -201,7 +201,8 @@ static ac_status run_write(ac_cli *cli, ac_err *err)
         ac_jw_end_object(&w);
     } else if (!st) {
         ac_human_bytes(size, bytes);
-        ac_str_appendf(&s, "%s  %zu files of %zu runs, %s; read again and every hash compared\n", a.out, p.n, p.n_runs, size);
+        ac_str_appendf(&s, "%s  %zu file%s of %zu run%s, %s; read again and every hash compared\n", a.out, p.n, ac_plural(p.n),
+                       p.n_runs, ac_plural(p.n_runs), size);
     }
     if (!st) st = ac_cli_result(cli, &s, err);
     ac_str_release(&s);
@@ -229,9 +230,9 @@ static ac_status show_list(ac_cli *cli, const ac_json *list, const char *into, a
         ac_str_append_c(&s, "}");
     } else {
         ac_human_bytes(size, (uint64_t)bytes);
-        ac_str_appendf(&s, "%s  %u files, %s, ", into ? into : "intact", files->n, size);
+        ac_str_appendf(&s, "%s  %u file%s, %s, ", into ? into : "intact", files->n, ac_plural(files->n), size);
         if (runs) ac_json_write(&s, runs);
-        ac_str_append_c(&s, " runs, made ");
+        ac_str_appendf(&s, " run%s, made ", runs && runs->type == AC_JSON_NUMBER && runs->number == 1.0 ? "" : "s");
         if (utc) ac_cli_foreign(&s, cli, utc->text);
         ac_str_append_c(&s, "\naudit head  ");
         if (head && head->type == AC_JSON_STRING) ac_cli_foreign(&s, cli, head->text);

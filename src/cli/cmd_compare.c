@@ -98,7 +98,7 @@ static void trace_line(ac_str *out, const ac_compare *c)
     if (!c->n_trace[0] || !c->n_trace[1]) ac_str_append_c(out, "\ntrace: one of the two runs has none\n");
     else if (c->first_difference)
         ac_str_appendf(out, "\ntrace: the first difference in bits is at step %llu\n", (unsigned long long)c->first_difference);
-    else ac_str_appendf(out, "\ntrace: the same bits in all %zu steps\n", c->n_trace[0]);
+    else ac_str_appendf(out, "\ntrace: the same bits in all %zu step%s\n", c->n_trace[0], ac_plural(c->n_trace[0]));
 }
 
 static ac_status cases(ac_str *out, const ac_cli *cli, const ac_compare *c, ac_err *err)
@@ -112,7 +112,8 @@ static ac_status cases(ac_str *out, const ac_cli *cli, const ac_compare *c, ac_e
     }
     ac_str_appendf(out, "  both passed %zu, both failed %zu, only A %zu, only B %zu of %zu; mid-p %.4f\n", c->both_pass,
                    c->both_fail, c->only[0], c->only[1], c->n_both, c->mid_p);
-    if (c->other_cases) ac_str_appendf(out, "  %zu cases stand in one of the two only: the sealed sets differ\n", c->other_cases);
+    if (c->other_cases) ac_str_appendf(out, "  %zu case%s in one of the two only: the sealed sets differ\n", c->other_cases,
+                                       c->other_cases == 1 ? " stands" : "s stand");
     ac_str_append_c(out, "  (to choose between runs, look at the validation loss: choosing by sealed cases uses them up)\n");
     if (!c->n_case) return AC_OK;
     ac_table_init(&t, "lllll", head);

@@ -170,7 +170,8 @@ static ac_status run(ac_cli *cli, ac_err *err)
     else if (!st && a.csv) st = ac_cost_csv_table(&s, &v, err);
     if (!st && left_out) {
         char text[160];
-        (void)snprintf(text, sizeof text, "at least: %zu of %zu parts are not in it, or not wholly; accord cost tells why", left_out, v.n);
+        (void)snprintf(text, sizeof text, "at least: %zu of %zu part%s not in it, or not wholly; accord cost tells why", left_out, v.n,
+                       v.n == 1 ? " is" : "s are");
         ac_cli_note(cli, text);
     }
     if (!st && (name || a.csv || a.focus) && bad.len) ac_cli_note(cli, "some of what is booked here cannot be read and is not in it; accord cost tells what");

@@ -142,15 +142,16 @@ static void as_text(ac_str *s, const ac_split_result *r)
     char n[32], g[32];
     ac_human_count(n, r->n_rows);
     ac_human_count(g, r->n_groups);
-    ac_str_appendf(s, "%s rows (%s) in %s groups, the largest of %zu rows; seed %llu\n", n, ac_row_format_name(r->format), g,
-                   r->largest_group, (unsigned long long)a.seed);
+    ac_str_appendf(s, "%s row%s (%s) in %s group%s, the largest of %zu row%s; seed %llu\n", n, ac_plural(r->n_rows),
+                   ac_row_format_name(r->format), g, ac_plural(r->n_groups), r->largest_group, ac_plural(r->largest_group), (unsigned long long)a.seed);
     for (int p = AC_SPLIT_TRAIN; p <= AC_SPLIT_TEST; p++) {
         char hex[AC_SHA256_HEX];
         if (!r->part[p].rows) continue;
         ac_sha256_hex(hex, &r->part[p].hash);
         ac_human_count(n, r->part[p].rows);
         ac_human_count(g, r->part[p].groups);
-        ac_str_appendf(s, "  %s/%s.jsonl: %s rows, %s groups, sha256 %.16s...\n", a.out, ac_split_name((ac_split)p), n, g, hex);
+        ac_str_appendf(s, "  %s/%s.jsonl: %s row%s, %s group%s, sha256 %.16s...\n", a.out, ac_split_name((ac_split)p), n,
+                       ac_plural(r->part[p].rows), g, ac_plural(r->part[p].groups), hex);
     }
     ac_str_appendf(s, "  %s/split.json: how it was made\n", a.out);
 }

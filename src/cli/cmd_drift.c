@@ -194,7 +194,8 @@ static ac_status show(ac_cli *cli, lines *l, const ac_drift_result *r, ac_err *e
     if (cli->json) {
         json(&s, l, r);
     } else {
-        ac_str_appendf(&s, "%zu chats against %zu rows and %zu cases\n", r->n_logs, r->n_rows, r->n_cases);
+        ac_str_appendf(&s, "%zu chat%s against %zu row%s and %zu case%s\n", r->n_logs, ac_plural(r->n_logs), r->n_rows,
+                       ac_plural(r->n_rows), r->n_cases, ac_plural(r->n_cases));
         st = table(&s, cli, l, err);
         details(&s, cli, r);
         if (l->over) ac_str_appendf(&s, "\nDRIFT: %zu of %zu measures over their limits\n", l->over, l->n);

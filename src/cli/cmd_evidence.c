@@ -57,8 +57,9 @@ static ac_status show_written(ac_cli *cli, const ac_evidence *e, const char *key
         ac_jw_end_array(&w);
         ac_jw_end_object(&w);
     } else {
-        ac_str_appendf(&s, "%s  %zu files about run %s (" AC_VIEW_FMT ")\nsigned by %s\naudit head %s, %llu records\n", a.out, e->n,
-                       e->id, AC_VIEW_ARG(verdict), keyid, e->head, (unsigned long long)e->records);
+        ac_str_appendf(&s, "%s  %zu file%s about run %s (" AC_VIEW_FMT ")\nsigned by %s\naudit head %s, %llu record%s\n", a.out, e->n,
+                       ac_plural(e->n), e->id, AC_VIEW_ARG(verdict), keyid, e->head, (unsigned long long)e->records,
+                       ac_plural(e->records));
     }
     const ac_status st = ac_cli_result(cli, &s, err);
     ac_str_release(&s);

@@ -95,9 +95,9 @@ static ac_status show(ac_cli *cli, const ac_lock *l, const char *hex, const ac_s
     } else {
         ac_cli_foreign(&s, cli, ac_str_view(report));
         if (report->len && report->ptr[report->len - 1] != '\n') ac_str_append_char(&s, '\n');
-        ac_str_appendf(&s, "accord.lock %s: %.16s..., %zu cases (%zu success, %zu refusal, %zu edge)\n",
+        ac_str_appendf(&s, "accord.lock %s: %.16s..., %zu case%s (%zu success, %zu refusal, %zu edge)\n",
                        l->unchanged ? "unchanged" : "written", hex,
-                       l->n_cases, l->n_class[0], l->n_class[1], l->n_class[2]);
+                       l->n_cases, ac_plural(l->n_cases), l->n_class[0], l->n_class[1], l->n_class[2]);
         ac_str_appendf(&s, "the smallest net gain that so many cases can show: %.1f points", l->smallest_gain_points);
         if (two) ac_str_appendf(&s, "; %.1f where two comparisons share the risk", shared_gain(l));
         ac_str_append_c(&s, "\n");

@@ -43,7 +43,7 @@ static ac_status measure(ac_plan *p, ac_cli *cli, const ac_contract_values *v, a
                                   .valid = in->valid.n ? &in->valid : NULL, .sink = &cli->sink, .seconds = a.seconds };
     st = ac_train_forecast(&p->time, &job, err);
     if (st) return st;
-    p->time_from = ac_arena_printf(arena, "%zu measured step%s", p->time.measured_steps, p->time.measured_steps == 1 ? "" : "s");
+    p->time_from = ac_arena_printf(arena, "%zu measured step%s", p->time.measured_steps, ac_plural(p->time.measured_steps));
     p->setup_seconds += p->time.open_seconds;
     p->save_seconds = ac_plan_save_seconds(p->checkpoint_bytes);
     return p->time_from ? AC_OK : ac_fail_nomem(err, 64);

@@ -134,8 +134,9 @@ static ac_status show(const work *w, ac_err *err)
         ac_table_init(&t, "lrrr", head);
         row(&t, "BM25", &w->words, n);
         if (w->queries) row(&t, "BM25 and dense", &w->both, n);
-        ac_str_appendf(&s, "%zu passages, %zu questions with judgements", w->set.n_passages, n);
-        if (w->set.n_unknown) ac_str_appendf(&s, "; %zu judgements name passages or questions that are not there", w->set.n_unknown);
+        ac_str_appendf(&s, "%zu passage%s, %zu question%s with judgements", w->set.n_passages, ac_plural(w->set.n_passages), n, ac_plural(n));
+        if (w->set.n_unknown) ac_str_appendf(&s, "; %zu judgement%s passages or questions that are not there", w->set.n_unknown,
+                                            w->set.n_unknown == 1 ? " names" : "s name");
         ac_str_append_char(&s, '\n');
         st = ac_table_render(&t, &s, 0, w->cli->color, err);
         ac_table_release(&t);

@@ -147,11 +147,11 @@ static ac_status show(ac_cli *cli, const ac_loaded *l, const ac_row_file *rows, 
         if (a.rows) st = rows_text(&s, set, nll, cli->color, err);
         ac_human_count(tokens, set->n_tokens);
         ac_human_count(supervised, set->n_targets);
-        ac_str_appendf(&s, "%zu rows, %s tokens, %s supervised; nll %.4f, mean %.6f, perplexity %.3f\n", set->n,
+        ac_str_appendf(&s, "%zu row%s, %s tokens, %s supervised; nll %.4f, mean %.6f, perplexity %.3f\n", set->n, ac_plural(set->n),
                        tokens, supervised, total, total / (double)set->n_targets,
                        ac_exp_f64(total / (double)set->n_targets));
         if (set->n_truncated || set->n_dropped)
-            ac_str_appendf(&s, "%zu rows truncated, %zu dropped as too long\n", set->n_truncated, set->n_dropped);
+            ac_str_appendf(&s, "%zu row%s truncated, %zu dropped as too long\n", set->n_truncated, ac_plural(set->n_truncated), set->n_dropped);
     }
     if (!st) st = ac_cli_result(cli, &s, err);
     ac_str_release(&s);

@@ -68,7 +68,7 @@ static void missing_words(ac_str *out, const ac_cost_part *p, size_t n)
         }
         why[k].parts++;
     }
-    for (size_t k = 0; k < n_why; k++) ac_str_appendf(out, "not counted: %zu of %zu parts: %s\n", why[k].parts, n, why[k].text);
+    for (size_t k = 0; k < n_why; k++) ac_str_appendf(out, "not counted: %zu of %zu part%s: %s\n", why[k].parts, n, ac_plural(n), why[k].text);
 }
 
 static void per_point(ac_str *out, const ac_cost_sum *total, const ac_cost_gain *g)
@@ -92,7 +92,7 @@ static void per_point(ac_str *out, const ac_cost_sum *total, const ac_cost_gain 
     }
     if (!total->n_money)
         ac_str_appendf(out, "%.1f points were gained over base, by %zu run%s with WIN; no money is counted\n", g->points,
-                       g->wins, g->wins == 1 ? "" : "s");
+                       g->wins, ac_plural(g->wins));
 }
 
 /* ---- one run ---- */
@@ -122,7 +122,7 @@ static void money_lines(ac_str *out, const ac_cost_run *r, const ac_cost_sum *to
         ac_cost_micro_text(text, sum);
         ac_str_appendf(out, "%-10s %s %s: ", line_names[l], text, r->rates.currency);
         rate_text(out, &r->rates, l);
-        if (n < r->n_parts) ac_str_appendf(out, ", %zu of %zu parts", n, r->n_parts);
+        if (n < r->n_parts) ac_str_appendf(out, ", %zu of %zu part%s", n, r->n_parts, ac_plural(r->n_parts));
         ac_str_append_char(out, '\n');
     }
     for (size_t i = 0; i < total->n_money; i++) {
@@ -407,8 +407,10 @@ ac_status ac_cost_show_table(ac_str *out, const ac_cli *cli, const ac_cost_view 
     ac_table_release(&t);
     if (st) return st;
     ac_str_append_char(out, '\n');
-    if (s.total.no_energy) ac_str_appendf(out, "not measured: the energy of %zu of %zu parts\n", s.total.no_energy, v->n);
-    if (n_void) ac_str_appendf(out, "times: VOID for timing claims in %zu of %zu runs; accord runs tells which\n", n_void, n_runs);
+    if (s.total.no_energy) ac_str_appendf(out, "not measured: the energy of %zu of %zu part%s\n", s.total.no_energy, v->n,
+                                           ac_plural(v->n));
+    if (n_void) ac_str_appendf(out, "times: VOID for timing claims in %zu of %zu run%s; accord runs tells which\n", n_void, n_runs,
+                               ac_plural(n_runs));
     if (s.total.estimated) ac_str_append_c(out, "some of the energy is estimated (watts x load)\n");
     missing_words(out, v->part, v->n);
     per_point(out, &s.total, &s.gain);

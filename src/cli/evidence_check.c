@@ -455,12 +455,12 @@ ac_status ac_ev_check(ac_evidence *e, const ac_sign_public *key, const char *ada
     uint64_t openings = 0;
     ac_status st = check_signature(&statement, e, key, signer, err);
     if (!st) line(said, "signature over the in-toto statement");
-    if (!st && !(st = check_subjects(e, statement, err))) ac_str_appendf(said, "ok  hashes of %zu files\n", e->n - 1);
+    if (!st && !(st = check_subjects(e, statement, err))) ac_str_appendf(said, "ok  hashes of %zu file%s\n", e->n - 1, ac_plural(e->n - 1));
     if (!st && !(st = check_records(e, statement, err))) line(said, "lock, run, verdict and inputs name the same hashes");
     if (!st && !(st = check_adapter(e, statement, adapter, err)) && adapter) line(said, "the adapter's files are those that were scored");
     if (!st && !(st = check_chain(e, statement, &openings, err)))
         ac_str_appendf(said, "ok  audit records up to number %llu, linked; %llu opening%s of this run\n",
-                       (unsigned long long)e->records, (unsigned long long)openings, openings == 1 ? "" : "s");
+                       (unsigned long long)e->records, (unsigned long long)openings, ac_plural(openings));
     if (!st && !(st = ac_ev_check_verdict(e->verdict, e->lock, err))) line(said, "verdict counted again from the cases");
     if (!st && !(st = check_statement(e, statement, err))) line(said, "result of the statement");
     return st ? st : ac_str_ok(said) ? AC_OK : ac_fail_nomem(err, said->len);

@@ -176,7 +176,7 @@ static void costs(const page *p, const ac_tel *t)
     for (size_t i = 0; i < t->n_spent && t->n_spent > 1; i++) {
         const ac_tel_spent *e = &t->spent[i];
         ac_human_time(at, e->seconds);
-        ac_str_appendf(&s, "%s%s, %llu steps: ", i ? "; " : "", at, (unsigned long long)e->steps);
+        ac_str_appendf(&s, "%s%s, %llu step%s: ", i ? "; " : "", at, (unsigned long long)e->steps, ac_plural(e->steps));
         if (e->s.paused) ac_str_append_c(&s, "paused");
         else ac_str_appendf(&s, "micro-batch %lld, recompute %s, %lld %% of the time", (long long)e->s.micro,
                             e->s.recompute ? "on" : "off", (long long)e->s.duty);
@@ -193,7 +193,7 @@ void ac_explain_text(ac_str *out, const ac_cli *cli, const ac_tel *t, const ac_r
     ac_str s = { 0 };
     size_t next = 0;
     ac_str_appendf(out, "run %s: %zu process%s, %zu act%s\n", id, t->n_sessions, t->n_sessions == 1 ? "" : "es", t->n_acts,
-                   t->n_acts == 1 ? "" : "s");
+                   ac_plural(t->n_acts));
     for (size_t i = 0; i < t->n_sessions; i++) {
         process_head(&p, t, i);
         if (next == t->n_acts || t->act[next].session != i) ac_str_append_c(out, "\n     nothing to do: no act\n");
@@ -207,7 +207,7 @@ void ac_explain_text(ac_str *out, const ac_cli *cli, const ac_tel *t, const ac_r
     if (!v->n) ac_str_append_c(&s, "hold: nothing disturbed this run");
     entry_str(&p, "times", &s);
     if (t->left_out) {
-        ac_str_appendf(&s, "%zu records beyond what is kept", t->left_out);
+        ac_str_appendf(&s, "%zu record%s beyond what is kept", t->left_out, ac_plural(t->left_out));
         entry_str(&p, "left out", &s);
     }
     if (ac_explain_next(&s, t, id, trained)) entry_str(&p, "go on", &s);

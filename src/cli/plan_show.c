@@ -22,11 +22,12 @@ static void time_table(ac_str *s, const ac_plan *p)
     const ac_forecast *t = &p->time;
     ac_str_appendf(s, "\ntime, by %s\n", p->time_from ? p->time_from : "nothing: --no-measure, and no earlier run of this kind here");
     time_line(s, "model and rows", p->setup_seconds, "");
-    (void)snprintf(how, sizeof how, "%llu steps, %llu tokens", (unsigned long long)t->steps, (unsigned long long)t->tokens);
+    (void)snprintf(how, sizeof how, "%llu step%s, %llu tokens", (unsigned long long)t->steps, ac_plural(t->steps),
+                   (unsigned long long)t->tokens);
     time_line(s, "training", p->time_from ? t->train_seconds : (double)NAN, how);
-    (void)snprintf(how, sizeof how, "%llu times", (unsigned long long)t->evals);
+    (void)snprintf(how, sizeof how, "%llu time%s", (unsigned long long)t->evals, ac_plural(t->evals));
     if (t->evals) time_line(s, "validation", p->time_from ? (double)t->evals * t->eval_seconds : (double)NAN, how);
-    (void)snprintf(how, sizeof how, "%llu times, and the result", (unsigned long long)t->saves);
+    (void)snprintf(how, sizeof how, "%llu time%s, and the result", (unsigned long long)t->saves, ac_plural(t->saves));
     time_line(s, "checkpoints", p->save_seconds * (double)(t->saves + 1), how);
     time_line(s, "in all", p->total_seconds, "");
 }
@@ -79,8 +80,8 @@ ac_status ac_plan_text(ac_str *s, const ac_plan *p, const ac_contract_values *v,
     char tokens[32], params[32];
     ac_human_count(tokens, p->in.train.n_tokens);
     ac_human_count(params, p->in.memory.plan.n_params);
-    ac_str_appendf(s, "%zu rows, %s tokens; %zu validation rows; %s parameters to train (%s)\n", p->in.train.n, tokens, p->in.valid.n,
-                   params, v->tune);
+    ac_str_appendf(s, "%zu row%s, %s tokens; %zu validation row%s; %s parameters to train (%s)\n", p->in.train.n,
+                   ac_plural(p->in.train.n), tokens, p->in.valid.n, ac_plural(p->in.valid.n), params, v->tune);
     ac_memory_table(s, &p->in.memory);
     time_table(s, p);
     end_line(s, p);

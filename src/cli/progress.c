@@ -144,7 +144,8 @@ static void stage_end(ac_progress *p, const ac_event *e)
     (void)fputs(": done", p->to);
     if (p->done) {
         ac_human_count(count, p->done);
-        (void)fprintf(p->to, ", %s %s", count, p->unit);
+        const int whole = (int)strlen(p->unit), letters = p->done == 1 && whole && p->unit[whole - 1] == 's' ? whole - 1 : whole;
+        (void)fprintf(p->to, ", %s %.*s", count, letters, p->unit);
     }
     (void)fprintf(p->to, " in %s\n", took);
     (void)fflush(p->to);

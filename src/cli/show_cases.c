@@ -141,6 +141,6 @@ ac_status ac_show_cases_text(ac_str *out, const ac_cli *cli, const ac_json *verd
         case_text(out, cli, c);
         n++;
     }
-    ac_str_appendf(out, "\n%zu of %zu cases shown\n", n, all);
+    ac_str_appendf(out, "\n%zu of %zu case%s shown\n", n, all, ac_plural(all));
     return ac_str_ok(out) ? AC_OK : ac_fail_nomem(err, out->len);
 }

@@ -88,7 +88,8 @@ static void when(const page *p)
         ac_str_append_c(p->out, " to ");
         word(p, p->run, "finished");
     }
-    if (whole(p->run, "resumed")) ac_str_appendf(p->out, ", resumed %llu times", (unsigned long long)whole(p->run, "resumed"));
+    if (whole(p->run, "resumed")) ac_str_appendf(p->out, ", resumed %llu time%s", (unsigned long long)whole(p->run, "resumed"),
+                                                  ac_plural(whole(p->run, "resumed")));
     if (has(p->run, "train_seconds")) {
         ac_str_append_c(p->out, "; training ");
         span(p, "train_seconds");

@@ -133,8 +133,9 @@ static ac_status dry_run(work *w, ac_err *err)
         ac_memory_json(&j, &w->in.memory);
         ac_jw_end_object(&j);
     } else {
-        ac_str_appendf(&s, "%zu rows, %s tokens; %zu validation rows\n%llu steps, %s parameters to train by "
-                       "%s (state %s)\n", w->in.train.n, tokens, w->in.valid.n, (unsigned long long)w->rec.total_steps, params,
+        ac_str_appendf(&s, "%zu row%s, %s tokens; %zu validation row%s\n%llu step%s, %s parameters to train by "
+                       "%s (state %s)\n", w->in.train.n, ac_plural(w->in.train.n), tokens, w->in.valid.n, ac_plural(w->in.valid.n),
+                       (unsigned long long)w->rec.total_steps, ac_plural(w->rec.total_steps), params,
                        ac_optim_name(w->in.opts.optimizer), ac_state_name(w->in.opts.optimizer_state));
         ac_memory_table(&s, &w->in.memory);
     }
@@ -255,7 +256,8 @@ static ac_status say_done(work *w, const ac_train_result *r, ac_err *err)
                        (unsigned long long)r->steps, (unsigned long long)w->rec.total_steps,
                        r->stopped_early ? ", stopped early" : "", tokens, took,
                        r->train_seconds > 0 ? (double)r->tokens / r->train_seconds : 0);
-        if (r->undone_steps) ac_str_appendf(&s, "undone     %llu steps\n", (unsigned long long)r->undone_steps);
+        if (r->undone_steps) ac_str_appendf(&s, "undone     %llu step%s\n", (unsigned long long)r->undone_steps,
+                                             ac_plural(r->undone_steps));
         const uint64_t all = r->tokens + r->padding_tokens;
         ac_str_appendf(&s, "padding    %.1f %% of the computed positions\n",
                        all ? 100.0 * (double)r->padding_tokens / (double)all : 0.0);

@@ -37,7 +37,7 @@ static void headline(ac_str *s, const ac_verify *v)
     ac_str_append_c(s, ac_verify_outcome_name(v->outcome));
     switch (v->outcome) {
     case AC_VERIFY_BIT_IDENTICAL:
-        ac_str_appendf(s, ": all %llu steps and every byte of the weights", n);
+        ac_str_appendf(s, ": %s%llu step%s and every byte of the weights", n == 1 ? "the " : "all ", n, ac_plural(n));
         if (v->ab_done) ac_str_appendf(s, ", every answer and the verdict (%s)", v->verdict_text[0]);
         break;
     case AC_VERIFY_PREFIX_IDENTICAL:
@@ -77,7 +77,8 @@ static void inputs(ac_str *s, const ac_verify *v)
         if (r->step) ac_str_appendf(s, "; first used in step %llu", (unsigned long long)r->step);
         ac_str_append_char(s, '\n');
     }
-    if (v->n_rows > AC_VERIFY_ROWS) ac_str_appendf(s, "  and %zu more lines\n", v->n_rows - AC_VERIFY_ROWS);
+    if (v->n_rows > AC_VERIFY_ROWS) ac_str_appendf(s, "  and %zu more line%s\n", v->n_rows - AC_VERIFY_ROWS,
+                                                   ac_plural(v->n_rows - AC_VERIFY_ROWS));
     if (v->rows_was != v->rows_is)
         ac_str_appendf(s, "  it has %llu lines, the run's had %llu: the order of all rows is another\n",
                        (unsigned long long)v->rows_is, (unsigned long long)v->rows_was);
@@ -248,8 +249,8 @@ void ac_verify_markdown(ac_str *s, const ac_verify *v)
     const size_t at = s->len;
     headline(s, v);
     if (s->len > at) s->len--;                           /* its line end goes behind the stars */
-    ac_str_appendf(s, "**\n\nLock `%s`, %llu steps in the run, %llu compared without a difference.\n", v->lock_hex,
-                   (unsigned long long)v->trace_steps, (unsigned long long)v->compared);
+    ac_str_appendf(s, "**\n\nLock `%s`, %llu step%s in the run, %llu compared without a difference.\n", v->lock_hex,
+                   (unsigned long long)v->trace_steps, ac_plural(v->trace_steps), (unsigned long long)v->compared);
     if (v->first_difference) {
         ac_str_append_c(s, "\n## First difference\n\n```\n");
         difference(s, v);

@@ -91,8 +91,8 @@ static ac_status check_rows(freezer *f, ac_row_file *rows, const char *path)
     ac_status st = ac_rows_read(rows, path, AC_FORMAT_AUTO, f->err);
     if (!st) st = ac_dataset_build(&set, rows, f->tok, f->chat, &opts, f->o->sink, f->err);
     if (!st)
-        ac_str_appendf(f->report, "%s: %zu rows (%s), %zu tokens, %zu of them supervised, longest row %zu%s\n", path, set.n,
-                       ac_row_format_name(rows->format), set.n_tokens, set.n_targets, set.max_len,
+        ac_str_appendf(f->report, "%s: %zu row%s (%s), %zu tokens, %zu of them supervised, longest row %zu%s\n", path, set.n,
+                       ac_plural(set.n), ac_row_format_name(rows->format), set.n_tokens, set.n_targets, set.max_len,
                        set.n_truncated + set.n_dropped ? "; long rows were cut or dropped" : "");
     if (!st) st = ac_rows_check(&found, rows, f->err);
     if (!st) st = ac_scan_rows(&found, f->scanner, rows, f->err);
@@ -179,10 +179,10 @@ static ac_status check_documents(freezer *f)
     ac_rag *r = NULL;
     ac_status st = ac_rag_open(&r, dir, f->tok, &opts, f->err);
     if (!st) st = leaks_in_documents(f);
-    if (!st) ac_str_appendf(f->report, "%s: %zu passages\n", dir, ac_rag_chunks(r));
+    if (!st) ac_str_appendf(f->report, "%s: %zu passage%s\n", dir, ac_rag_chunks(r), ac_plural(ac_rag_chunks(r)));
     if (!st && ac_rag_hidden(r))
-        ac_str_appendf(&f->warns, "warning  hidden-text  %s holds %zu characters that cannot be seen; they were left out\n",
-                       dir, ac_rag_hidden(r));
+        ac_str_appendf(&f->warns, "warning  hidden-text  %s holds %zu character%s that cannot be seen, left out\n",
+                       dir, ac_rag_hidden(r), ac_plural(ac_rag_hidden(r)));
     ac_rag_close(&r);
     return st;
 }
@@ -251,9 +251,9 @@ static ac_status check_size(freezer *f)
     bool small = c->n < MIN_CASES;
     for (size_t i = 0; i < AC_CLASS_COUNT; i++) small = small || c->n_class[i] < MIN_PER_CLASS;
     if (small && !f->o->accept_small_reason)
-        return ac_fail(f->err, AC_EREFUSED, "%s: %zu cases (%zu success, %zu refusal, %zu edge) are too few for a verdict: "
+        return ac_fail(f->err, AC_EREFUSED, "%s: %zu case%s (%zu success, %zu refusal, %zu edge) %s too few for a verdict: "
                        "at least %d, and %d of each class; add some, or pass --accept-small --reason \"why\"", c->path, c->n,
-                       c->n_class[0], c->n_class[1], c->n_class[2], MIN_CASES, MIN_PER_CLASS);
+                       ac_plural(c->n), c->n_class[0], c->n_class[1], c->n_class[2], c->n == 1 ? "is" : "are", MIN_CASES, MIN_PER_CLASS);
     if (small && !f->o->accept_small_reason[0])
         return ac_fail(f->err, AC_EARG, "--accept-small needs --reason: it stays in the lock and in the audit log");
     if (!small && f->o->accept_small_reason)
@@ -270,8 +270,8 @@ static ac_status check_references(freezer *f)
                                          f->seal[AC_SEAL_CASES].full, &problems, &n, f->err);
     if (!st && n) {
         ac_str_append(f->report, ac_str_view(&problems));
-        st = ac_fail(f->err, AC_EREFUSED, "%s: %zu reference answers fail their own graders; correct the cases",
-                     f->cases.path, n);
+        st = ac_fail(f->err, AC_EREFUSED, "%s: %zu reference answer%s; correct the cases",
+                     f->cases.path, n, n == 1 ? " fails its own graders" : "s fail their own graders");
     }
     ac_str_release(&problems);
     return st;
@@ -284,7 +284,8 @@ static ac_status decide(freezer *f)
     ac_str_append(f->report, ac_str_view(&f->blocks));
     ac_str_append(f->report, ac_str_view(&f->warns));
     if (f->n_warned > MAX_SHOWN)
-        ac_str_appendf(f->report, "... and %zu more warnings; accord data check shows them\n", f->n_warned - MAX_SHOWN);
+        ac_str_appendf(f->report, "... and %zu more warning%s; accord data check shows them\n", f->n_warned - MAX_SHOWN,
+                       ac_plural(f->n_warned - MAX_SHOWN));
     for (size_t i = 0; i < f->o->n_accept_leak; i++)
         if (!f->used[i])
             return ac_fail(f->err, AC_EARG, "--accept-finding %s: there is no such blocking finding", f->o->accept_leak[i]);
@@ -292,7 +293,7 @@ static ac_status decide(freezer *f)
         return ac_fail(f->err, AC_EARG, "--accept-finding needs --reason: it stays in the lock and in the audit log");
     if (f->n_blocking)
         return ac_fail(f->err, AC_EREFUSED, "%zu finding%s must not be sealed: %s%s; remove what they name, or accept each "
-                       "with --accept-finding ID --reason \"why\"", f->n_blocking, f->n_blocking == 1 ? "" : "s",
+                       "with --accept-finding ID --reason \"why\"", f->n_blocking, ac_plural(f->n_blocking),
                        ac_str_c(&f->blocking), f->n_blocking > 10 ? ", ..." : "");
     return AC_OK;
 }

@@ -163,7 +163,7 @@ static ac_status all_rows(build *b, const ac_sink *sink, ac_err *err)
     if (b->n_long && b->opts->on_long == AC_LONG_REFUSE)
         return ac_fail(err, AC_EFORMAT, "%s:%zu: row has %zu tokens, max_len is %zu (%zu such row%s in the file); "
                        "shorten, raise data.max_len, or set data.on_long to truncate or drop", f->path,
-                       b->long_line, b->long_tokens, b->opts->max_len, b->n_long, b->n_long == 1 ? "" : "s");
+                       b->long_line, b->long_tokens, b->opts->max_len, b->n_long, ac_plural(b->n_long));
     if (d->n == 0)
         return ac_fail(err, AC_EFORMAT, "%s: all %zu rows are longer than max_len %zu and were dropped; raise "
                        "data.max_len", f->path, f->n, b->opts->max_len);

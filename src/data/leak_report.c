@@ -115,8 +115,8 @@ static ac_status report_cases(ac_findings *f, leak *k, const char *path, bool is
     ac_free(all);
     if (!st && answered)
         st = ac_finding_add(f, AC_FIND_NOTE, "same-answer", answered, 0, 0, (double)answered, err,
-                            "%zu of %zu cases have an answer that some row of %s gives too; that alone is no leak",
-                            answered, k->n, path);
+                            "%zu of %zu case%s %s an answer that some row of %s gives too; that alone is no leak",
+                            answered, k->n, ac_plural(k->n), answered == 1 ? "has" : "have", path);
     return st;
 }
 

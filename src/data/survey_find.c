@@ -511,7 +511,7 @@ static ac_status splits(compare *c, ac_err *err)
     if (n_valid < VALID_MIN || (double)n_valid < VALID_SHARE * (double)(n_train + n_valid)) {
         char text[160];
         (void)snprintf(text, sizeof text, "%zu validation row%s beside %zu for training: their loss says little", n_valid,
-                       n_valid == 1 ? "" : "s", n_train);
+                       ac_plural(n_valid), n_train);
         st = say(c, AC_FIND_WARN, "small-valid", valid, text, err);
     }
     for (int opening = 0; opening < 2 && !st; opening++) {

@@ -255,7 +255,7 @@ static ac_status report(ac_findings *f, const ac_unread_key *k, ac_row_format fo
 {
     const ac_view name = shown(k->name);
     char in[64], tail[256] = "";
-    (void)snprintf(in, sizeof in, "%s%zu row%s", k->in_turn ? "turns of " : "", k->n_rows, k->n_rows == 1 ? "" : "s");
+    (void)snprintf(in, sizeof in, "%s%zu row%s", k->in_turn ? "turns of " : "", k->n_rows, ac_plural(k->n_rows));
     if (k->why) (void)snprintf(tail, sizeof tail, ": %s", k->why);
     else if (k->near) (void)snprintf(tail, sizeof tail, "; did you mean \"%s\"?", k->near);
     else if (k->other_form) (void)snprintf(tail, sizeof tail, ": the rows are read as %s", ac_row_format_name(format));
@@ -271,7 +271,7 @@ ac_status ac_unread_report(ac_findings *f, const ac_unread *u, ac_row_format for
     if (st || !u->n_others) return st;
     return ac_finding_add(f, AC_FIND_NOTE, "unread-key", u->n_others, 0, 0, (double)u->n_others, err,
                           "nothing reads more keys than these %d either, in up to %zu row%s", AC_UNREAD_MAX, u->n_others,
-                          u->n_others == 1 ? "" : "s");
+                          ac_plural(u->n_others));
 }
 
 void ac_unread_reset(ac_unread *u)

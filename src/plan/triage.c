@@ -61,8 +61,8 @@ static void why_enough(work *w, const char *name, double points)
     if (points >= w->r->bar)
         reason(w, SAY(w, "%s answers %.1f of 100 cases, which is the bar of %.0f already", name, points, w->r->bar));
     else
-        reason(w, SAY(w, "%s leaves %.1f points of room, and %zu cases cannot show a gain under %.1f: no verdict could come "
-                      "of it; write more (and harder) cases first", name, 100 - points, w->f->n_cases, w->f->smallest_gain));
+        reason(w, SAY(w, "%s leaves %.1f points of room, and %zu case%s cannot show a gain under %.1f: no verdict could come "
+                      "of it; write more (and harder) cases first", name, 100 - points, w->f->n_cases, ac_plural(w->f->n_cases), w->f->smallest_gain));
 }
 
 /* ---- what retrieval does better ---- */
@@ -129,7 +129,7 @@ static bool where(work *w)
     if (place_row(w, "trials planned", SAY(w, "%lld", (long long)r->trials), SAY(w, "%lld and more", (long long)r->many_trials),
                   r->trials >= r->many_trials, true)) {
         node = true;
-        reason(w, SAY(w, "%lld trials: one here to see that it works, the rest on nodes", (long long)r->trials));
+        reason(w, SAY(w, "%lld trial%s: one here to see that it works, the rest on nodes", (long long)r->trials, ac_plural((uint64_t)r->trials)));
     }
     if (place_row(w, "sweeps in the last week", SAY(w, "%llu", (unsigned long long)f->sweeps_last_week),
                   SAY(w, "more than %lld", (long long)r->sweeps_a_week), f->sweeps_last_week > (uint64_t)r->sweeps_a_week, true)) {
@@ -153,8 +153,8 @@ static void why_here(work *w)
 {
     const ac_triage_facts *f = w->f;
     if (f->n_rows < (uint64_t)w->r->local_rows)
-        reason(w, SAY(w, "%zu rows and one job fit this machine; watch the validation loss, so few rows are soon learnt by heart",
-                      f->n_rows));
+        reason(w, SAY(w, "%zu row%s and one job fit this machine; watch the validation loss, so few rows are soon learnt by heart",
+                      f->n_rows, ac_plural(f->n_rows)));
     else
         reason(w, SAY(w, "%zu rows fit this machine in one nightly job", f->n_rows));
 }
@@ -196,7 +196,7 @@ static void decide(work *w)
         w->t->n_reasons = 0;
         (too_few ? few : form)->decided = true;
         if (too_few)
-            reason(w, SAY(w, "%zu rows: put the best of them into the prompt first", f->n_rows));
+            reason(w, SAY(w, "%zu row%s: put the best of them into the prompt first", f->n_rows, ac_plural(f->n_rows)));
         else
             reason(w, "the targets have no form in common that a prompt could not ask for; measure the base model on the cases "
                       "(accord ab --untuned) before more is spent");

@@ -325,7 +325,7 @@ static void act_list(ac_str *out, const ac_tel *t)
     }
     ac_str_appendf(out, "<details%s><summary>%zu act%s of the guard</summary><table class=\"acts\"><thead><tr><th class=\"num\">#</th>"
                    "<th class=\"num\">time</th><th class=\"num\">step</th><th>act</th><th>why</th><th>the trainer</th></tr></thead>"
-                   "<tbody>\n", n <= ACTS_OPEN ? " open" : "", t->n_acts, t->n_acts == 1 ? "" : "s");
+                   "<tbody>\n", n <= ACTS_OPEN ? " open" : "", t->n_acts, ac_plural(t->n_acts));
     for (size_t i = 0; i < n; i++) act_row(out, &t->act[i], i + 1);
     ac_str_append_c(out, "</tbody></table></details>\n");
     if (t->n_acts > n || t->left_out) ac_str_append_c(out, "<p class=\"note\">Not all of them are listed.</p>\n");

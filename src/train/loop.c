@@ -556,9 +556,9 @@ static ac_status warn_empty(const run *r, ac_err *err)
 {
     if (r->reach.with_empty * 4 <= r->reach.steps) return AC_OK;
     char text[256];
-    (void)snprintf(text, sizeof text, "%zu of the %zu steps of an epoch have fewer units than method.shards, %zu: parts of them are "
+    (void)snprintf(text, sizeof text, "%zu of the %zu step%s of an epoch %s fewer units than method.shards, %zu: parts of them are "
                    "empty, and their workers idle; more rows a step or fewer shards fill them", r->reach.with_empty, r->reach.steps,
-                   r->o->shards);
+                   ac_plural(r->reach.steps), r->reach.with_empty == 1 ? "has" : "have", r->o->shards);
     const ac_event e = { .kind = AC_EV_WARN, .text = text };
     return ac_emit(r->sink, &e, err);
 }

@@ -15,7 +15,7 @@ chmod 600 ./*.jsonl
 # ---- warnings only: 0
 run 0 data check train.jsonl
 out_has 'train.jsonl: 4 rows (messages, train)'
-out_has '1 rows are copies of earlier ones: 3 distinct rows'
+out_has '1 row is a copy of an earlier one: 3 distinct rows'
 out_has 'train.jsonl:1, 3'
 out_has '2 rows ask what an earlier row asks (1 of them byte for byte), 1 with another answer'
 run 0 data check train.jsonl --json
@@ -53,7 +53,7 @@ run 0 data check train.jsonl --max-len 5 --on-long drop
 echo '{"prompt":"a","chosen":"b","rejected":"b"}' >pairs.jsonl
 run 1 data check pairs.jsonl
 out_has '(preference)'
-out_has '1 rows with chosen equal to rejected'
+out_has '1 row with chosen equal to rejected'
 out_has 'does not learn from pairs'
 echo 'not json' >>train.jsonl
 run 65 data check train.jsonl
@@ -87,7 +87,7 @@ out_has '"unread-key": 3'
 # ---- a folder, and rows on both sides
 mkdir d && cp train.jsonl d/train.jsonl && cp other.jsonl d/valid.jsonl
 run 0 data check d
-out_has 'd/valid.jsonl: 1 rows (messages, valid)'
+out_has 'd/valid.jsonl: 1 row (messages, valid)'
 out_has 'small-valid'
 head -n 1 train.jsonl >d/valid.jsonl
 run 1 data check d
@@ -138,7 +138,7 @@ mkdir project && cp few.jsonl project/cases.jsonl
 printf 'base:\n  model: none\ndata:\n  train: train.jsonl\neval:\n  cases: cases.jsonl\n' >project/accord.yaml
 run 0 -C project data check
 out_has 'train.jsonl: is not there; cases and documents are checked without it'
-out_has '0 rows, 1 cases: 0 failures, 0 warnings'
+out_has '0 rows, 1 case: 0 failures, 0 warnings'
 run 0 -C project data check --json
 out_has '"absent": "'
 rm project/cases.jsonl

@@ -78,7 +78,7 @@ same 'safetensors and GGUF score differently' "$work/s_hf" "$work/s_gguf"
 score s_ref "$hf" --cpu ref --threads 1
 same 'ref scores differently' "$work/s_hf" "$work/s_ref"
 run 0 score -m "$hf" -d "$work/rows.jsonl" --rows --limit 1
-out_has '1 rows, '
+out_has '1 row, '
 run 65 score -m "$hf" -d "$work/rows.jsonl" --max-len 4
 err_has 'rows.jsonl:1'
 run 0 score -m "$hf" -d "$work/rows.jsonl" --max-len 5 --on-long drop --json
