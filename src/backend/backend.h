@@ -178,14 +178,26 @@ typedef struct {
 } ac_attention_grad_args;
 
 /* Appends the new rows of k and v to the slots' caches, then attends over them. A slot's cache is slot_rows
- * rows of n_kv_heads * head_dim floats; slots lie one after another from k_cache and v_cache. */
+ * rows of n_kv_heads * head_dim floats; slots lie one after another from k_cache and v_cache. rotary: done first, of the same q
+ * and k, which are undefined afterwards; or NULL. */
 typedef struct {
     ac_ref q, k, v, out, k_cache, v_cache;
     size_t slot_rows, n_heads, n_kv_heads, head_dim, window;
     float scale;
     const ac_feed_rows *feeds;
     size_t n_feeds;
+    const ac_rotary_args *rotary;
 } ac_attention_kv_args;
+
+/* A pass of operations that comes again: what it follows from, but for what write puts into its buffers and for the slots and
+ * positions of its feeds. Bytes that are not used are 0. */
+typedef struct {
+    const void *who[4];
+    size_t n[4];
+    ac_ref params;             /* an adapter's that takes part, or none */
+    const ac_feed_rows *feeds;
+    size_t n_feeds;
+} ac_recurring;
 
 /* y = silu(g) * u, n floats. */
 typedef struct {
@@ -390,6 +402,15 @@ typedef struct {
     void (*optim)(ac_device *d, const ac_optim_args *a);
     void (*muon)(ac_device *d, const ac_muon_args *a);
     void (*adafactor)(ac_device *d, const ac_adafactor_args *a);
+
+    /* Greedy choice: out[i] = the place of the largest of row i of the logits, the first among equals; -1 where one of them is not
+     * finite. cols: a multiple of 8. NULL: the host chooses. */
+    void (*largest)(ac_device *d, ac_ref out, ac_ref logits, size_t rows, size_t cols);
+    /* Operations between the two may be recorded, and run again at once. begin, true: they do; the caller goes on behind end. Else it
+     * gives them, then calls end; false from that: nothing has run, again from begin. In between no operation waits, writes or reads.
+     * Both NULL: not on this device. */
+    bool (*pass_begin)(ac_device *d, const ac_recurring *r);
+    bool (*pass_end)(ac_device *d);
 
     const ac_peers_ops *peers;                            /* NULL: data of several devices meets in the hosts */
     void (*close)(ac_device **d);

@@ -177,6 +177,7 @@ void cpu_attention_kv(ac_device *dev, const ac_attention_kv_args *a)
 {
     kv_job j = { cpu_of(dev), a };
     size_t tasks = 0, work = 0, rows = 0;
+    if (a->rotary) dev->op->rotary(dev, a->rotary);
     for (size_t i = 0; i < a->n_feeds; i++) {
         const ac_feed_rows *f = &a->feeds[i];
         tasks += kv_tasks(a, f);

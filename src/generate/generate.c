@@ -37,7 +37,8 @@ typedef struct {
     slot *slots;
     size_t n_slots;
     ac_feed *feeds;          /* n_slots */
-    float *logits;           /* n_slots rows of vocab */
+    float *logits;           /* n_slots rows of vocab, or where the device chooses: */
+    int32_t *chosen;         /* n_slots */
     ac_sampler sampler;
     size_t next_request, n_open;
     uint64_t done, total;    /* tokens: said, and the most that can still come out */
@@ -167,8 +168,9 @@ static ac_status open_run(gen *g, ac_err *err)
     if (!ac_size_mul(&row, g->vocab, sizeof(float))) return ac_fail_nomem(err, (unsigned long long)g->vocab);
     g->slots = ac_calloc(g->n_slots, sizeof *g->slots);
     g->feeds = ac_calloc(g->n_slots, sizeof *g->feeds);
-    g->logits = ac_calloc(g->n_slots, row);
-    if (!g->slots || !g->feeds || !g->logits) {
+    if (!(g->o->temperature > 0) && ac_model_can_choose(g->m)) g->chosen = ac_calloc(g->n_slots, sizeof *g->chosen);
+    else g->logits = ac_calloc(g->n_slots, row);
+    if (!g->slots || !g->feeds || !(g->logits || g->chosen)) {
         return ac_fail_nomem(err, (unsigned long long)g->n_slots * row);
     }
     for (size_t s = 0; s < g->n_slots; s++) g->slots[s].request = NO_REQUEST;
@@ -194,6 +196,7 @@ static void close_run(gen *g)
     if (!g->o->cache) ac_kv_close(&g->kv);
     ac_sampler_close(&g->sampler);
     ac_free(g->logits);
+    ac_free(g->chosen);
     ac_free(g->feeds);
     ac_free(g->slots);
 }
@@ -233,14 +236,17 @@ static bool is_stop(const ac_gen_opts *o, int32_t id)
     return false;
 }
 
-/* What follows from a slot's logits. */
-static ac_status say(gen *g, slot *s, const float *logits, ac_err *err)
+/* What follows for the slot of feed i. */
+static ac_status say(gen *g, size_t i, ac_err *err)
 {
+    slot *s = &g->slots[g->feeds[i].slot];
     const size_t r = s->request;
     ac_gen_answer *a = &g->answers[r];
     const size_t position = g->req[r].n_prompt + a->ids.n;
     int32_t id = 0;
-    ac_status st = ac_sampler_take(&g->sampler, logits, g->o, g->req[r].number, position, &id, err);
+    ac_status st = AC_OK;
+    if (g->logits) st = ac_sampler_take(&g->sampler, g->logits + i * g->vocab, g->o, g->req[r].number, position, &id, err);
+    else if ((id = g->chosen[i]) < 0) st = ac_sampler_not_finite(err);
     if (st) return ac_err_prefix(err, st, "request %zu", r + 1);
     if (is_stop(g->o, id)) {
         finish(g, s, AC_GEN_STOP);
@@ -288,10 +294,9 @@ static ac_status turn(gen *g, ac_err *err)
     const size_t n = make_feeds(g, &piece);
     ac_status st = AC_OK;
     if (piece.n) st = ac_model_feed(g->m, g->ad, g->kv, &piece, 1, NULL, err);
-    if (!st && n) st = ac_model_feed(g->m, g->ad, g->kv, g->feeds, n, g->logits, err);
-    for (size_t i = 0; !st && i < n; i++) {
-        st = say(g, &g->slots[g->feeds[i].slot], g->logits + i * g->vocab, err);
-    }
+    if (!st && n && g->logits) st = ac_model_feed(g->m, g->ad, g->kv, g->feeds, n, g->logits, err);
+    else if (!st && n) st = ac_model_feed_greedy(g->m, g->ad, g->kv, g->feeds, n, g->chosen, err);
+    for (size_t i = 0; !st && i < n; i++) st = say(g, i, err);
     if (st) return st;
     const ac_event e = { .kind = AC_EV_PROGRESS, .unit = "tokens", .done = g->done, .total = g->total };
     return ac_emit(g->sink, &e, err);

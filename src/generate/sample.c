@@ -58,6 +58,12 @@ static int32_t piece_max(const float *x, int32_t *largest)
     return most;
 }
 
+ac_status ac_sampler_not_finite(ac_err *err)
+{
+    return ac_fail(err, AC_EDIVERGED, "generate: the model gave logits that are not finite; expected "
+                   "numbers; check the model file and the adapter with `accord model inspect`");
+}
+
 /* Largest logit, lowest id among equals. */
 static ac_status greedy(const float *x, size_t n, size_t *out, ac_err *err)
 {
@@ -75,10 +81,7 @@ static ac_status greedy(const float *x, size_t n, size_t *out, ac_err *err)
         if (!(x[i] - x[i] == 0.0f)) largest = NOT_FINITE;
         if (x[i] > x[best]) best = i;
     }
-    if (largest >= NOT_FINITE) {
-        return ac_fail(err, AC_EDIVERGED, "generate: the model gave logits that are not finite; expected "
-                       "numbers; check the model file and the adapter with `accord model inspect`");
-    }
+    if (largest >= NOT_FINITE) return ac_sampler_not_finite(err);
     *out = best;
     return AC_OK;
 }

@@ -18,6 +18,8 @@ typedef struct {
 
 ac_status ac_sampler_open(ac_sampler *s, size_t vocab, const ac_gen_opts *o, ac_err *err);
 void      ac_sampler_close(ac_sampler *s);
+/* AC_EDIVERGED, and what is to be said of it. */
+ac_status ac_sampler_not_finite(ac_err *err);
 /* AC_EDIVERGED when a logit is not finite. */
 ac_status ac_sampler_take(ac_sampler *s, const float *logits, const ac_gen_opts *o, uint64_t number,
                           uint64_t position, int32_t *out, ac_err *err);

@@ -79,6 +79,8 @@ void ac_kv_close(ac_kv **kv)
     if (!kv || !*kv) return;
     (*kv)->dev->op->buf_close((*kv)->dev, &(*kv)->k);
     (*kv)->dev->op->buf_close((*kv)->dev, &(*kv)->v);
+    (*kv)->dev->op->buf_close((*kv)->dev, &(*kv)->logits);
+    (*kv)->dev->op->buf_close((*kv)->dev, &(*kv)->chosen);
     ac_free((*kv)->len);
     ac_free(*kv);
     *kv = NULL;
@@ -107,7 +109,7 @@ typedef struct {
     ac_kv *kv;
     const ac_feed *feeds;
     size_t n_feeds;
-    ac_buf *logits;            /* NULL: none */
+    ac_buf *logits, *chosen;   /* NULL: none */
     /* tables of one pass */
     int32_t *ids;
     uint32_t *pos, *rows;
@@ -165,21 +167,42 @@ static void gather_pass(feeding *x, size_t *next, ac_batch *b, size_t *first_end
     if (!x->logits) b->n_select = 0;
 }
 
+static void compute(feeding *x, const ac_batch *b, size_t first_ended)
+{
+    ac_model *m = x->m;
+    const ac_ref logits = { x->logits, first_ended * m->cfg.vocab };
+    ac_forward(m, x->ad, b, false);
+    if (b->n_select == 0) return;
+    m->dev->op->output(m->dev, &(ac_output_args){
+        .x = m->temps.xf, .rows = m->temps.rows, .norm_w = m->final_norm, .logits = logits, .n_rows = b->n_select,
+        .eps = (float)m->cfg.rms_eps, .w = &m->output, .scratch = m->temps.scratch });
+    if (x->chosen) m->dev->op->largest(m->dev, (ac_ref){ x->chosen, first_ended }, logits, b->n_select, m->cfg.vocab);
+}
+
+/* Single tokens are what comes again: a device may have recorded them. */
+static bool begins(const feeding *x, const ac_batch *b, size_t first_ended)
+{
+    const ac_device *dev = x->m->dev;
+    const ac_recurring r = {
+        .who = { x->m, x->ad->ad, x->kv, x->logits }, .n = { b->rows, b->n_select, first_ended, x->chosen != NULL },
+        .params = { x->ad->params, 0 }, .feeds = b->feeds, .n_feeds = b->n_feeds };
+    return dev->op->pass_begin(x->m->dev, &r);
+}
+
 static ac_status run_pass(feeding *x, const ac_batch *b, size_t first_ended, size_t longest, ac_err *err)
 {
     ac_model *m = x->m;
     ac_status st = ac_rope_prepare(m, longest, err);
     if (!st) st = ac_work_prepare(m, x->ad->ad, b, false, false, err);
     if (st) return st;
+    const bool recurs = m->dev->op->pass_begin && b->n_feeds == b->rows;
     m->dev->op->write(m->dev, m->temps.ids, x->ids, b->rows);
     m->dev->op->write(m->dev, m->temps.pos, x->pos, b->rows);
     m->dev->op->write(m->dev, m->temps.rows, x->rows, b->n_select);
-    ac_forward(m, x->ad, b, false);
-    if (b->n_select == 0) return AC_OK;
-    m->dev->op->output(m->dev, &(ac_output_args){
-        .x = m->temps.xf, .rows = m->temps.rows, .norm_w = m->final_norm,
-        .logits = { x->logits, first_ended * m->cfg.vocab }, .n_rows = b->n_select,
-        .eps = (float)m->cfg.rms_eps, .w = &m->output, .scratch = m->temps.scratch });
+    while (!recurs || !begins(x, b, first_ended)) {
+        compute(x, b, first_ended);
+        if (!recurs || m->dev->op->pass_end(m->dev)) break;
+    }
     return AC_OK;
 }
 
@@ -195,34 +218,70 @@ static ac_status run_feeds(feeding *x, ac_err *err)
     return st;
 }
 
-ac_status ac_model_feed(ac_model *m, const ac_adapter *ad, ac_kv *kv, const ac_feed *feeds, size_t n_feeds,
-                        float *logits, ac_err *err)
+/* Where results go: logits, or on a device that chooses the cache's own with the choice beside them. */
+static ac_status open_results(feeding *x, float *logits, bool greedy, ac_err *err)
+{
+    ac_device *dev = x->m->dev;
+    const size_t vocab = x->m->cfg.vocab;
+    ac_status st = AC_OK;
+    if (logits) return dev->op->buf_borrow(dev, &x->logits, logits, x->n_feeds * vocab * sizeof(float), AC_BORROW_WRITE, err);
+    if (!greedy) return AC_OK;
+    if (!x->kv->logits) st = dev->op->buf_open(dev, &x->kv->logits, x->kv->n_slots * vocab, AC_STORE_F32, err);
+    if (!st && !x->kv->chosen) st = dev->op->buf_open(dev, &x->kv->chosen, x->kv->n_slots, AC_STORE_F32, err);
+    x->logits = x->kv->logits;
+    x->chosen = x->kv->chosen;
+    return st;
+}
+
+static ac_status open_tables(feeding *x, ac_arena *a, bool **seen, ac_err *err)
+{
+    *seen = ac_arena_alloc_array(a, x->kv->n_slots, sizeof **seen);
+    x->ids = ac_arena_alloc_array(a, FEED_TOKENS, sizeof *x->ids);
+    x->pos = ac_arena_alloc_array(a, FEED_TOKENS, sizeof *x->pos);
+    x->rows = ac_arena_alloc_array(a, x->n_feeds, sizeof *x->rows);
+    x->part = ac_arena_alloc_array(a, x->n_feeds, sizeof *x->part);
+    x->done = ac_arena_alloc_array(a, x->n_feeds, sizeof *x->done);
+    return *seen && x->ids && x->pos && x->rows && x->part && x->done ? AC_OK : ac_fail_nomem(err, FEED_TOKENS * 8);
+}
+
+/* logits or chosen, or neither. */
+static ac_status feed(ac_model *m, const ac_adapter *ad, ac_kv *kv, const ac_feed *feeds, size_t n_feeds, float *logits, int32_t *chosen,
+                      ac_err *err)
 {
     if (n_feeds == 0) return AC_OK;
     if (n_feeds > kv->n_slots)
         return ac_fail(err, AC_EARG, "%zu feeds for %zu slots", n_feeds, kv->n_slots);
     ac_arena a = { 0 };
     ac_adapted own = { 0 };
+    bool *seen = NULL;
     feeding x = { .m = m, .ad = &own, .kv = kv, .feeds = feeds, .n_feeds = n_feeds };
-    bool *seen = ac_arena_alloc_array(&a, kv->n_slots, sizeof *seen);
-    x.ids = ac_arena_alloc_array(&a, FEED_TOKENS, sizeof *x.ids);
-    x.pos = ac_arena_alloc_array(&a, FEED_TOKENS, sizeof *x.pos);
-    x.rows = ac_arena_alloc_array(&a, n_feeds, sizeof *x.rows);
-    x.part = ac_arena_alloc_array(&a, n_feeds, sizeof *x.part);
-    x.done = ac_arena_alloc_array(&a, n_feeds, sizeof *x.done);
-    ac_status st = AC_OK;
-    if (!seen || !x.ids || !x.pos || !x.rows || !x.part || !x.done) st = ac_fail_nomem(err, FEED_TOKENS * 8);
+    ac_status st = open_tables(&x, &a, &seen, err);
     if (!st) st = check_feeds(m, kv, feeds, n_feeds, seen, err);
     if (!st) st = ac_model_prepare_decode(m, err);
     if (!st) st = ac_adapted_open(&own, m, ad, NULL, NULL, err);
-    if (!st && logits)
-        st = m->dev->op->buf_borrow(m->dev, &x.logits, logits, n_feeds * m->cfg.vocab * sizeof(float),
-                                    AC_BORROW_WRITE, err);
+    if (!st) st = open_results(&x, logits, chosen != NULL, err);
     if (!st) st = run_feeds(&x, err);
-    m->dev->op->buf_close(m->dev, &x.logits);
+    if (!st && chosen) m->dev->op->read(m->dev, chosen, (ac_ref){ x.chosen, 0 }, n_feeds);
+    if (logits) m->dev->op->buf_close(m->dev, &x.logits);
     ac_adapted_close(&own, m);
     if (!st) st = m->dev->op->sync(m->dev, err);
     for (size_t i = 0; !st && i < n_feeds; i++) kv->len[feeds[i].slot] += feeds[i].n;
     ac_arena_release(&a);
     return st;
+}
+
+ac_status ac_model_feed(ac_model *m, const ac_adapter *ad, ac_kv *kv, const ac_feed *feeds, size_t n_feeds, float *logits, ac_err *err)
+{
+    return feed(m, ad, kv, feeds, n_feeds, logits, NULL, err);
+}
+
+bool ac_model_can_choose(const ac_model *m)
+{
+    return m->dev->op->largest != NULL;
+}
+
+ac_status ac_model_feed_greedy(ac_model *m, const ac_adapter *ad, ac_kv *kv, const ac_feed *feeds, size_t n_feeds, int32_t *chosen,
+                               ac_err *err)
+{
+    return feed(m, ad, kv, feeds, n_feeds, NULL, chosen, err);
 }

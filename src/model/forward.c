@@ -66,21 +66,27 @@ static void head_norm(const pass *p, ac_ref y, ac_ref x, ac_ref w, size_t heads)
     });
 }
 
+/* Rotary embedding and attention. */
 static void attend(const pass *p, size_t layer, const ac_acts *a, bool keep)
 {
     const ac_model_config *c = &p->m->cfg;
     const ac_batch *b = p->b;
     const float scale = (float)(1.0 / sqrt((double)c->head_dim));
+    const ac_rotary_args rotary = {
+        .q = a->q, .k = a->k, .pos = p->m->temps.pos, .cos_table = { p->m->cos_buf, 0 }, .sin_table = { p->m->sin_buf, 0 },
+        .rows = b->rows, .n_heads = c->n_heads, .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim,
+    };
     if (b->n_feeds) {
         const size_t at = layer * b->kv->layer_floats;
         p->m->dev->op->attention_kv(p->m->dev, &(ac_attention_kv_args){
             .q = a->q, .k = a->k, .v = a->v, .out = a->att, .k_cache = { b->kv->k, at },
             .v_cache = { b->kv->v, at }, .slot_rows = b->kv->max_tokens, .n_heads = c->n_heads,
             .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim, .window = c->window, .scale = scale,
-            .feeds = b->feeds, .n_feeds = b->n_feeds,
+            .feeds = b->feeds, .n_feeds = b->n_feeds, .rotary = &rotary,
         });
         return;
     }
+    p->m->dev->op->rotary(p->m->dev, &rotary);
     p->m->dev->op->attention(p->m->dev, &(ac_attention_args){
         .q = a->q, .k = a->k, .v = a->v, .out = a->att, .lse = keep ? a->lse : (ac_ref){ 0 },
         .rows = b->rows, .n_heads = c->n_heads, .n_kv_heads = c->n_kv_heads, .head_dim = c->head_dim,
@@ -108,11 +114,6 @@ static void attention_block(const pass *p, size_t layer, bool keep)
         head_norm(p, a->q, a->q_raw, l->q_norm, m->cfg.n_heads);
         head_norm(p, a->k, a->k_raw, l->k_norm, m->cfg.n_kv_heads);
     }
-    m->dev->op->rotary(m->dev, &(ac_rotary_args){
-        .q = a->q, .k = a->k, .pos = m->temps.pos, .cos_table = { m->cos_buf, 0 },
-        .sin_table = { m->sin_buf, 0 }, .rows = p->b->rows, .n_heads = m->cfg.n_heads,
-        .n_kv_heads = m->cfg.n_kv_heads, .head_dim = m->cfg.head_dim,
-    });
     attend(p, layer, a, keep);
     linear(p, layer, AC_TARGET_O, m->temps.mid, a->att);
 }

@@ -128,5 +128,10 @@ typedef struct {
  * token (NULL: none computed). A slot that would overflow is AC_EARG before anything is changed. */
 ac_status ac_model_feed(ac_model *m, const ac_adapter *ad, ac_kv *kv, const ac_feed *feeds, size_t n_feeds,
                         float *logits, ac_err *err);
+/* The same, with the greedy choice of each feed in place of its logits: the first of the largest, or -1 where one of them is not
+ * finite. Only where the device chooses: */
+bool      ac_model_can_choose(const ac_model *m);
+ac_status ac_model_feed_greedy(ac_model *m, const ac_adapter *ad, ac_kv *kv, const ac_feed *feeds, size_t n_feeds,
+                               int32_t *chosen, ac_err *err);
 
 #endif

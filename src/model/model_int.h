@@ -132,6 +132,7 @@ typedef struct {                  /* the adapter as this call sees it */
 struct ac_kv {
     ac_device *dev;
     ac_buf *k, *v;
+    ac_buf *logits, *chosen;      /* of greedy feeds, n_slots rows; opened by the first */
     size_t n_slots, max_tokens, layer_floats;
     size_t *len;
 };

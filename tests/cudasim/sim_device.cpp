@@ -81,8 +81,10 @@ static void release(void *p)
 
 /* ---- streams ------------------------------------------------------------------------------------------------ */
 
+typedef std::vector<std::function<void()>> recorded;
 struct stream {
     std::deque<std::function<void()>> waiting;
+    std::unique_ptr<recorded> recording;         /* operations go there in place of `waiting` */
 };
 static std::map<cudaStream_t, std::unique_ptr<stream>> streams;
 
@@ -96,6 +98,7 @@ static stream *of(cudaStream_t s)
 
 static void drain(stream *s)
 {
+    if (s->recording) fail("a stream is waited for while its operations are recorded");
     while (!s->waiting.empty()) {
         const std::function<void()> op = std::move(s->waiting.front());
         s->waiting.pop_front();
@@ -111,6 +114,10 @@ static void drain_all()
 void push(cudaStream_t at, std::function<void()> op)
 {
     stream *s = of(at);
+    if (s->recording) {
+        s->recording->push_back(std::move(op));
+        return;
+    }
     s->waiting.push_back(std::move(op));
     if (s->waiting.size() > MOST_WAITING || (order_set() >= 0 && order_set() & AT_ONCE)) drain(s);
 }
@@ -286,6 +293,12 @@ static void check_device(const void *p, size_t bytes, const char *what)
     if (!on_device(p, bytes)) fail("%s %zu bytes at %p: not within one block of device memory", what, bytes, p);
 }
 
+/* What a recorded copy reads of ordinary memory it reads when it is run: not what is there now. */
+static void check_not_recorded(cudaStream_t s)
+{
+    if (of(s)->recording) fail("a copy from or to the host's memory is recorded");
+}
+
 static void check_host(const void *p, const char *what)
 {
     if (on_device(p, 1)) fail("%s %p: device memory, where the host's is named", what, p);
@@ -295,6 +308,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 {
     const guard g(lock);
     if (!bytes) return cudaSuccess;
+    if (kind != cudaMemcpyDeviceToDevice) check_not_recorded(s);
     if (kind == cudaMemcpyHostToDevice) {
         check_host(from, "a copy from");
         if (!within(pinned, from, bytes)) {
@@ -381,6 +395,62 @@ cudaError_t cudaDeviceSynchronize(void)
 {
     const guard g(lock);
     drain_all();
+    return cudaSuccess;
+}
+
+/* ---- recorded operations: a graph runs them in the order in which they were given ---- */
+
+struct CUgraph_st {
+    recorded ops;
+};
+struct CUgraphExec_st {
+    recorded ops;
+};
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode)
+{
+    const guard g(lock);
+    (void)mode;
+    if (of(s)->recording) return told(cudaErrorInvalidValue);
+    of(s)->recording = std::make_unique<recorded>();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *graph)
+{
+    const guard g(lock);
+    *graph = nullptr;
+    if (!of(s)->recording) return told(cudaErrorInvalidValue);
+    *graph = new CUgraph_st{ std::move(*of(s)->recording) };
+    of(s)->recording.reset();
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
+{
+    (void)flags;
+    *exec = new CUgraphExec_st{ graph->ops };
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t s)
+{
+    const guard g(lock);
+    for (const auto &op : exec->ops) push(s, op);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    const guard g(lock);
+    drain_all();
+    delete exec;
     return cudaSuccess;
 }
 

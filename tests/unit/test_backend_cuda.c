@@ -507,37 +507,98 @@ static void test_loss(size_t rows, size_t select, size_t hidden, size_t vocab)
 /* ---- decoding ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    size_t heads, kv_heads, head_dim, window;
+    size_t heads, kv_heads, head_dim, window, slot_rows;
+    bool rotary;
 } cache_case;
 
-/* Rounds of feeds: prompts of empty slots; a row each; rows behind others, more and fewer than are few; many keys. */
+/* Rounds of feeds: prompts of empty slots; a row each; rows behind others, more and fewer than are few; many keys. The last round is
+ * single rows near the end of the slots. */
 static void test_cache(const cache_case *t)
 {
-    enum { SLOTS = 3, SLOT_ROWS = 180, ROUNDS = 5, MOST = 120 };
-    static const ac_feed_rows round[ROUNDS][SLOTS] = {
+    enum { SLOTS = 3, ROUNDS = 6, MOST = 120 };
+    ac_feed_rows round[ROUNDS][SLOTS] = {
         { { 0, 70, 0, 0 }, { 70, 1, 2, 0 }, { 71, 33, 1, 0 } }, { { 0, 1, 2, 1 }, { 1, 1, 0, 70 }, { 2, 1, 1, 33 } },
-        { { 0, 40, 1, 34 }, { 40, 1, 0, 71 } }, { { 0, 90, 0, 72 }, { 90, 5, 2, 2 } }, { { 0, 1, 0, 162 }, { 1, 20, 2, 7 } } };
+        { { 0, 40, 1, 34 }, { 40, 1, 0, 71 } }, { { 0, 90, 0, 72 }, { 90, 5, 2, 2 } }, { { 0, 1, 0, 162 }, { 1, 20, 2, 7 } },
+        { { 0, 1, 1, t->slot_rows - 2 }, { 1, 1, 2, t->slot_rows - 1 } } };
     const size_t q_width = t->heads * t->head_dim, width = t->kv_heads * t->head_dim;
-    char name[96];
+    char name[128];
     both q = place(MOST * q_width, AC_STORE_ACT), k = place(MOST * width, AC_STORE_ACT), v = place(MOST * width, AC_STORE_ACT);
-    both out = place(MOST * q_width, AC_STORE_ACT), kc = place(SLOTS * SLOT_ROWS * width, AC_STORE_ACT);
-    both vc = place(SLOTS * SLOT_ROWS * width, AC_STORE_ACT);
+    both out = place(MOST * q_width, AC_STORE_ACT), kc = random_place(SLOTS * t->slot_rows * width, AC_STORE_ACT, 2.0);
+    both vc = random_place(SLOTS * t->slot_rows * width, AC_STORE_ACT, 1.0);
+    both c = random_place(t->slot_rows * t->head_dim / 2, AC_STORE_F32, 1.0), s = random_place(t->slot_rows * t->head_dim / 2, AC_STORE_F32, 1.0);
     for (size_t r = 0; r < ROUNDS; r++) {
         size_t n = 0, rows = 0;
-        for (; n < SLOTS && round[r][n].n; n++) rows += round[r][n].n;
+        uint32_t p[MOST];
+        for (; n < SLOTS && round[r][n].n; n++)
+            for (size_t i = 0; i < round[r][n].n; i++) p[rows++] = (uint32_t)(round[r][n].pos + i);
+        both pos = integers(p, rows);
         fill(&q, 2.0, 0.0, false), fill(&k, 2.0, 0.0, false), fill(&v, 1.0, 0.0, false);
         for (int i = 0; i < 2; i++) {
+            const ac_rotary_args turn = { .q = q.at[i], .k = k.at[i], .pos = pos.at[i], .cos_table = c.at[i], .sin_table = s.at[i], .rows = rows,
+                                          .n_heads = t->heads, .n_kv_heads = t->kv_heads, .head_dim = t->head_dim };
             dev[i]->op->zero(dev[i], out.at[i], out.n);
             dev[i]->op->attention_kv(dev[i], &(ac_attention_kv_args){ .q = q.at[i], .k = k.at[i], .v = v.at[i], .out = out.at[i],
-                .k_cache = kc.at[i], .v_cache = vc.at[i], .slot_rows = SLOT_ROWS, .n_heads = t->heads, .n_kv_heads = t->kv_heads,
+                .k_cache = kc.at[i], .v_cache = vc.at[i], .slot_rows = t->slot_rows, .n_heads = t->heads, .n_kv_heads = t->kv_heads,
                 .head_dim = t->head_dim, .window = t->window, .scale = (float)(1.0 / sqrt((double)t->head_dim)),
-                .feeds = round[r], .n_feeds = n });
+                .feeds = round[r], .n_feeds = n, .rotary = t->rotary ? &turn : NULL });
         }
-        snprintf(name, sizeof name, "cache, round %zu, %zu rows %zu/%zu heads of %zu w%zu", r + 1, rows, t->heads, t->kv_heads, t->head_dim,
-                 t->window);
-        compare(name, &out, NARROW);
+        snprintf(name, sizeof name, "cache of %zu, round %zu, %zu rows %zu/%zu heads of %zu w%zu%s", t->slot_rows, r + 1, rows, t->heads,
+                 t->kv_heads, t->head_dim, t->window, t->rotary ? ", rotary" : "");
+        compare(name, &out, t->rotary ? TWICE : NARROW);
+        compare("  keys", &kc, NARROW);
+        compare("  values", &vc, NARROW);
+        drop(&pos);
     }
+    drop(&q), drop(&k), drop(&v), drop(&out), drop(&kc), drop(&vc), drop(&c), drop(&s);
+}
+
+/* A cache of 1,100 rows, whose chunks are computed by several blocks, gives what one of 500 gives, where one block has them all. */
+static void test_cache_room(size_t head_dim)
+{
+    enum { H = 2, LONG = 1100, SHORT = 500 };
+    const size_t width = H * head_dim, room[2] = { SHORT, LONG };
+    both q = random_place(width, AC_STORE_ACT, 2.0), k = random_place(width, AC_STORE_ACT, 2.0), v = random_place(width, AC_STORE_ACT, 1.0);
+    both out = place(width, AC_STORE_ACT), kc = random_place(LONG * width, AC_STORE_ACT, 2.0), vc = random_place(LONG * width, AC_STORE_ACT, 1.0);
+    const ac_feed_rows feed = { 0, 1, 0, 470 };
+    float *first = NULL;
+    for (int r = 0; r < 2; r++) {
+        dev[1]->op->attention_kv(dev[1], &(ac_attention_kv_args){ .q = q.at[1], .k = k.at[1], .v = v.at[1], .out = out.at[1],
+            .k_cache = kc.at[1], .v_cache = vc.at[1], .slot_rows = room[r], .n_heads = H, .n_kv_heads = H, .head_dim = head_dim,
+            .scale = 0.1f, .feeds = &feed, .n_feeds = 1 });
+        if (!r) first = values_of(&out, 1);
+    }
+    same_again("a larger cache", &out, first);
+    free(first);
     drop(&q), drop(&k), drop(&v), drop(&out), drop(&kc), drop(&vc);
+}
+
+/* The first of a row's largest; a zero is as large as another; a row with a number that is not finite has none. */
+static void test_largest(size_t cols)
+{
+    enum { ROWS = 6 };
+    const int32_t wanted[ROWS] = { (int32_t)cols - 1, 3, 5, 2, -1, -1 };
+    int32_t got[ROWS];
+    float *x = calloc(ROWS * cols, sizeof *x);
+    for (size_t i = 0; i < 2 * cols; i++) x[i] = (float)(i % 97) - 200.0f;
+    x[cols - 1] = -3.5f;
+    x[cols + 3] = x[cols + 7] = 5.0f;
+    for (size_t i = 2 * cols; i < 3 * cols; i++) x[i] = -1.0f;
+    x[2 * cols + 5] = -0.0f, x[2 * cols + 6] = 0.0f;
+    x[3 * cols + 2] = 1e38f, x[3 * cols + 1] = -1e38f;
+    x[4 * cols + 1] = INFINITY;
+    x[5 * cols + cols / 2] = NAN;
+    both logits = place(ROWS * cols, AC_STORE_F32), out = place(ROWS, AC_STORE_F32);
+    set(&logits, x);
+    dev[1]->op->largest(dev[1], out.at[1], logits.at[1], ROWS, cols);
+    dev[1]->op->read(dev[1], got, out.at[1], ROWS);
+    for (size_t i = 0; i < ROWS; i++) {
+        cases++;
+        if (got[i] == wanted[i]) continue;
+        failures++;
+        printf("largest of %zu, row %zu: %d, not %d  FAILED\n", cols, i + 1, (int)got[i], (int)wanted[i]);
+    }
+    free(x);
+    drop(&logits), drop(&out);
 }
 
 /* Three layers of few rows that share x; the second without an adapter, the third with a bias. Its first row alone is the same. */
@@ -657,8 +718,13 @@ int main(void)
     test_loss(70, 66, 128, 328);
     test_loss(300, 300, 128, 768);
     test_loss(1500, 1400, 576, 49152);
-    static const cache_case caches[] = { { 3, 1, 64, 0 }, { 4, 2, 16, 0 }, { 2, 2, 32, 50 }, { 3, 3, 96, 0 }, { 4, 1, 128, 3 } };
+    static const cache_case caches[] = { { 3, 1, 64, 0, 180, false }, { 4, 2, 16, 0, 700, true }, { 2, 2, 32, 50, 180, true },
+        { 3, 3, 96, 0, 1300, true }, { 4, 1, 128, 3, 180, false }, { 4, 2, 128, 0, 257, true }, { 2, 1, 64, 300, 1100, true } };
     for (size_t i = 0; i < sizeof caches / sizeof *caches; i++) test_cache(&caches[i]);
+    test_cache_room(64);
+    test_cache_room(128);
+    test_largest(8);
+    test_largest(49160);
     static const size_t few[] = { 1, 8, 9, 17, 32, 33 };
     for (size_t i = 0; i < sizeof few / sizeof *few; i++) {
         test_few(few[i], 72, 8);

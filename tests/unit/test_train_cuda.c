@@ -313,14 +313,12 @@ static void test_refusals(void)
 
 enum { SLOTS = 3, PROMPT = 70, TURNS = 6 };
 
-/* Prompts of different lengths, then tokens one at a time in slots of them at once; logits of every turn. */
-static float *decode(ac_model *m, const ac_adapter *ad, size_t from, size_t slots, size_t vocab, bool piecewise)
+/* Prompts of different lengths, then tokens one at a time in slots of them at once; logits of every turn, or the greedy choices. */
+static ac_status feed_turns(ac_model *m, const ac_adapter *ad, ac_kv *kv, size_t from, size_t slots, size_t vocab, bool piecewise, float *all,
+                            int32_t *chosen, ac_err *err)
 {
     static int32_t ids[SLOTS][PROMPT + TURNS];
-    float *all = calloc((TURNS + 1) * slots * vocab, sizeof *all);
-    ac_kv *kv = NULL;
-    ac_err err = { 0 };
-    ac_status st = all ? ac_kv_open(&kv, m, slots, PROMPT + TURNS, &err) : AC_ENOMEM;
+    ac_status st = AC_OK;
     for (size_t s = 0; s < slots; s++)
         for (size_t i = 0; i < PROMPT + TURNS; i++) ids[s][i] = (int32_t)ac_rng_below(9, AC_RNG_TEST, s, i, (uint32_t)vocab);
     for (size_t t = 0; !st && t <= TURNS; t++) {
@@ -331,15 +329,62 @@ static float *decode(ac_model *m, const ac_adapter *ad, size_t from, size_t slot
             f[s] = (ac_feed){ .slot = s, .ids = t ? own + first + t - 1 : own, .n = t ? 1 : first };
             if (!piecewise || t) continue;
             const ac_feed half = { .slot = s, .ids = own, .n = first / 2 };
-            st = ac_model_feed(m, ad, kv, &half, 1, NULL, &err);
+            st = ac_model_feed(m, ad, kv, &half, 1, NULL, err);
             f[s].ids += first / 2;
             f[s].n -= first / 2;
         }
-        if (!st) st = ac_model_feed(m, ad, kv, f, slots, all + t * slots * vocab, &err);
+        if (!st && all) st = ac_model_feed(m, ad, kv, f, slots, all + t * slots * vocab, err);
+        else if (!st) st = ac_model_feed_greedy(m, ad, kv, f, slots, chosen + t * slots, err);
     }
+    return st;
+}
+
+static float *decode(ac_model *m, const ac_adapter *ad, size_t from, size_t slots, size_t vocab, bool piecewise)
+{
+    float *all = calloc((TURNS + 1) * slots * vocab, sizeof *all);
+    ac_kv *kv = NULL;
+    ac_err err = { 0 };
+    ac_status st = all ? ac_kv_open(&kv, m, slots, PROMPT + TURNS, &err) : AC_ENOMEM;
+    if (!st) st = feed_turns(m, ad, kv, from, slots, vocab, piecewise, all, NULL, &err);
     if (st) stop("decoding", &err);
     ac_kv_close(&kv);
     return all;
+}
+
+/* With the adapter kept and one cache, passes of single tokens are recorded: the same bytes as without, also when the adapter has changed
+ * since, and greedy choices that are the logits' largest. */
+static void test_recorded(ac_model *m, ac_adapter *ad, size_t vocab)
+{
+    ac_device *dev = ac_model_device(m);
+    const size_t turn = SLOTS * vocab;
+    float *all = calloc((TURNS + 1) * turn, sizeof *all);
+    int32_t chosen[(TURNS + 1) * SLOTS];
+    ac_kv *kv = NULL;
+    ac_err err = { 0 };
+    ac_status st = all ? ac_kv_open(&kv, m, SLOTS, PROMPT + TURNS, &err) : AC_ENOMEM;
+    if (!st) st = dev->op->keep(dev, ad->params, ad->n_params * sizeof *ad->params, &err);
+    for (int round = 0; !st && round < 4; round++) {
+        for (size_t s = 0; s < SLOTS; s++) ac_kv_truncate(kv, s, 0);
+        if (round >= 2) {
+            for (size_t i = 0; round == 2 && i < ad->n_params; i++) ad->params[i] *= 0.75f;
+            dev->op->push(dev, ad->params);
+        }
+        st = feed_turns(m, ad, kv, 0, SLOTS, vocab, false, round % 2 ? NULL : all, chosen, &err);
+        if (st || !(round % 2)) continue;
+        bool largest = true;
+        for (size_t i = 0; i < (TURNS + 1) * SLOTS; i++)
+            for (size_t k = 0; k < vocab; k++) {
+                const float *row = all + i * vocab;
+                largest = largest && chosen[i] >= 0 && (k < (size_t)chosen[i] ? row[k] < row[chosen[i]] : row[k] <= row[chosen[i]]);
+            }
+        check(largest, round == 1 ? "  recorded: greedy choices" : "  and with another adapter there", 0, 0);
+    }
+    dev->op->let_go(dev, ad->params);
+    if (st) stop("recorded passes", &err);
+    ac_kv_close(&kv);
+    float *fresh = decode(m, ad, 0, SLOTS, vocab, false);
+    check(memcmp(fresh, all, (TURNS + 1) * turn * sizeof *all) == 0, "  recorded: the same bytes", 0, 0);
+    free(fresh), free(all);
 }
 
 static void test_decoding(const char *family)
@@ -370,6 +415,7 @@ static void test_decoding(const char *family)
         for (size_t s = 0; s < SLOTS; s++)
             same = same && memcmp(gpu_all + t * turn + s * vocab, alone[s] + t * vocab, vocab * sizeof(float)) == 0;
     check(same, "  a slot alone: the same bytes as among others", 0, 0);
+    test_recorded(p.on_gpu, ad, vocab);
     for (size_t i = 0; i < SLOTS; i++) free(alone[i]);
     free(cpu), free(gpu_all), free(again), free(pieces), free(bare);
     ac_adapter_close(&ad);

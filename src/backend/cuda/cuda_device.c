@@ -80,6 +80,7 @@ static ac_status buf_new(cuda_device *d, ac_buf **out, size_t bytes, size_t widt
 static void buf_free(cuda_device *d, ac_buf *b)
 {
     (void)cudaStreamSynchronize(d->stream);
+    cuda_passes_forget(d);
     cuda_weights_closed(d, b);
     note_held(d, b->bytes);
     (void)cudaFree(b->ptr);
@@ -280,6 +281,7 @@ const void *cuda_table_at(cuda_device *d, cuda_table_slot slot, const void *host
     if (t->room < bytes) {
         d->host->release(t->host);
         (void)cudaStreamSynchronize(d->stream);
+        cuda_passes_forget(d);
         (void)cudaFree(t->dev);
         *t = (cuda_table){ .host = d->host->alloc(1, bytes) };
         if (!t->host) {
@@ -502,6 +504,7 @@ static void close_device(ac_device **dev)
     void (*release)(void *) = d->host->release;
     if (d->stream) (void)cudaStreamSynchronize(d->stream);
     cuda_peers_ops.close(*dev, false);
+    cuda_passes_forget(d);
     while (d->kept) let_go(*dev, d->kept->host);
     if (d->spare) buf_free(d, d->spare);
     cuda_plans_close(d);
@@ -536,6 +539,7 @@ static const ac_device_ops ops = {
     .dora_norm = no_dora_norm, .attention_kv = cuda_attention_kv, .weight_grad = no_weight_grad,
     .norm_weight_grad = no_norm_weight_grad, .embed_grad = no_embed_grad, .output_grad = no_output_grad,
     .muon = no_muon, .adafactor = no_adafactor,
+    .largest = cuda_largest, .pass_begin = cuda_pass_begin, .pass_end = cuda_pass_end,
     .peers = &cuda_peers_ops,
     .close = close_device,
 };

@@ -75,6 +75,13 @@ typedef struct {                     /* cuda_nccl.c */
     size_t room;
 } cuda_peers;
 
+enum { CUDA_THIN_ROWS = 32 };
+typedef struct {                     /* cuda_pass.c */
+    ac_recurring of;                 /* its feeds are not looked at */
+    bool seen;
+    cudaGraphExec_t graph;           /* NULL: not recorded yet */
+} cuda_pass;
+
 typedef struct {
     ac_device base;                  /* first: an ac_device * is this */
     const ac_cuda_host *host;
@@ -95,6 +102,9 @@ typedef struct {
     size_t used_first, held_most;    /* of the GPU's memory: when this was opened; the most since */
     cuda_uploads up;
     cuda_peers peers;
+    cuda_pass pass[CUDA_THIN_ROWS];  /* by the number of sequences */
+    cuda_pass *recording;            /* or NULL */
+    bool no_passes;                  /* a driver that records none */
     ac_status st;                    /* D3 */
     char why[256];
     char name[128];
@@ -139,6 +149,12 @@ void cuda_wrote(ac_ref r);                               /* its rounded copy is 
 
 extern const ac_peers_ops cuda_peers_ops;
 
+/* ---- cuda_pass.c ------------------------------------------------------------------------------------- */
+
+bool cuda_pass_begin(ac_device *dev, const ac_recurring *r);
+bool cuda_pass_end(ac_device *dev);
+void cuda_passes_forget(cuda_device *d);                 /* device memory goes or moves */
+
 /* ---- cuda_upload.c ----------------------------------------------------------------------------------- */
 
 /* cudaMemcpyAsync from pageable memory, in pinned pieces where it is long; `from` is free on return. */
@@ -178,6 +194,12 @@ void cuda_output(ac_device *dev, const ac_output_args *a);
 void cuda_loss(ac_device *dev, const ac_loss_args *a);
 void cuda_attention(ac_device *dev, const ac_attention_args *a);
 void cuda_attention_kv(ac_device *dev, const ac_attention_kv_args *a);
+typedef struct {
+    uint32_t slot, pos;
+} cuda_cached_row;
+/* Slot and position of each row fed, on the device. NULL: failed. */
+const cuda_cached_row *cuda_rows_of(cuda_device *d, const ac_feed_rows *feeds, size_t n_feeds, size_t *rows);
+void cuda_largest(ac_device *dev, ac_ref out, ac_ref logits, size_t rows, size_t cols);
 void cuda_attention_grad(ac_device *dev, const ac_attention_grad_args *a);
 size_t cuda_scratch_floats(const ac_device *dev, const ac_shape *s);
 bool cuda_head_dim_ok(size_t head_dim);
@@ -291,26 +313,33 @@ CUDA_C bool k_segments_fit(const cuda_joined *j);
 CUDA_C bool k_segments(cudaStream_t s, const cuda_joined *j, unsigned processors);
 CUDA_C bool k_segments_built(void);
 
-/* ---- cuda_decode.cu ---- */
-enum { CUDA_THIN_ROWS = 32 };
+/* ---- cuda_thin.cu ---- */
 typedef struct {                     /* as cuda_joined with B: n x k, at most CUDA_THIN_ROWS rows; each sum times alpha, before the bias */
     size_t rows, outputs;
     bool f32;
     bool settled;                        /* B of each first segment is written by no launch still under way */
     float alpha[CUDA_JOINED];
     cuda_joined_out out[CUDA_JOINED];    /* add is not looked at */
+    cuda_bf16 *gated;                    /* rows x n, or NULL: silu(first output) * second, which are not stored; neither has a bias */
 } cuda_thin;
-CUDA_C bool k_thin(cudaStream_t s, const cuda_thin *p);
-typedef struct {
-    uint32_t slot, pos;
-} cuda_cached_row;
+CUDA_C bool k_thin(cudaStream_t s, const cuda_thin *p, unsigned processors);
+
+/* ---- cuda_decode.cu ---- */
+/* out[i]: the first of row i's largest, or -1 where a number is not finite. part: room for k_largest_parts numbers a row. */
+CUDA_C size_t k_largest_parts(void);
+CUDA_C void k_largest(cudaStream_t s, int32_t *out, uint64_t *part, const float *x, size_t rows, size_t cols);
 typedef struct {
     const cuda_bf16 *q, *k, *v;
     cuda_bf16 *out, *k_cache, *v_cache;
     const cuda_cached_row *row;
     size_t rows, slot_rows, n_heads, n_kv_heads, head_dim, window;
     float scale;
+    const float *cosine, *sine;          /* rotary tables: q and k are turned first and the cache gets its new row. NULL: both are done */
+    float *part;                         /* rows x n_heads x chunks x (head_dim + 2), or NULL: a block takes all chunks of a query */
+    size_t chunks;
 } cuda_cached;
+/* Chunks of keys that one query may see. */
+CUDA_C size_t k_cached_chunks(size_t slot_rows, size_t window);
 CUDA_C void k_append(cudaStream_t s, const cuda_cached *a);
 /* false: no kernel for this head_dim. */
 CUDA_C bool k_cached(cudaStream_t s, const cuda_cached *a);

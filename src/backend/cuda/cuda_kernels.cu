@@ -3,6 +3,7 @@
 #include <cuda_bf16.h>
 #include <stdint.h>
 #include "backend/cuda/cuda_launch.cuh"
+#include "backend/cuda/cuda_math.cuh"
 
 typedef __nv_bfloat16 bf16;
 
@@ -132,17 +133,76 @@ static __global__ void norm_kernel(bf16 *y, float *sum, const TX *x, const bf16 
     }
 }
 
+/* The same, to the last bit, by a block a row: all of it is on its way at once, and lies in shared memory for the sums, which each warp
+ * adds up in the order above. */
+enum { ALONE = 256, ALONE_EACH = 4, ALONE_COLS = ALONE * 8 * ALONE_EACH };
+
+template <typename TX>
+static __global__ void __launch_bounds__(ALONE) norm_alone_kernel(bf16 *y, float *sum, const TX *x, const bf16 *add, const float *w,
+                                                                 const uint32_t *index, uint32_t cols, float eps)
+{
+    __shared__ __align__(16) float row[ALONE_COLS];
+    float v[ALONE_EACH][8], g[ALONE_EACH][8];
+    start_next();
+#pragma unroll
+    for (int i = 0; i < ALONE_EACH; i++) {
+        const uint32_t c = (i * ALONE + threadIdx.x) * 8;
+        if (y && c < cols) load8(g[i], w + c);
+    }
+    await_previous();
+    const size_t at = (size_t)(index ? index[blockIdx.x] : blockIdx.x) * cols, to = (size_t)blockIdx.x * cols;
+#pragma unroll
+    for (int i = 0; i < ALONE_EACH; i++) {
+        const uint32_t c = (i * ALONE + threadIdx.x) * 8;
+        float a[8];
+        if (c >= cols) continue;
+        load8(v[i], x + at + c);
+        if (!add) continue;
+        load8(a, add + at + c);
+        for (int k = 0; k < 8; k++) v[i][k] += a[k];
+    }
+#pragma unroll
+    for (int i = 0; i < ALONE_EACH; i++) {
+        const uint32_t c = (i * ALONE + threadIdx.x) * 8;
+        if (c >= cols) continue;
+        if (add) store8(sum + at + c, v[i]);
+        store8(row + c, v[i]);
+    }
+    if (!y) return;
+    __syncthreads();
+    float total = 0.0f;
+    for (uint32_t c = threadIdx.x % 32 * 8; c < cols; c += 256) {
+        float part[8];
+        load8(part, row + c);
+        for (int k = 0; k < 8; k++) total = fmaf(part[k], part[k], total);
+    }
+    const float r = 1.0f / sqrtf(warp_sum(total) / (float)cols + eps);
+#pragma unroll
+    for (int i = 0; i < ALONE_EACH; i++) {
+        const uint32_t c = (i * ALONE + threadIdx.x) * 8;
+        if (c >= cols) continue;
+        for (int k = 0; k < 8; k++) v[i][k] = v[i][k] * r * g[i][k];
+        store8(y + to + c, v[i]);
+    }
+}
+
+template <typename TX>
+static void norm(cudaStream_t s, bf16 *y, float *sum, const TX *x, const bf16 *add, const float *w, const uint32_t *index, size_t rows,
+                 size_t cols, float eps)
+{
+    enum { FEW = 32, NARROW = 512 };
+    if (rows <= FEW && cols >= NARROW && cols <= ALONE_COLS)
+        start(norm_alone_kernel<TX>, (unsigned)rows, ALONE, 0, s, y, sum, x, add, w, index, (uint32_t)cols, eps);
+    else
+        start(norm_kernel<TX>, blocks_for(rows, NORM_WARPS), NORM_WARPS * 32, 0, s, y, sum, x, add, w, index, rows, cols, eps);
+}
+
 CUDA_C void k_norm(cudaStream_t s, cuda_bf16 *y, float *sum, const void *x, bool x_f32, const cuda_bf16 *add,
                    const float *w, const uint32_t *index, size_t rows, size_t cols, float eps)
 {
     if (!rows) return;
-    const unsigned grid = blocks_for(rows, NORM_WARPS);
-    if (x_f32)
-        start(norm_kernel<float>, grid, NORM_WARPS * 32, 0, s, (bf16 *)y, sum, (const float *)x, (const bf16 *)add, w, index, rows,
-                                                     cols, eps);
-    else
-        start(norm_kernel<bf16>, grid, NORM_WARPS * 32, 0, s, (bf16 *)y, sum, (const bf16 *)x, (const bf16 *)add, w, index, rows,
-                                                     cols, eps);
+    if (x_f32) norm(s, (bf16 *)y, sum, (const float *)x, (const bf16 *)add, w, index, rows, cols, eps);
+    else norm(s, (bf16 *)y, sum, (const bf16 *)x, (const bf16 *)add, w, index, rows, cols, eps);
 }
 
 template <typename TX>
@@ -234,11 +294,6 @@ CUDA_C void k_rotary(cudaStream_t s, cuda_bf16 *q, cuda_bf16 *k, const uint32_t 
 }
 
 /* ---- gated unit ------------------------------------------------------------------------------------------ */
-
-static __device__ __forceinline__ float sigmoid(float g)
-{
-    return 1.0f / (1.0f + __expf(-g));
-}
 
 static __global__ void gated_kernel(bf16 *y, const bf16 *g, const bf16 *u, size_t n)
 {

@@ -157,7 +157,7 @@ static bool is_thin(const ac_linear_args *a)
 static void thin(cuda_device *d, const cuda_thin *p)
 {
     if (d->st || !p->outputs) return;
-    if (!k_thin(d->stream, p)) cuda_fail(d, AC_ESTATE, "%s: a product of %zu rows could not be launched", d->name, p->rows);
+    if (!k_thin(d->stream, p, d->processors)) cuda_fail(d, AC_ESTATE, "%s: a product of %zu rows could not be launched", d->name, p->rows);
     cuda_launched(d, "a product of few rows");
 }
 

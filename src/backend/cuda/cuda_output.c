@@ -60,7 +60,7 @@ static void few_logits(cuda_device *d, float *logits, const cuda_bf16 *x, const 
         .out = { { .c = logits, .n = vocab, .ldc = vocab, .segments = 1,
                    .segment = { { .a = x, .b = cuda_weights(d, w), .lda = hidden, .ldb = hidden, .k = hidden } } } } };
     if (d->st) return;
-    if (!k_thin(d->stream, &p)) cuda_fail(d, AC_ESTATE, "%s: logits could not be launched", d->name);
+    if (!k_thin(d->stream, &p, d->processors)) cuda_fail(d, AC_ESTATE, "%s: logits could not be launched", d->name);
     cuda_launched(d, "logits");
 }
 

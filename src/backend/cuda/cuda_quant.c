@@ -132,6 +132,7 @@ void cuda_unprepare(ac_device *dev, ac_matrix *w)
     w->ahead = NULL;
     if (!w->buf->stored || !w->buf->narrow) return;
     (void)cudaStreamSynchronize(d->stream);
+    cuda_passes_forget(d);
     (void)cudaFree(w->buf->narrow);
     w->buf->narrow = NULL;
 }
@@ -156,6 +157,7 @@ bool cuda_wide_take(cuda_device *d, size_t bytes)
     void *at = NULL;
     if (p->room >= bytes) return true;
     (void)cudaStreamSynchronize(d->stream);
+    cuda_passes_forget(d);
     (void)cudaFree(p->ptr);
     p->ptr = NULL;
     p->room = p->at = p->n = 0;
