@@ -225,6 +225,13 @@ static void timed_linears(ac_device *d, const ac_linear_args *a, size_t n)
     charge(d, "linears", start);
 }
 
+static void timed_gated_linears(ac_device *d, const ac_linear_args a[2], const ac_gated_args *g)
+{
+    const int64_t start = ac_mono_ns();
+    sound->gated_linears(d, a, g);
+    charge(d, "gated_linears", start);
+}
+
 static void timed_linear_grads(ac_device *d, const ac_linear_grad_args *a, size_t n)
 {
     const int64_t start = ac_mono_ns();
@@ -331,6 +338,7 @@ static void profile(job *j)
     timed.embed = timed_embed, timed.norm = timed_norm, timed.norm_grad = timed_norm_grad;
     timed.linears = timed_linears, timed.linear_grads = timed_linear_grads, timed.rotary = timed_rotary;
     timed.attention = timed_attention, timed.attention_grad = timed_attention_grad, timed.gated = timed_gated;
+    timed.gated_linears = timed_gated_linears;
     timed.adapter_grad = timed_adapter_grad, timed.gated_grad = timed_gated_grad, timed.loss = timed_loss, timed.optim = timed_optim, timed.sum_squares = timed_sums;
     j->dev->op = &timed;
     double all = 0;

@@ -315,6 +315,12 @@ static void cpu_gated(ac_device *dev, const ac_gated_args *a)
     cpu_for(cpu_of(dev), a->n, 8192, gated_range, &j);
 }
 
+static void cpu_gated_linears(ac_device *dev, const ac_linear_args a[2], const ac_gated_args *g)
+{
+    cpu_linears(dev, a, 2);
+    cpu_gated(dev, g);
+}
+
 static void gated_grad_range(void *ctx, size_t from, size_t to, size_t worker)
 {
     AC_UNUSED(worker);
@@ -493,7 +499,7 @@ static const ac_device_ops cpu_ops = {
     .attention = cpu_attention,
     .attention_grad = cpu_attention_grad,
     .attention_kv = cpu_attention_kv,
-    .gated = cpu_gated,
+    .gated = cpu_gated, .gated_linears = cpu_gated_linears,
     .gated_grad = cpu_gated_grad,
     .output = cpu_output,
     .loss = cpu_loss,

@@ -9,7 +9,7 @@
 
 #include "backend/backend.h"
 
-#define AC_CUDA_ABI 7u
+#define AC_CUDA_ABI 8u
 
 typedef struct {
     void *(*alloc)(size_t n, size_t size);

@@ -26,8 +26,8 @@ typedef struct {
     const ac_batch *b;
 } pass;
 
-/* Targets first .. first + n - 1, all of the input x. */
-static void linears(const pass *p, size_t layer, ac_target first, const ac_ref *y, size_t n, ac_ref x)
+/* Targets first .. first + n - 1, all of the input x; g: then the gated unit, or NULL. */
+static void linears(const pass *p, size_t layer, ac_target first, const ac_ref *y, size_t n, ac_ref x, const ac_gated_args *g)
 {
     const ac_layer *l = &p->m->layer[layer];
     const ac_acts *kept = &p->m->acts[layer];
@@ -42,12 +42,13 @@ static void linears(const pass *p, size_t layer, ac_target first, const ac_ref *
             .n_units = p->b->n_units, .scratch = p->m->temps.scratch,
         };
     }
-    p->m->dev->op->linears(p->m->dev, a, n);
+    if (g) p->m->dev->op->gated_linears(p->m->dev, a, g);
+    else p->m->dev->op->linears(p->m->dev, a, n);
 }
 
 static void linear(const pass *p, size_t layer, ac_target t, ac_ref y, ac_ref x)
 {
-    linears(p, layer, t, &y, 1, x);
+    linears(p, layer, t, &y, 1, x, NULL);
 }
 
 static void norm(const pass *p, ac_ref y, ac_ref sum, ac_ref x, ac_ref add, ac_ref w)
@@ -109,7 +110,7 @@ static void attention_block(const pass *p, size_t layer, bool keep)
     ac_model *m = p->m;
     const ac_layer *l = &m->layer[layer];
     const ac_acts *a = &m->acts[layer];
-    linears(p, layer, AC_TARGET_Q, (ac_ref[]){ a->q_raw, a->k_raw, a->v }, 3, norm0(m, layer));
+    linears(p, layer, AC_TARGET_Q, (ac_ref[]){ a->q_raw, a->k_raw, a->v }, 3, norm0(m, layer), NULL);
     if (m->cfg.qk_norm) {
         head_norm(p, a->q, a->q_raw, l->q_norm, m->cfg.n_heads);
         head_norm(p, a->k, a->k_raw, l->k_norm, m->cfg.n_kv_heads);
@@ -123,9 +124,8 @@ static void gate(const pass *p, size_t layer)
 {
     ac_model *m = p->m;
     const ac_acts *a = &m->acts[layer];
-    linears(p, layer, AC_TARGET_GATE, (ac_ref[]){ a->g, a->u }, 2, norm1(m, layer));
-    m->dev->op->gated(m->dev, &(ac_gated_args){ .y = m->temps.s, .g = a->g, .u = a->u,
-                                                .n = p->b->rows * m->cfg.ffn });
+    const ac_gated_args g = { .y = m->temps.s, .g = a->g, .u = a->u, .n = p->b->rows * m->cfg.ffn };
+    linears(p, layer, AC_TARGET_GATE, (ac_ref[]){ a->g, a->u }, 2, norm1(m, layer), &g);
 }
 
 void ac_forward(ac_model *m, const ac_adapted *ad, const ac_batch *b, bool keep)

@@ -601,6 +601,46 @@ static void test_largest(size_t cols)
     drop(&logits), drop(&out);
 }
 
+/* Gate and up with the gated unit behind them: what the three operations give, whether in one launch or not. units: as in training. */
+static void test_gated_linears(size_t rows, size_t in, size_t ffn, size_t rank, bool training)
+{
+    enum { N = 2 };
+    char name[96];
+    both x = random_place(rows * in, AC_STORE_ACT, 1.0), out = place(rows * ffn, AC_STORE_ACT), apart = place(rows * ffn, AC_STORE_ACT);
+    both y[N], a[N], b[N], h[N];
+    weights w[N];
+    const ac_unit_rows unit = { 0, rows, 0 };
+    for (int k = 0; k < N; k++) {
+        w[k] = make_weights(ffn, in, 1.0 / sqrt((double)in), AC_BF16);
+        y[k] = place(rows * ffn, AC_STORE_ACT), h[k] = place(rows * rank, AC_STORE_ACT);
+        a[k] = place(rank * in, AC_STORE_F32), b[k] = place(rank * ffn, AC_STORE_F32);
+        fill(&a[k], 1.0 / sqrt((double)in), 0.0, true);
+        fill(&b[k], 0.3, 0.0, true);
+    }
+    both scratch = place(65536, AC_STORE_F32);
+    for (int i = 0; i < 2; i++) {
+        ac_lora l[N];
+        ac_linear_args f[N];
+        for (int k = 0; k < N; k++) {
+            l[k] = (ac_lora){ .rank = rank, .scale = 2.0f, .a = a[k].at[i], .b = b[k].at[i], .h = h[k].at[i], .module = (uint64_t)k,
+                              .drop = { .inv_keep = 1.0f } };
+            f[k] = (ac_linear_args){ .y = y[k].at[i], .x = x.at[i], .rows = rows, .w = &w[k].m[i], .lora = k && rank == 8 ? NULL : &l[k],
+                                     .units = training ? &unit : NULL, .n_units = training, .scratch = scratch.at[i] };
+        }
+        const ac_gated_args g = { .y = out.at[i], .g = y[0].at[i], .u = y[1].at[i], .n = rows * ffn };
+        dev[i]->op->gated_linears(dev[i], f, &g);
+        dev[i]->op->linears(dev[i], f, N);
+        dev[i]->op->gated(dev[i], &(ac_gated_args){ .y = apart.at[i], .g = g.g, .u = g.u, .n = g.n });
+    }
+    snprintf(name, sizeof name, "gate and up: %zu rows of %zu to %zu, rank %zu%s", rows, in, ffn, rank, training ? ", training" : "");
+    compare(name, &out, TWICE);
+    float *first = values_of(&out, 1);
+    same_again(name, &apart, first);
+    free(first);
+    for (int k = 0; k < N; k++) drop(&y[k]), drop(&a[k]), drop(&b[k]), drop(&h[k]), drop_weights(&w[k]);
+    drop(&x), drop(&out), drop(&apart), drop(&scratch);
+}
+
 /* Three layers of few rows that share x; the second without an adapter, the third with a bias. Its first row alone is the same. */
 static void test_few(size_t rows, size_t in, size_t rank)
 {
@@ -730,6 +770,12 @@ int main(void)
         test_few(few[i], 72, 8);
         test_few(few[i], 1096, 24);
     }
+    for (size_t i = 0; i < sizeof few / sizeof *few; i++) {
+        test_gated_linears(few[i], 72, 136, 8, false);
+        test_gated_linears(few[i], 1096, 40, 24, false);
+    }
+    test_gated_linears(5, 128, 264, 16, true);
+    test_gated_linears(300, 200, 712, 16, true);
     test_optimizer();
     if (dev[1]->op->sync(dev[1], &err)) stop("the GPU", &err);
     ac_device_close(&dev[0]);

@@ -417,7 +417,7 @@ static void rotary(ac_device *dev, const ac_rotary_args *a)
     cuda_launched(d, "the rotary embedding");
 }
 
-static void gated(ac_device *dev, const ac_gated_args *a)
+void cuda_gated(ac_device *dev, const ac_gated_args *a)
 {
     cuda_device *d = cuda_of(dev);
     if (d->st) return;
@@ -534,7 +534,7 @@ static const ac_device_ops ops = {
     .linear = cuda_linear, .linears = cuda_linears, .linear_grad = cuda_linear_grad,
     .linear_grads = cuda_linear_grads, .adapter_grad = cuda_adapter_grad,
     .rotary = rotary, .attention = cuda_attention, .attention_grad = cuda_attention_grad,
-    .gated = gated, .gated_grad = gated_grad, .output = cuda_output, .loss = cuda_loss,
+    .gated = cuda_gated, .gated_linears = cuda_gated_linears, .gated_grad = gated_grad, .output = cuda_output, .loss = cuda_loss,
     .sum_squares = sum_squares, .all_finite = cuda_all_finite, .optim = optim,
     .dora_norm = no_dora_norm, .attention_kv = cuda_attention_kv, .weight_grad = no_weight_grad,
     .norm_weight_grad = no_norm_weight_grad, .embed_grad = no_embed_grad, .output_grad = no_output_grad,

@@ -187,6 +187,8 @@ void cuda_plans_close(cuda_device *d);
 
 void cuda_linear(ac_device *dev, const ac_linear_args *a);
 void cuda_linears(ac_device *dev, const ac_linear_args *a, size_t n);
+void cuda_gated(ac_device *dev, const ac_gated_args *a);
+void cuda_gated_linears(ac_device *dev, const ac_linear_args a[2], const ac_gated_args *g);
 void cuda_linear_grad(ac_device *dev, const ac_linear_grad_args *a);
 void cuda_linear_grads(ac_device *dev, const ac_linear_grad_args *a, size_t n);
 void cuda_adapter_grad(ac_device *dev, const ac_linear_grad_args *a);

@@ -161,11 +161,12 @@ static void thin(cuda_device *d, const cuda_thin *p)
     cuda_launched(d, "a product of few rows");
 }
 
-static void thin_linears(cuda_device *d, const ac_linear_args *a, size_t n)
+/* gated: where the unit's output goes in place of the two sums, or NULL. */
+static void thin_linears(cuda_device *d, const ac_linear_args *a, size_t n, cuda_bf16 *gated)
 {
     const ac_matrix *w[CUDA_JOINED];
     const cuda_bf16 *wide[CUDA_JOINED] = { NULL };
-    cuda_thin h = { .rows = a->rows }, y = { .rows = a->rows };
+    cuda_thin h = { .rows = a->rows }, y = { .rows = a->rows, .gated = gated };
     for (size_t i = 0; i < n; i++) {
         const ac_lora *l = a[i].lora;
         if (a[i].y.buf) w[y.outputs++] = a[i].w;
@@ -195,7 +196,7 @@ static void thin_linears(cuda_device *d, const ac_linear_args *a, size_t n)
 static void some_linears(cuda_device *d, const ac_linear_args *a, size_t n)
 {
     if (is_thin(a)) {
-        thin_linears(d, a, n);
+        thin_linears(d, a, n, NULL);
         return;
     }
     const ac_matrix *w[CUDA_JOINED];
@@ -222,6 +223,16 @@ static void some_linears(cuda_device *d, const ac_linear_args *a, size_t n)
 void cuda_linears(ac_device *dev, const ac_linear_args *a, size_t n)
 {
     for (size_t i = 0; i < n; i += CUDA_JOINED) some_linears(cuda_of(dev), a + i, n - i < CUDA_JOINED ? n - i : CUDA_JOINED);
+}
+
+void cuda_gated_linears(ac_device *dev, const ac_linear_args a[2], const ac_gated_args *g)
+{
+    if (is_thin(a)) {
+        thin_linears(cuda_of(dev), a, 2, cuda_act(g->y));
+        return;
+    }
+    cuda_linears(dev, a, 2);
+    cuda_gated(dev, g);
 }
 
 void cuda_linear(ac_device *dev, const ac_linear_args *a)
