@@ -187,7 +187,8 @@ static ac_status name_contract(check *k, ac_err *err)
     if (!(path = ac_contract_path(&k->contract, v->train))) return ac_fail_nomem(err, 0);
     /* Cases are written first: then there may be no rows yet. */
     if (!ac_path_exists(path) && ac_path_exists(k->cases_path)) k->page.absent = path;
-    else st = add_input(k, path, AC_SPLIT_TRAIN, err);
+    else if (!(st = ac_contract_files(&k->contract, AC_NAMES_TRAIN | AC_NAMES_VALID | AC_NAMES_CASES | AC_NAMES_OTHERS, err)))
+        st = add_input(k, path, AC_SPLIT_TRAIN, err);
     if (!st && v->valid && !(path = ac_contract_path(&k->contract, v->valid))) return ac_fail_nomem(err, 0);
     if (!st && v->valid && (!k->page.absent || ac_path_exists(path))) st = add_input(k, path, AC_SPLIT_VALID, err);
     if (!st && k->n_in) st = ac_contract_model_path(&k->contract, &model, err);

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/time.h"
 #include "cli/commands.h"
+#include "cli/freeze_check.h"
 #include "cli/keys.h"
 #include "cli/prml.h"
 #include "cli/project.h"
@@ -161,7 +162,7 @@ static ac_status run(ac_cli *cli, ac_err *err)
     char hex[AC_SHA256_HEX];
     const char *ids[2 * AC_OPT_LIST_MAX];
     const size_t n_ids = accepted(ids);
-    const ac_freeze_opts o = { .check_reference = check_references, .sink = &cli->sink,
+    const ac_freeze_opts o = { .check_reference = check_references, .check_model = ac_freeze_check_model, .sink = &cli->sink,
                                .accept_small_reason = a.accept_small ? a.reason : NULL,
                                .accept_leak = ids, .n_accept_leak = n_ids,
                                .accept_leak_reason = n_ids ? a.reason : NULL };

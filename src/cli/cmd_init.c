@@ -24,7 +24,8 @@ static ac_status run(ac_cli *cli, ac_err *err)
     if (!st && cli->json) ac_cli_printf(cli, "{\"written\":\"accord.yaml\"}\n");
     else if (!st)
         ac_cli_printf(cli, "accord.yaml written. Next: name the model, the rows and the cases in it, then\n"
-                           "  accord data check\n  accord freeze\n  accord train\n  accord ab\n");
+                           "  accord data check    tells what is missing and what rows and cases look like\n"
+                           "  accord freeze\n  accord train\n  accord ab\n");
     ac_str_release(&s);
     return st;
 }

@@ -10,6 +10,7 @@ ac_status ac_train_inputs_open(ac_train_inputs *in, ac_cli *cli, const ac_train_
     const int64_t mapped = ac_rss_mapped_bytes(), start = ac_mono_ns();
     const char *model = NULL;
     ac_status st = ac_contract_model_path(c, &model, err);
+    if (!st) st = ac_contract_files(c, AC_NAMES_TRAIN | AC_NAMES_VALID, err);
     if (!st) st = ac_train_opts_of(&in->opts, &c->v, err);
     in->l.gpu = (int)o->rank;
     in->l.wants_gpu = in->opts.numerics == AC_NUM_CUDA_BF16;

@@ -297,7 +297,8 @@ ac_status ac_triage_measure(ac_triage_facts *out, ac_cli *cli, ac_contract *c, a
 {
     ac_triage_facts f = { .base_points = (double)NAN, .rag_points = (double)NAN, .hours = (double)NAN, .need_bytes = -1 };
     work w = { .f = &f, .cli = cli, .c = c, .a = a };
-    ac_status st = measure_rows(&w, err);
+    ac_status st = ac_contract_files(c, AC_NAMES_TRAIN | AC_NAMES_CASES | AC_NAMES_OTHERS, err);
+    if (!st) st = measure_rows(&w, err);
     if (!st) st = measure_cases(&w, err);
     if (!st) st = measure_docs(&w, err);
     if (!st) st = measure_runs(&w, err);

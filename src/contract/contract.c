@@ -277,6 +277,20 @@ static ac_status check_texts(const reader *r)
     return AC_OK;
 }
 
+static ac_status keep_places(const reader *r)
+{
+    ac_contract_place *p = ac_arena_alloc_array(&r->c->arena, ac_n_keys, sizeof *p);
+    if (!p) return ac_fail_nomem(r->err, ac_n_keys * sizeof *p);
+    for (size_t i = 0; i < ac_n_keys; i++) {
+        size_t line, column;
+        if (!r->given[i]) continue;
+        ac_json_place(r->text, r->given[i]->offset, &line, &column);
+        p[i] = (ac_contract_place){ (uint32_t)line, (uint32_t)column };
+    }
+    r->c->place = p;
+    return AC_OK;
+}
+
 static ac_status read_tree(reader *r, const ac_json *root)
 {
     if (root->type != AC_JSON_OBJECT)
@@ -301,7 +315,8 @@ static ac_status read_tree(reader *r, const ac_json *root)
         v->max_len = v->pack_len;
     if (!given(r, "method", "momentum") && !strcmp(v->optimizer, "muon")) v->momentum = 0.95;
     if (!given(r, "method", "beta2") && !strcmp(v->optimizer, "lion")) v->beta2 = 0.99;
-    ac_status st = ac_contract_check_ignored(r->c, r->text, r->given, r->err);
+    ac_status st = keep_places(r);
+    if (!st) st = ac_contract_check_ignored(r->c, r->text, r->given, r->err);
     if (!st) st = check_triage(r);
     if (!st) st = check_texts(r);
     return st ? st : check_together(r);

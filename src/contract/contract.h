@@ -15,7 +15,10 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "eval/cases.h"
 #include "formats/json.h"
+#include "rag/rag.h"
+#include "tokenizer/chat.h"
 
 typedef struct {
     /* base */
@@ -73,8 +76,13 @@ typedef struct {
 } ac_contract_values;
 
 typedef struct {
+    uint32_t line, column;         /* line 0: the key is not given */
+} ac_contract_place;
+
+typedef struct {
     ac_arena arena;
     ac_contract_values v;
+    ac_contract_place *place;      /* of each key, by its index in the schema */
     char *dir;                     /* folder of accord.yaml: relative paths start there */
     char *path;
     ac_sha256 hash;                /* of the file's bytes */
@@ -87,6 +95,12 @@ const char *ac_contract_path(ac_contract *c, const char *path);
 /* Where base_model lies: a path, or the cache (ACCORD_CACHE, else XDG_CACHE_HOME/accord, else
  * ~/.cache/accord) for a known name; AC_ENOENT says how to get it. */
 ac_status ac_contract_model_path(ac_contract *c, const char **out, ac_err *err);
+/* "eval.refusal": is it given? AC_ECONTRACT with the key's place in front, for what shows only beside other files. */
+bool      ac_contract_gives(const ac_contract *c, const char *key);
+ac_status ac_contract_refuse(const ac_contract *c, const char *key, ac_err *err, const char *fmt, ...) AC_PRINTF(4, 5);
+/* AC_ENOENT names all files of these kinds that are not there, and says what goes into them. */
+enum { AC_NAMES_TRAIN = 1, AC_NAMES_VALID = 2, AC_NAMES_CASES = 4, AC_NAMES_OTHERS = 8 };
+ac_status ac_contract_files(ac_contract *c, unsigned which, ac_err *err);
 /* The commented file that `accord init` writes. */
 ac_status ac_contract_template(ac_str *out, ac_err *err);
 /* docs/contract.md. */
@@ -99,8 +113,23 @@ ac_status ac_contract_docs(ac_str *out, ac_err *err);
 typedef ac_status ac_check_reference(void *ctx, const char *database, const char *refusal, const char *cases_path,
                                      ac_str *problems, size_t *n_problems, ac_err *err);
 
+/* What only the model's configuration tells: whether rows, cases and settings fit it. Given by cli, too. */
+typedef struct {
+    const ac_contract *contract;
+    const char *model;                   /* where the base lies */
+    const ac_tokenizer *tok;
+    const ac_chat *chat;
+    const ac_cases *cases;
+    ac_rag *rag;                         /* NULL: no documents */
+    size_t n_train;                      /* rows that are left to be learnt */
+    size_t longest;                      /* row of both files, in tokens */
+    const char *longest_path;
+} ac_freeze_facts;
+typedef ac_status ac_check_model(void *ctx, const ac_freeze_facts *f, ac_err *err);
+
 typedef struct {
     ac_check_reference *check_reference;  /* NULL: references are not tried */
+    ac_check_model *check_model;          /* NULL: not asked */
     void *check_ctx;
     const ac_sink *sink;                  /* progress of reading and hashing; NULL: none */
     const char *accept_small_reason;     /* V1: fewer cases than asked for, with a reason; NULL: refuse */

@@ -30,6 +30,7 @@ typedef struct {
     ac_scanner *scanner;
     ac_case_texts texts;                 /* the cases, as the leak check wants them */
     size_t n_warned, n_blocking, n_accepted, n_clusters;
+    ac_freeze_facts facts;
     ac_str blocking;                     /* ids, for the refusal */
     ac_str blocks, warns;                /* lines for the report, worst first */
     bool *used;                          /* which accepted ids met a finding */
@@ -94,6 +95,11 @@ static ac_status check_rows(freezer *f, ac_row_file *rows, const char *path)
         ac_str_appendf(f->report, "%s: %zu row%s (%s), %zu tokens, %zu of them supervised, longest row %zu%s\n", path, set.n,
                        ac_plural(set.n), ac_row_format_name(rows->format), set.n_tokens, set.n_targets, set.max_len,
                        set.n_truncated + set.n_dropped ? "; long rows were cut or dropped" : "");
+    if (!st && rows == &f->train) f->facts.n_train = set.n;
+    if (!st && set.max_len > f->facts.longest) {
+        f->facts.longest = set.max_len;
+        f->facts.longest_path = path;
+    }
     if (!st) st = ac_rows_check(&found, rows, f->err);
     if (!st) st = ac_scan_rows(&found, f->scanner, rows, f->err);
     if (!st) st = ac_scan_place(&found, path, false, f->err);
@@ -130,8 +136,8 @@ static ac_status check_data(freezer *f)
     if (!st) st = ac_chat_open(&f->chat, f->tok, f->c->v.chat_format, f->err);
     if (!st) st = check_rows(f, &f->train, f->seal[AC_SEAL_TRAIN].full);
     if (!st && f->train.format == AC_FORMAT_TEXT && !strcmp(f->c->v.mask, "last"))
-        st = ac_fail(f->err, AC_ECONTRACT, "%s: data.mask: last has no effect: %s holds plain text, all of which is "
-                     "learnt; remove it", f->c->path, f->seal[AC_SEAL_TRAIN].full);
+        st = ac_contract_refuse(f->c, "data.mask", f->err, "data.mask: last has no effect: %s holds plain text, all of which "
+                                "is learnt; remove it", f->seal[AC_SEAL_TRAIN].full);
     if (st || !f->c->v.valid) return st;
     st = check_rows(f, &f->valid, f->seal[AC_SEAL_VALID].full);
     if (!st) st = ac_rows_overlap(&found, &f->train, &f->valid, f->err);
@@ -170,6 +176,16 @@ static ac_status leaks_in_documents(freezer *f)
     return st;
 }
 
+static ac_status check_model(freezer *f)
+{
+    f->facts.contract = f->c;
+    f->facts.model = f->seal[AC_SEAL_BASE].full;
+    f->facts.tok = f->tok;
+    f->facts.chat = f->chat;
+    f->facts.cases = &f->cases;
+    return f->o->check_model ? f->o->check_model(f->o->check_ctx, &f->facts, f->err) : AC_OK;
+}
+
 static ac_status check_documents(freezer *f)
 {
     const ac_contract_values *v = &f->c->v;
@@ -183,6 +199,8 @@ static ac_status check_documents(freezer *f)
     if (!st && ac_rag_hidden(r))
         ac_str_appendf(&f->warns, "warning  hidden-text  %s holds %zu character%s that cannot be seen, left out\n",
                        dir, ac_rag_hidden(r), ac_plural(ac_rag_hidden(r)));
+    f->facts.rag = r;
+    if (!st) st = check_model(f);
     ac_rag_close(&r);
     return st;
 }
@@ -193,8 +211,7 @@ static ac_status check_leaks(freezer *f)
     if (!st) st = twins(f);
     if (!st) st = leaks_in_rows(f, &f->train);
     if (!st && f->c->v.valid) st = leaks_in_rows(f, &f->valid);
-    if (!st && f->c->v.docs) st = check_documents(f);
-    return st;
+    return st ? st : f->c->v.docs ? check_documents(f) : check_model(f);
 }
 
 /* Cases of one cluster count once in the verdict, so the smallest visible gain is that of the clusters. */
@@ -220,8 +237,8 @@ static ac_status check_database(freezer *f)
         return ac_fail(f->err, AC_ECONTRACT, "%s:%zu: case \"" AC_VIEW_FMT "\" uses sql-equal, and %s names no "
                        "eval.database; add it", f->cases.path, asks->line, AC_VIEW_ARG(asks->id), f->c->path);
     if (!asks && f->c->v.database)
-        return ac_fail(f->err, AC_ECONTRACT, "%s: eval.database has no effect: no case uses sql-equal; remove it",
-                       f->c->path);
+        return ac_contract_refuse(f->c, "eval.database", f->err, "eval.database has no effect: no case of %s uses sql-equal; "
+                                  "remove it", f->cases.path);
     return AC_OK;
 }
 
@@ -237,11 +254,11 @@ static ac_status check_words(freezer *f)
             if (c->assert_[k].type == AC_GRADE_IS_REFUSAL && !c->assert_[k].n_values) falls_back = true;
     }
     if (v->refusal && !falls_back)
-        return ac_fail(f->err, AC_ECONTRACT, "%s: eval.refusal has no effect: no case uses is-refusal without a sentence "
-                       "of its own; remove it", f->c->path);
+        return ac_contract_refuse(f->c, "eval.refusal", f->err, "eval.refusal has no effect: no case of %s uses is-refusal "
+                                  "without a sentence of its own; remove it", f->cases.path);
     if (v->system && !lacks_system)
-        return ac_fail(f->err, AC_ECONTRACT, "%s: base.system has no effect: every case brings a system turn; remove it",
-                       f->c->path);
+        return ac_contract_refuse(f->c, "base.system", f->err, "base.system has no effect: every case of %s brings a system "
+                                  "turn; remove it", f->cases.path);
     return AC_OK;
 }
 
@@ -417,7 +434,9 @@ ac_status ac_freeze(ac_lock *out, ac_contract *c, const ac_freeze_opts *o, ac_st
 {
     freezer f = { .c = c, .o = o, .report = report, .err = err };
     f.used = ac_arena_alloc_array(&f.arena, o->n_accept_leak + 1, sizeof *f.used);
-    ac_status st = f.used ? ac_seal_all(f.seal, c, false, o->sink, err) : ac_fail_nomem(err, o->n_accept_leak);
+    ac_status st = f.used ? ac_contract_files(c, AC_NAMES_TRAIN | AC_NAMES_VALID | AC_NAMES_CASES | AC_NAMES_OTHERS, err)
+                          : ac_fail_nomem(err, o->n_accept_leak);
+    if (!st) st = ac_seal_all(f.seal, c, false, o->sink, err);
     if (!st) st = ac_cases_read(&f.cases, f.seal[AC_SEAL_CASES].full, err);
     if (!st) st = check_size(&f);
     if (!st) st = check_database(&f);

@@ -147,7 +147,8 @@ static ac_status make_request(const arm_job *j, size_t i)
     const size_t context = ac_model_get_config(j->env->model)->context;
     if (!st && r.ids.n + j->env->max_tokens > context)
         st = ac_fail(j->err, AC_EFORMAT, "prompt of %zu tokens and answer of up to %zu exceed the model's context of "
-                     "%zu; shorten the case, or lower eval.rag_top", r.ids.n, j->env->max_tokens, context);
+                     "%zu; shorten the case, or lower eval.max_tokens%s", r.ids.n, j->env->max_tokens, context,
+                     j->rag ? " or eval.rag_top" : "");
     if (!st) {
         int32_t *ids = ac_arena_alloc_array(j->a, r.ids.n, sizeof *ids);
         if (ids) {
@@ -291,5 +292,30 @@ ac_status ac_arm_run(const ac_arm_env *env, ac_arm arm, const ac_cases *cases, a
     if (!st) st = ac_emit(env->sink, &ev, err);
     made.seconds = (double)(ac_mono_ns() - start) * 1e-9;
     if (!st) *out = made;
+    return st;
+}
+
+ac_status ac_arm_longest(const ac_arm_env *env, ac_arm arm, const ac_cases *cases, size_t *which, size_t *tokens, ac_err *err)
+{
+    ac_arena a = { 0 };
+    ac_status st = AC_OK;
+    *which = *tokens = 0;
+    for (size_t i = 0; i < cases->n && !st; i++) {
+        const arm_job j = { .env = env, .cases = cases, .a = &a, .rag = arm == AC_ARM_RAG || arm == AC_ARM_TUNED_RAG, .err = err };
+        ac_answer ans = { .pass = false };
+        ac_message *m = NULL;
+        ac_rendered r = { 0 };
+        size_t n = 0;
+        ac_arena_reset(&a);
+        st = conversation(&j, &cases->item[i], &ans, &m, &n);
+        if (!st) st = ac_chat_render(env->chat, m, n, true, &r, err);
+        if (!st && r.ids.n > *tokens) {
+            *tokens = r.ids.n;
+            *which = i;
+        }
+        ac_rendered_release(&r);
+        if (st) st = ac_err_prefix(err, st, "arm %s, case \"" AC_VIEW_FMT "\"", ac_arm_name(arm), AC_VIEW_ARG(cases->item[i].id));
+    }
+    ac_arena_release(&a);
     return st;
 }

@@ -75,4 +75,8 @@ double      ac_arm_reference_perplexity(const ac_arm_result *r);
 ac_status ac_arm_run(const ac_arm_env *env, ac_arm arm, const ac_cases *cases, ac_arena *a, ac_arm_result *out,
                      ac_err *err);
 
+/* The case whose prompt is longest in this arm, and its tokens: what freeze holds against the context. Of env only tokenizer,
+ * chat, system and rag (with embed where it is dense) are asked. */
+ac_status ac_arm_longest(const ac_arm_env *env, ac_arm arm, const ac_cases *cases, size_t *which, size_t *tokens, ac_err *err);
+
 #endif

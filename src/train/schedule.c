@@ -69,7 +69,7 @@ uint64_t ac_train_total_steps(const ac_train_opts *o, size_t n_rows)
     return each && o->epochs > STEPS_MAX / each ? STEPS_MAX : each * o->epochs;
 }
 
-static uint64_t warmup_of(const ac_train_opts *o, uint64_t total)
+uint64_t ac_train_warmup_steps(const ac_train_opts *o, uint64_t total)
 {
     if (o->warmup_steps) return o->warmup_steps;
     const double w = (double)total * o->warmup_ratio;
@@ -80,7 +80,7 @@ static uint64_t warmup_of(const ac_train_opts *o, uint64_t total)
 double ac_lr_at(const ac_train_opts *o, uint64_t step, uint64_t total_steps)
 {
     const uint64_t done = step ? step - 1 : 0;          /* optimizer steps before this one */
-    const uint64_t warmup = warmup_of(o, total_steps);
+    const uint64_t warmup = ac_train_warmup_steps(o, total_steps);
     if (done < warmup) return o->lr * ((double)done / (double)warmup);
     if (o->schedule == AC_SCHED_CONSTANT) return o->lr;
     const uint64_t span = total_steps > warmup ? total_steps - warmup : 1;

@@ -75,6 +75,7 @@ ac_status ac_epoch_plan_make(ac_epoch_plan *out, const ac_dataset *d, const ac_t
 
 uint64_t ac_train_steps_per_epoch(const ac_train_opts *o, size_t n_rows);
 uint64_t ac_train_total_steps(const ac_train_opts *o, size_t n_rows);
+uint64_t ac_train_warmup_steps(const ac_train_opts *o, uint64_t total_steps);
 double ac_lr_at(const ac_train_opts *o, uint64_t step, uint64_t total_steps);  /* step from 1 */
 
 /* ---- memory (memory.c) ---- */

@@ -40,6 +40,10 @@ eval:
   cases: evals/cases.jsonl
   docs: docs
   database: data/shop.db
+  max_tokens: 80
+  rag_chunk_tokens: 80
+  rag_overlap_tokens: 16
+  rag_top: 1
 YAML
 run 0 -C "$work/p" freeze -q
 run 0 -C "$work/p" train --dry-run -q

@@ -445,7 +445,7 @@ static void bad_inputs_keep_their_codes(void **state)
     ac_str z = { 0 };
     ac_str_appendf(&z, "%.*s  database: docs/a.md\n%s", (int)at, cf_yaml, cf_yaml + at);
     (void)df_text("accord.yaml", ac_str_c(&z));
-    refuses(NULL, AC_ECONTRACT, "no case uses sql-equal");
+    refuses(NULL, AC_ECONTRACT, "eval.database has no effect: no case of ");
     ac_str_release(&y);
     ac_str_release(&z);
 }
@@ -497,7 +497,7 @@ static void words_without_effect_are_refused(void **state)
     if (r.st) fail_msg("%s", r.err.text);
     drop(&r);
     with_line("data:", "system: You are a shop.");
-    refuses(NULL, AC_ECONTRACT, "base.system has no effect: every case brings a system turn");
+    refuses(NULL, AC_ECONTRACT, "base.system has no effect: every case of ");
     with_line("method:", "refusal: I cannot.");
     refuses(NULL, AC_ECONTRACT, "eval.refusal has no effect");
     cf_reset();
