@@ -376,7 +376,7 @@ typedef struct {
     void (*linear)(ac_device *d, const ac_linear_args *a);
     /* linear for each of n (at most AC_LINEARS_MAX) whose outputs are apart; a device may do them together. */
     void (*linears)(ac_device *d, const ac_linear_args *a, size_t n);
-    /* linears of gate and up, then gated of what they gave; without units (no gradients) a device may leave the two y unwritten. */
+    /* linears of gate and up, then gated of what they gave: their y are its g and u. */
     void (*gated_linears)(ac_device *d, const ac_linear_args a[2], const ac_gated_args *g);
     void (*linear_grad)(ac_device *d, const ac_linear_grad_args *a);
     /* linear_grad for each of n (at most AC_LINEARS_MAX) that share x, rows, units, scratch and dx, which the later ones

@@ -17,6 +17,11 @@ CUDA_C bool k_segments(cudaStream_t, const cuda_joined *, unsigned)
     sim::fail("a product of segments is launched on a GPU that has none");
 }
 
+CUDA_C bool k_segments_gated(cudaStream_t, const cuda_joined *, cuda_bf16 *, unsigned)
+{
+    sim::fail("gate and up are launched as one product on a GPU that has none such");
+}
+
 CUDA_C bool k_flash(cudaStream_t, const cuda_attn *)
 {
     sim::fail("attention for Hopper is launched on a GPU of another kind");
@@ -25,4 +30,9 @@ CUDA_C bool k_flash(cudaStream_t, const cuda_attn *)
 CUDA_C bool k_flash_grad(cudaStream_t, const cuda_attn *)
 {
     sim::fail("attention's gradient for Hopper is launched on a GPU of another kind");
+}
+
+CUDA_C bool k_entropy_wide(cudaStream_t, const float *, const int32_t *, float *, cuda_bf16 *, size_t, size_t, float, size_t)
+{
+    sim::fail("a loss by clusters is launched on a GPU that has none");
 }

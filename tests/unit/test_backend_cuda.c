@@ -606,6 +606,7 @@ static void test_gated_linears(size_t rows, size_t in, size_t ffn, size_t rank, 
 {
     enum { N = 2 };
     char name[96];
+    if (too_much((double)rows * (double)in * (double)ffn)) return;
     both x = random_place(rows * in, AC_STORE_ACT, 1.0), out = place(rows * ffn, AC_STORE_ACT), apart = place(rows * ffn, AC_STORE_ACT);
     both y[N], a[N], b[N], h[N];
     weights w[N];
@@ -758,6 +759,8 @@ int main(void)
     test_loss(70, 66, 128, 328);
     test_loss(300, 300, 128, 768);
     test_loss(1500, 1400, 576, 49152);
+    test_loss(40, 37, 64, 60008);
+    test_loss(3, 1, 64, 151936);
     static const cache_case caches[] = { { 3, 1, 64, 0, 180, false }, { 4, 2, 16, 0, 700, true }, { 2, 2, 32, 50, 180, true },
         { 3, 3, 96, 0, 1300, true }, { 4, 1, 128, 3, 180, false }, { 4, 2, 128, 0, 257, true }, { 2, 1, 64, 300, 1100, true } };
     for (size_t i = 0; i < sizeof caches / sizeof *caches; i++) test_cache(&caches[i]);
@@ -776,6 +779,7 @@ int main(void)
     }
     test_gated_linears(5, 128, 264, 16, true);
     test_gated_linears(300, 200, 712, 16, true);
+    test_gated_linears(2048, 896, 4864, 16, true);
     test_optimizer();
     if (dev[1]->op->sync(dev[1], &err)) stop("the GPU", &err);
     ac_device_close(&dev[0]);

@@ -241,6 +241,9 @@ CUDA_C void k_add_bias(cudaStream_t s, cuda_bf16 *y, const float *bias, size_t r
 /* shared: bytes of it that a block may have. vocab: a multiple of 8. */
 CUDA_C bool k_entropy(cudaStream_t s, const float *logits, const int32_t *target, float *nll, cuda_bf16 *dlogits,
                       size_t rows, size_t vocab, float scale, size_t shared);
+/* cuda_loss_hopper.cu: the same for rows that no block can keep; compute capability 9.0. false: not such a row. */
+CUDA_C bool k_entropy_wide(cudaStream_t s, const float *logits, const int32_t *target, float *nll, cuda_bf16 *dlogits,
+                           size_t rows, size_t vocab, float scale, size_t shared);
 CUDA_C void k_narrow(cudaStream_t s, cuda_bf16 *y, const float *x, size_t n);
 CUDA_C void k_widen(cudaStream_t s, float *y, const cuda_bf16 *x, size_t n);
 CUDA_C void k_add(cudaStream_t s, float *to, const float *from, size_t n);     /* to += from */
@@ -313,6 +316,8 @@ typedef struct {
 /* Whether places and shapes are such that k_segments can; it needs compute capability 9.0. */
 CUDA_C bool k_segments_fit(const cuda_joined *j);
 CUDA_C bool k_segments(cudaStream_t s, const cuda_joined *j, unsigned processors);
+/* The first output gate's, the second up's, with the same first A; y = silu(gate) * up from what was stored, rows x n. false: not such. */
+CUDA_C bool k_segments_gated(cudaStream_t s, const cuda_joined *j, cuda_bf16 *y, unsigned processors);
 CUDA_C bool k_segments_built(void);
 
 /* ---- cuda_thin.cu ---- */
@@ -322,7 +327,6 @@ typedef struct {                     /* as cuda_joined with B: n x k, at most CU
     bool settled;                        /* B of each first segment is written by no launch still under way */
     float alpha[CUDA_JOINED];
     cuda_joined_out out[CUDA_JOINED];    /* add is not looked at */
-    cuda_bf16 *gated;                    /* rows x n, or NULL: silu(first output) * second, which are not stored; neither has a bias */
 } cuda_thin;
 CUDA_C bool k_thin(cudaStream_t s, const cuda_thin *p, unsigned processors);
 

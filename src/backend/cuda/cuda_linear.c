@@ -107,16 +107,22 @@ static void one_after_another(cuda_device *d, const cuda_joined *j)
     }
 }
 
-static void joined(cuda_device *d, const cuda_joined *j)
+/* gated: where the gated unit's output of the two goes as well, or NULL. false: it is still to be computed. */
+static bool joined(cuda_device *d, const cuda_joined *j, cuda_bf16 *gated)
 {
-    if (d->st || !j->outputs || !j->rows) return;
+    if (d->st || !j->outputs || !j->rows) return true;
     if (!d->hopper || !k_segments_fit(j)) {
         one_after_another(d, j);
-        return;
+        return false;
+    }
+    if (gated && k_segments_gated(d->stream, j, gated, d->processors)) {
+        cuda_launched(d, "gate and up");
+        return true;
     }
     if (!k_segments(d->stream, j, d->processors))
         cuda_fail(d, AC_ESTATE, "%s: a product of %zu rows could not be launched", d->name, j->rows);
     cuda_launched(d, "a product");
+    return false;
 }
 
 static void add_segment(cuda_joined_out *o, const cuda_bf16 *a, const cuda_bf16 *b, size_t k, size_t ldb)
@@ -161,12 +167,11 @@ static void thin(cuda_device *d, const cuda_thin *p)
     cuda_launched(d, "a product of few rows");
 }
 
-/* gated: where the unit's output goes in place of the two sums, or NULL. */
-static void thin_linears(cuda_device *d, const ac_linear_args *a, size_t n, cuda_bf16 *gated)
+static void thin_linears(cuda_device *d, const ac_linear_args *a, size_t n)
 {
     const ac_matrix *w[CUDA_JOINED];
     const cuda_bf16 *wide[CUDA_JOINED] = { NULL };
-    cuda_thin h = { .rows = a->rows }, y = { .rows = a->rows, .gated = gated };
+    cuda_thin h = { .rows = a->rows }, y = { .rows = a->rows };
     for (size_t i = 0; i < n; i++) {
         const ac_lora *l = a[i].lora;
         if (a[i].y.buf) w[y.outputs++] = a[i].w;
@@ -193,11 +198,12 @@ static void thin_linears(cuda_device *d, const ac_linear_args *a, size_t n, cuda
     thin(d, &y);
 }
 
-static void some_linears(cuda_device *d, const ac_linear_args *a, size_t n)
+/* gated and the result: as joined. */
+static bool some_linears(cuda_device *d, const ac_linear_args *a, size_t n, cuda_bf16 *gated)
 {
     if (is_thin(a)) {
-        thin_linears(d, a, n, NULL);
-        return;
+        thin_linears(d, a, n);
+        return false;
     }
     const ac_matrix *w[CUDA_JOINED];
     const cuda_bf16 *wide[CUDA_JOINED] = { NULL };
@@ -217,22 +223,17 @@ static void some_linears(cuda_device *d, const ac_linear_args *a, size_t n)
         add_segment(o, cuda_act(a[i].x), wide[j.outputs++], in, in);
         if (l) add_segment(o, cuda_act(l->h), cuda_narrow(d, l->b), l->rank, l->rank);
     }
-    joined(d, &j);
+    return joined(d, &j, gated);
 }
 
 void cuda_linears(ac_device *dev, const ac_linear_args *a, size_t n)
 {
-    for (size_t i = 0; i < n; i += CUDA_JOINED) some_linears(cuda_of(dev), a + i, n - i < CUDA_JOINED ? n - i : CUDA_JOINED);
+    for (size_t i = 0; i < n; i += CUDA_JOINED) (void)some_linears(cuda_of(dev), a + i, n - i < CUDA_JOINED ? n - i : CUDA_JOINED, NULL);
 }
 
 void cuda_gated_linears(ac_device *dev, const ac_linear_args a[2], const ac_gated_args *g)
 {
-    if (is_thin(a)) {
-        thin_linears(cuda_of(dev), a, 2, cuda_act(g->y));
-        return;
-    }
-    cuda_linears(dev, a, 2);
-    cuda_gated(dev, g);
+    if (!some_linears(cuda_of(dev), a, 2, cuda_act(g->y))) cuda_gated(dev, g);
 }
 
 void cuda_linear(ac_device *dev, const ac_linear_args *a)
@@ -344,7 +345,7 @@ static void some_linear_grads(cuda_device *d, const ac_linear_grad_args *a, size
         add_segment(&j.out[0], cuda_act(a[i].dy), wide[i], a[i].w->rows, in);
         if (l && !l->drop.threshold) add_segment(&j.out[0], dh_of(a, i), cuda_narrow(d, l->a), l->rank, in);
     }
-    joined(d, &j);
+    (void)joined(d, &j, NULL);
     for (size_t i = 0; i < n; i++)
         if (a[i].lora && a[i].lora->drop.threshold) dropped_input_grad(d, &a[i], dh_of(a, i), room);
 }

@@ -1,6 +1,6 @@
 /* backend/cuda/cuda_lora.cu - products with one side as narrow as an adapter's rank, which read their wide factor once.
  *
- * into_rank: h = alpha x A^T, of all adapters that read the same x: a block has 64 rows and all ranks, k in steps of 64.
+ * into_rank: h = alpha x A^T, of all adapters that read the same x: a block has 64 rows and all ranks, k in steps of 128.
  * rank_back: dh = alpha dy B and dB += dy^T h, which both read dy: a block has a piece of rows and some columns of dy,
  * and leaves its part of both sums. rank_grad: dA += dh^T x, of all adapters that read the same x.
  * Rows are cut into pieces of a unit's own (at most PIECE rows), and a second kernel adds what the pieces gave in their
@@ -9,13 +9,14 @@
 #include "backend/cuda/cuda_launch.cuh"
 #include "backend/cuda/cuda_mma.cuh"
 
-enum { WARPS = 4, THREADS = 32 * WARPS, TILE = 64, PAD = 8, LD = TILE + PAD, SUBS = CUDA_PIECE / TILE,
-       SPLITS = 8, LEAST = 2 };       /* parts that dy is cut into, of at least LEAST tiles */
+/* A block's eight warps are two halves: a step is a TILE for each. SPLITS: parts that dy is cut into, of at least LEAST tiles. */
+enum { WARPS = 4, THREADS = 32 * WARPS, WIDE = 2 * THREADS, TILE = 64, PAD = 8, LD = TILE + PAD, STEP = 2 * TILE, K_LD = STEP + PAD,
+       SUBS = CUDA_PIECE / STEP, SPLITS = 8, LEAST = 2 };
 
-/* As many stages as two blocks a multiprocessor leave room for, at most six. */
+/* As many stages as two blocks a multiprocessor leave room for, at most four. */
 static constexpr int stages_of(size_t bytes)
 {
-    return bytes * 6 <= 100000 ? 6 : bytes * 5 <= 100000 ? 5 : bytes * 4 <= 100000 ? 4 : 3;
+    return bytes * 4 <= 100000 ? 4 : bytes * 3 <= 100000 ? 3 : 2;
 }
 
 static __device__ __forceinline__ const bf16 *wide_of(const cuda_bf16 *p)
@@ -23,27 +24,47 @@ static __device__ __forceinline__ const bf16 *wide_of(const cuda_bf16 *p)
     return reinterpret_cast<const bf16 *>(p);
 }
 
-/* TILE x TILE of a matrix of `end` rows and `cols` columns; zeros outside. */
+/* ROWS x TILE of a matrix of `end` rows and `cols` columns; zeros outside. */
+template <int ROWS, int COUNT>
 static __device__ __forceinline__ void load_tile(bf16 *to, const bf16 *x, size_t row, size_t end, size_t col, size_t cols)
 {
 #pragma unroll
-    for (int i = threadIdx.x; i < TILE * (TILE / 8); i += THREADS) {
+    for (int i = threadIdx.x; i < ROWS * (TILE / 8); i += COUNT) {
         const size_t n = i / (TILE / 8), c = i % (TILE / 8) * 8;
         const bool there = row + n < end && col + c < cols;
-        fetch16(to + n * LD + c, x + (there ? (row + n) * cols + col + c : 0), there);
+        fetch_wide(to + n * LD + c, x + (there ? (row + n) * cols + col + c : 0), there);
     }
 }
 
 /* ROWS rows of at most R of a matrix whose rows are r wide, at columns from..from + R. */
-template <int ROWS, int R, int STRIDE>
+template <int ROWS, int R, int STRIDE, int COUNT>
 static __device__ __forceinline__ void load_narrow(bf16 *to, const bf16 *h, size_t row, size_t end, size_t from, size_t r)
 {
 #pragma unroll
-    for (int i = threadIdx.x; i < ROWS * (R / 8); i += THREADS) {
+    for (int i = threadIdx.x; i < ROWS * (R / 8); i += COUNT) {
         const size_t n = i / (R / 8), c = i % (R / 8) * 8;
         const bool there = row + n < end && from + c < r;
         fetch16(to + n * STRIDE + c, h + (there ? (row + n) * r + from + c : 0), there);
     }
+}
+
+/* The second half of the warps gives its sums to the first, which goes on alone. */
+template <int N> static __device__ __forceinline__ bool both_halves(float (&c)[N][4], unsigned char *room, int half)
+{
+    float4 *other = reinterpret_cast<float4 *>(room) + threadIdx.x % THREADS;
+    wait_until_left<0>();
+    __syncthreads();
+    if (half)
+#pragma unroll
+        for (int t = 0; t < N; t++) other[t * THREADS] = make_float4(c[t][0], c[t][1], c[t][2], c[t][3]);
+    __syncthreads();
+    if (half) return false;
+#pragma unroll
+    for (int t = 0; t < N; t++) {
+        const float4 v = other[t * THREADS];
+        c[t][0] += v.x, c[t][1] += v.y, c[t][2] += v.z, c[t][3] += v.w;
+    }
+    return true;
 }
 
 /* ---- into the rank ------------------------------------------------------------------------------------------- */
@@ -51,23 +72,29 @@ static __device__ __forceinline__ void load_narrow(bf16 *to, const bf16 *h, size
 template <int R, int N>
 static __device__ __forceinline__ void load_step(bf16 *sx, bf16 *sa, const cuda_into_rank &p, size_t row, size_t at)
 {
-    load_tile(sx, wide_of(p.x), row, p.rows, at, p.k);
+#pragma unroll
+    for (int i = threadIdx.x; i < TILE * (STEP / 8); i += WIDE) {
+        const size_t n = i / (STEP / 8), c = i % (STEP / 8) * 8;
+        const bool there = row + n < p.rows && at + c < p.k;
+        fetch_wide(sx + n * K_LD + c, wide_of(p.x) + (there ? (row + n) * p.k + at + c : 0), there);
+    }
 #pragma unroll
     for (int j = 0; j < N; j++)
-        for (int i = threadIdx.x; i < R * (TILE / 8); i += THREADS) {
-            const size_t n = i / (TILE / 8), c = i % (TILE / 8) * 8;
+        for (int i = threadIdx.x; i < R * (STEP / 8); i += WIDE) {
+            const size_t n = i / (STEP / 8), c = i % (STEP / 8) * 8;
             const bool there = n < p.r && at + c < p.k;
-            fetch16(sa + (j * R + n) * LD + c, wide_of(p.a[j]) + (there ? n * p.k + at + c : 0), there);
+            fetch16(sa + (j * R + n) * K_LD + c, wide_of(p.a[j]) + (there ? n * p.k + at + c : 0), there);
         }
 }
 
 template <int R, int N> struct into_rank_sizes {
-    static constexpr int X = TILE * LD, STAGE = X + R * N * LD, STAGES = stages_of(STAGE * sizeof(bf16));
+    static constexpr int X = TILE * K_LD, STAGE = X + R * N * K_LD, STAGES = stages_of(STAGE * sizeof(bf16));
     static constexpr size_t BYTES = STAGES * STAGE * sizeof(bf16);
 };
 
+/* Each half of the warps has its own TILE columns of a step. */
 template <int R, int N>
-static __global__ void __launch_bounds__(THREADS) into_rank_kernel(const __grid_constant__ cuda_into_rank p)
+static __global__ void __launch_bounds__(WIDE) into_rank_kernel(const __grid_constant__ cuda_into_rank p)
 {
     start_next();
     await_previous();
@@ -75,11 +102,12 @@ static __global__ void __launch_bounds__(THREADS) into_rank_kernel(const __grid_
     typedef into_rank_sizes<R, N> size;
     bf16 *ring = reinterpret_cast<bf16 *>(room);
     const size_t row = blockIdx.x * (size_t)TILE;
-    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 16, steps = (int)((p.k + TILE - 1) / TILE);
+    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 % WARPS * 16, half = threadIdx.x / THREADS;
+    const int steps = (int)((p.k + STEP - 1) / STEP);
     float c[N * R / 8][4] = { { 0.0f } };
     for (int s = 0; s < size::STAGES - 1; s++) {
         bf16 *stage = ring + s * size::STAGE;
-        if (s < steps) load_step<R, N>(stage, stage + size::X, p, row, (size_t)s * TILE);
+        if (s < steps) load_step<R, N>(stage, stage + size::X, p, row, (size_t)s * STEP);
         commit();
     }
     for (int s = 0; s < steps; s++) {
@@ -87,22 +115,23 @@ static __global__ void __launch_bounds__(THREADS) into_rank_kernel(const __grid_
         __syncthreads();                         /* the stage is there, and the one that is filled next was read */
         const int next = s + size::STAGES - 1;
         bf16 *fill = ring + next % size::STAGES * size::STAGE;
-        if (next < steps) load_step<R, N>(fill, fill + size::X, p, row, (size_t)next * TILE);
+        if (next < steps) load_step<R, N>(fill, fill + size::X, p, row, (size_t)next * STEP);
         commit();
-        const bf16 *tx = ring + s % size::STAGES * size::STAGE, *ta = tx + size::X;
+        const bf16 *tx = ring + s % size::STAGES * size::STAGE + half * TILE, *ta = tx + size::X;
 #pragma unroll
         for (int kk = 0; kk < TILE; kk += 16) {
             uint32_t fa[4];
-            load_a<LD>(fa, tx, own, kk);
+            load_a<K_LD>(fa, tx, own, kk);
 #pragma unroll
             for (int n = 0; n < N * R; n += 16) {
                 uint32_t fb[4];
-                load_b<LD>(fb, ta, n, kk);
+                load_b<K_LD>(fb, ta, n, kk);
                 mma(c[n / 8], fa, fb[0], fb[1]);
                 mma(c[n / 8 + 1], fa, fb[2], fb[3]);
             }
         }
     }
+    if (!both_halves<N * R / 8>(c, room, half)) return;
     const size_t r0 = row + own + lane / 4, r1 = r0 + 8;
 #pragma unroll
     for (int t = 0; t < N * R / 8; t++) {
@@ -118,12 +147,9 @@ static __global__ void __launch_bounds__(THREADS) into_rank_kernel(const __grid_
 template <int R, int N> static bool into_rank(cudaStream_t s, const cuda_into_rank *p)
 {
     constexpr size_t bytes = into_rank_sizes<R, N>::BYTES;
-    static bool ready;
-    if (!ready && cudaFuncSetAttribute(into_rank_kernel<R, N>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) !=
-        cudaSuccess)
+    if (cudaFuncSetAttribute(into_rank_kernel<R, N>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) != cudaSuccess)
         return false;
-    ready = true;
-    start(into_rank_kernel<R, N>, (unsigned)((p->rows + TILE - 1) / TILE), THREADS, bytes, s, *p);
+    start(into_rank_kernel<R, N>, (unsigned)((p->rows + TILE - 1) / TILE), WIDE, bytes, s, *p);
     return true;
 }
 
@@ -222,13 +248,30 @@ typedef struct {
 } back_work;
 
 template <int R> struct back_sizes {
-    static constexpr int LR = R + PAD, X = TILE * LD, H = CUDA_PIECE * LR, B = TILE * LR, STAGES = 4;
-    static constexpr size_t BYTES = (H + STAGES * (X + B)) * sizeof(bf16);
+    static constexpr int LR = R + PAD, X = STEP * LD, H = CUDA_PIECE * LR, B = TILE * LR, STAGES = 3;
+    static constexpr size_t SUM = (H + STAGES * (X + B)) * sizeof(bf16), BYTES = SUM + 2 * THREADS * R / 8 * sizeof(float4);
 };
 
-/* Steps go down a piece's rows before the next columns. */
+/* dB of TILE columns from two halves of rows, the other's in shared memory. */
 template <int R>
-static __global__ void __launch_bounds__(THREADS) rank_back_kernel(const __grid_constant__ back_work w, unsigned from)
+static __device__ __forceinline__ void store_db(float *to, const float (&db)[R / 8][4], const float4 *other, size_t c0, size_t out,
+                                                size_t from, size_t r)
+{
+    const size_t c1 = c0 + 8;
+#pragma unroll
+    for (int t = 0; t < R / 8; t++) {
+        const float4 v = other[t * THREADS];
+        const size_t n = from + t * 8 + threadIdx.x % 4 * 2;
+        if (n >= r) continue;
+        if (c0 < out) *reinterpret_cast<float2 *>(to + c0 * r + n) = make_float2(db[t][0] + v.x, db[t][1] + v.y);
+        if (c1 < out) *reinterpret_cast<float2 *>(to + c1 * r + n) = make_float2(db[t][2] + v.z, db[t][3] + v.w);
+    }
+}
+
+/* Steps go down a piece's rows before the next columns. For dh a warp has 16 rows of a step, for dB 16 columns of half its
+ * rows; the halves meet in shared memory. */
+template <int R>
+static __global__ void __launch_bounds__(WIDE, R == 16 ? 2 : 1) rank_back_kernel(const __grid_constant__ back_work w, unsigned from)
 {
     start_next();
     await_previous();
@@ -237,29 +280,30 @@ static __global__ void __launch_bounds__(THREADS) rank_back_kernel(const __grid_
     bf16 *sh = reinterpret_cast<bf16 *>(room), *sx = sh + size::H, *sb = sx + size::STAGES * size::X;
     const cuda_rank_back &p = w.p;
     const unsigned i = blockIdx.x < w.first[1] ? 0 : blockIdx.x < w.first[2] ? 1 : 2, split = blockIdx.x - w.first[i];
-    const size_t out = p.out[i], col = (size_t)split * w.chunks[i] * TILE, r = p.r;
-    const size_t left = (out - col + TILE - 1) / TILE;
+    const size_t out = p.out[i], col = (size_t)split * w.chunks[i] * TILE, r = p.r, left = (out - col + TILE - 1) / TILE;
     const int chunks = (int)(left < w.chunks[i] ? left : w.chunks[i]);
     const cuda_piece piece = p.piece[blockIdx.y];
     const size_t row = piece.first, end = row + piece.n;
-    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 16, subs = (int)((piece.n + TILE - 1) / TILE);
+    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 16, subs = (int)((piece.n + STEP - 1) / STEP);
+    const int cols = own % TILE, half = own / TILE * TILE;
+    float4 *other = reinterpret_cast<float4 *>(room + size::SUM) + threadIdx.x % THREADS;
     const bf16 *dy = wide_of(p.dy[i]), *b = wide_of(p.b[i]);
+    float *to_db = w.db[i] + blockIdx.y * out * r;
     int f_chunk = 0, f_sub = 0, f_stage = 0;       /* what is fetched next */
     auto fetch = [&](void) {
         if (f_chunk < chunks) {
-            if (f_sub == 0) load_narrow<TILE, R, size::LR>(sb + f_chunk % size::STAGES * size::B, b, col + (size_t)f_chunk * TILE, out, from, r);
-            load_tile(sx + f_stage * size::X, dy, row + (size_t)f_sub * TILE, end, col + (size_t)f_chunk * TILE, out);
+            if (f_sub == 0) load_narrow<TILE, R, size::LR, WIDE>(sb + f_chunk % size::STAGES * size::B, b, col + (size_t)f_chunk * TILE, out, from, r);
+            load_tile<STEP, WIDE>(sx + f_stage * size::X, dy, row + (size_t)f_sub * STEP, end, col + (size_t)f_chunk * TILE, out);
             if (++f_sub == subs) f_sub = 0, f_chunk++;
             if (++f_stage == size::STAGES) f_stage = 0;
         }
         commit();
     };
-    load_narrow<CUDA_PIECE, R, size::LR>(sh, wide_of(p.h[i]), row, end, from, r);
+    load_narrow<CUDA_PIECE, R, size::LR, WIDE>(sh, wide_of(p.h[i]), row, end, from, r);
     for (int s = 0; s < size::STAGES - 1; s++) fetch();
-    float dh[SUBS][R / 8][4] = { { { 0.0f } } };
+    float dh[SUBS][R / 8][4] = { { { 0.0f } } }, db[R / 8][4];
     int stage = 0;
     for (int chunk = 0; chunk < chunks; chunk++) {
-        float db[R / 8][4] = { { 0.0f } };
         uint32_t fb[TILE / 16][R / 16][4];
 #pragma unroll
         for (int sub = 0; sub < SUBS; sub++) {
@@ -267,48 +311,49 @@ static __global__ void __launch_bounds__(THREADS) rank_back_kernel(const __grid_
             wait_until_left<size::STAGES - 2>();
             __syncthreads();
             fetch();
-            if (sub == 0)
+            if (sub == 0) {
+                if (chunk && !half)
+                    store_db<R>(to_db, db, other + (chunk - 1) % 2 * THREADS * R / 8, col + (size_t)(chunk - 1) * TILE + cols + lane / 4, out, from, r);
+#pragma unroll
+                for (int t = 0; t < R / 8; t++) db[t][0] = db[t][1] = db[t][2] = db[t][3] = 0.0f;
 #pragma unroll
                 for (int kk = 0; kk < TILE; kk += 16)
 #pragma unroll
                     for (int n = 0; n < R; n += 16)
                         load_b_t<size::LR>(fb[kk / 16][n / 16], sb + chunk % size::STAGES * size::B, kk, n);
+            }
             const bf16 *tx = sx + stage * size::X;
             if (++stage == size::STAGES) stage = 0;
 #pragma unroll
             for (int kk = 0; kk < TILE; kk += 16) {
-                uint32_t fa[4];
+                uint32_t fa[4], ft[4];
                 load_a<LD>(fa, tx, own, kk);
-#pragma unroll
-                for (int n = 0; n < R; n += 16) {
-                    mma(dh[sub][n / 8], fa, fb[kk / 16][n / 16][0], fb[kk / 16][n / 16][1]);
-                    mma(dh[sub][n / 8 + 1], fa, fb[kk / 16][n / 16][2], fb[kk / 16][n / 16][3]);
-                }
-                load_a_t<LD>(fa, tx, kk, own);
+                load_a_t<LD>(ft, tx, half + kk, cols);
 #pragma unroll
                 for (int n = 0; n < R; n += 16) {
                     uint32_t fh[4];
-                    load_b_t<size::LR>(fh, sh, sub * TILE + kk, n);
-                    mma(db[n / 8], fa, fh[0], fh[1]);
-                    mma(db[n / 8 + 1], fa, fh[2], fh[3]);
+                    load_b_t<size::LR>(fh, sh, sub * STEP + half + kk, n);
+                    mma(dh[sub][n / 8], fa, fb[kk / 16][n / 16][0], fb[kk / 16][n / 16][1]);
+                    mma(dh[sub][n / 8 + 1], fa, fb[kk / 16][n / 16][2], fb[kk / 16][n / 16][3]);
+                    mma(db[n / 8], ft, fh[0], fh[1]);
+                    mma(db[n / 8 + 1], ft, fh[2], fh[3]);
                 }
             }
         }
-        const size_t c0 = col + (size_t)chunk * TILE + own + lane / 4, c1 = c0 + 8;
-        float *to = w.db[i] + blockIdx.y * out * r;
+        if (half)
 #pragma unroll
-        for (int t = 0; t < R / 8; t++) {
-            const size_t n = from + t * 8 + lane % 4 * 2;
-            if (n >= r) continue;
-            if (c0 < out) *reinterpret_cast<float2 *>(to + c0 * r + n) = make_float2(db[t][0], db[t][1]);
-            if (c1 < out) *reinterpret_cast<float2 *>(to + c1 * r + n) = make_float2(db[t][2], db[t][3]);
-        }
+            for (int t = 0; t < R / 8; t++)
+                other[(chunk % 2 * R / 8 + t) * THREADS] = make_float4(db[t][0], db[t][1], db[t][2], db[t][3]);
     }
+    wait_until_left<0>();
+    __syncthreads();
+    if (!half)
+        store_db<R>(to_db, db, other + (chunks - 1) % 2 * THREADS * R / 8, col + (size_t)(chunks - 1) * TILE + cols + lane / 4, out, from, r);
     float *to = w.dh[i] + (blockIdx.y * (size_t)(w.first[i + 1] - w.first[i]) + split) * CUDA_PIECE * r;
 #pragma unroll
     for (int sub = 0; sub < SUBS; sub++) {
         if (sub >= subs) break;
-        const size_t r0 = sub * TILE + own + lane / 4;
+        const size_t r0 = sub * STEP + own + lane / 4;
 #pragma unroll
         for (int t = 0; t < R / 8; t++) {
             const size_t n = from + t * 8 + lane % 4 * 2;
@@ -321,11 +366,11 @@ static __global__ void __launch_bounds__(THREADS) rank_back_kernel(const __grid_
 
 template <int R> static bool back_ready(void)
 {
-    static int ready;
-    if (!ready)
-        ready = cudaFuncSetAttribute(rank_back_kernel<R>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                     (int)back_sizes<R>::BYTES) == cudaSuccess ? 1 : -1;
-    return ready > 0;
+    if (cudaFuncSetAttribute(rank_back_kernel<R>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)back_sizes<R>::BYTES) ==
+        cudaSuccess)
+        return true;
+    (void)cudaGetLastError();
+    return false;
 }
 
 CUDA_C bool k_rank_back(cudaStream_t s, const cuda_rank_back *p, float *part, size_t part_floats)
@@ -362,8 +407,8 @@ CUDA_C bool k_rank_back(cudaStream_t s, const cuda_rank_back *p, float *part, si
         }
         const dim3 grid(w.first[CUDA_SHARED], (unsigned)n);
         for (unsigned k = 0; k < p->r; k += wide ? 32 : 16)
-            if (wide) start(rank_back_kernel<32>, grid, THREADS, back_sizes<32>::BYTES, s, w, k);
-            else start(rank_back_kernel<16>, grid, THREADS, back_sizes<16>::BYTES, s, w, k);
+            if (wide) start(rank_back_kernel<32>, grid, WIDE, back_sizes<32>::BYTES, s, w, k);
+            else start(rank_back_kernel<16>, grid, WIDE, back_sizes<16>::BYTES, s, w, k);
         add_pieces(s, &all, (unsigned)(2 * p->n));
     }
     return true;
@@ -372,21 +417,21 @@ CUDA_C bool k_rank_back(cudaStream_t s, const cuda_rank_back *p, float *part, si
 /* ---- the gradient of A --------------------------------------------------------------------------------------------- */
 
 template <int R, int N> struct grad_sizes {
-    static constexpr int LR = R * N + PAD, X = TILE * LD, STAGE = X + TILE * LR, STAGES = stages_of(STAGE * sizeof(bf16));
+    static constexpr int LR = R * N + PAD, X = STEP * LD, STAGE = X + STEP * LR, STAGES = stages_of(STAGE * sizeof(bf16));
     static constexpr size_t BYTES = STAGES * STAGE * sizeof(bf16);
 };
 
 template <int R, int N>
 static __device__ __forceinline__ void load_rows(bf16 *sx, bf16 *sh, const cuda_rank_grad &p, size_t row, size_t end, size_t col)
 {
-    load_tile(sx, wide_of(p.x), row, end, col, p.cols);
+    load_tile<STEP, WIDE>(sx, wide_of(p.x), row, end, col, p.cols);
 #pragma unroll
-    for (int j = 0; j < N; j++) load_narrow<TILE, R, grad_sizes<R, N>::LR>(sh + j * R, wide_of(p.dh[j]), row, end, 0, p.r);
+    for (int j = 0; j < N; j++) load_narrow<STEP, R, grad_sizes<R, N>::LR, WIDE>(sh + j * R, wide_of(p.dh[j]), row, end, 0, p.r);
 }
 
 /* part[piece][adapter][r][cols]: sums over the piece's rows. */
 template <int R, int N>
-static __global__ void __launch_bounds__(THREADS) rank_grad_kernel(const __grid_constant__ cuda_rank_grad p, float *part)
+static __global__ void __launch_bounds__(WIDE) rank_grad_kernel(const __grid_constant__ cuda_rank_grad p, float *part)
 {
     start_next();
     await_previous();
@@ -395,11 +440,12 @@ static __global__ void __launch_bounds__(THREADS) rank_grad_kernel(const __grid_
     bf16 *ring = reinterpret_cast<bf16 *>(room);
     const cuda_piece piece = p.piece[blockIdx.y];
     const size_t col = blockIdx.x * (size_t)TILE, row = piece.first, end = row + piece.n;
-    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 16, steps = (int)((piece.n + TILE - 1) / TILE);
-    float c[N * R / 16][2][4] = { { { 0.0f } } };
+    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 % WARPS * 16, half = threadIdx.x / THREADS;
+    const int steps = (int)((piece.n + STEP - 1) / STEP);
+    float c[N * R / 8][4] = { { 0.0f } };
     for (int s = 0; s < size::STAGES - 1; s++) {
         bf16 *stage = ring + s * size::STAGE;
-        if (s < steps) load_rows<R, N>(stage, stage + size::X, p, row + (size_t)s * TILE, end, col);
+        if (s < steps) load_rows<R, N>(stage, stage + size::X, p, row + (size_t)s * STEP, end, col);
         commit();
     }
     for (int s = 0; s < steps; s++) {
@@ -407,22 +453,23 @@ static __global__ void __launch_bounds__(THREADS) rank_grad_kernel(const __grid_
         __syncthreads();
         const int next = s + size::STAGES - 1;
         bf16 *fill = ring + next % size::STAGES * size::STAGE;
-        if (next < steps) load_rows<R, N>(fill, fill + size::X, p, row + (size_t)next * TILE, end, col);
+        if (next < steps) load_rows<R, N>(fill, fill + size::X, p, row + (size_t)next * STEP, end, col);
         commit();
         const bf16 *tx = ring + s % size::STAGES * size::STAGE, *th = tx + size::X;
 #pragma unroll
         for (int kk = 0; kk < TILE; kk += 16) {
             uint32_t fb[4];
-            load_b_t<LD>(fb, tx, kk, own);
+            load_b_t<LD>(fb, tx, half * TILE + kk, own);
 #pragma unroll
             for (int m = 0; m < N * R; m += 16) {
                 uint32_t fa[4];
-                load_a_t<size::LR>(fa, th, kk, m);
-                mma(c[m / 16][0], fa, fb[0], fb[1]);
-                mma(c[m / 16][1], fa, fb[2], fb[3]);
+                load_a_t<size::LR>(fa, th, half * TILE + kk, m);
+                mma(c[m / 8], fa, fb[0], fb[1]);
+                mma(c[m / 8 + 1], fa, fb[2], fb[3]);
             }
         }
     }
+    if (!both_halves<N * R / 8>(c, room, half)) return;
 #pragma unroll
     for (int m = 0; m < N * R; m += 16) {
         const size_t n0 = m % R + lane / 4, n1 = n0 + 8;
@@ -431,8 +478,8 @@ static __global__ void __launch_bounds__(THREADS) rank_grad_kernel(const __grid_
         for (int t = 0; t < 2; t++) {
             const size_t at = col + own + t * 8 + lane % 4 * 2;
             if (at >= p.cols) continue;
-            if (n0 < p.r) *reinterpret_cast<float2 *>(to + n0 * p.cols + at) = make_float2(c[m / 16][t][0], c[m / 16][t][1]);
-            if (n1 < p.r) *reinterpret_cast<float2 *>(to + n1 * p.cols + at) = make_float2(c[m / 16][t][2], c[m / 16][t][3]);
+            if (n0 < p.r) *reinterpret_cast<float2 *>(to + n0 * p.cols + at) = make_float2(c[m / 8 + t][0], c[m / 8 + t][1]);
+            if (n1 < p.r) *reinterpret_cast<float2 *>(to + n1 * p.cols + at) = make_float2(c[m / 8 + t][2], c[m / 8 + t][3]);
         }
     }
 }
@@ -441,11 +488,7 @@ template <int R, int N> static bool rank_grad(cudaStream_t s, const cuda_rank_gr
 {
     constexpr size_t bytes = grad_sizes<R, N>::BYTES;
     const size_t one = p->r * p->cols, most = part_floats / (N * one);
-    static bool ready;
-    if (!ready && cudaFuncSetAttribute(rank_grad_kernel<R, N>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) !=
-        cudaSuccess)
-        return false;
-    ready = true;
+    if (cudaFuncSetAttribute(rank_grad_kernel<R, N>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) != cudaSuccess) return false;
     if (!most) return false;
     for (size_t from = 0; from < p->pieces; from += most) {
         const size_t n = p->pieces - from < most ? p->pieces - from : most;
@@ -457,7 +500,7 @@ template <int R, int N> static bool rank_grad(cudaStream_t s, const cuda_rank_gr
         some.piece = all.piece;
         for (size_t i = 0; i < N; i++)
             all.job[i] = { p->da[i], NULL, part + i * one, one, N * one, 0, 0.0f };
-        start(rank_grad_kernel<R, N>, dim3((unsigned)((p->cols + TILE - 1) / TILE), (unsigned)n), THREADS, bytes, s, some, part);
+        start(rank_grad_kernel<R, N>, dim3((unsigned)((p->cols + TILE - 1) / TILE), (unsigned)n), WIDE, bytes, s, some, part);
         add_pieces(s, &all, N);
     }
     return true;

@@ -4,7 +4,7 @@
 
 static __device__ __forceinline__ float sigmoid(float g)
 {
-    return 1.0f / (1.0f + __expf(-g));
+    return __fdividef(1.0f, 1.0f + __expf(-g));  /* an infinite divisor gives 0 */
 }
 
 #endif

@@ -83,6 +83,18 @@ void cuda_output(ac_device *dev, const ac_output_args *a)
     }
 }
 
+/* A row that a block's shared memory holds is read once; a longer one by a cluster, where there are any. Which depends on the vocabulary
+ * alone. */
+static void entropy(cuda_device *d, const places *p, const int32_t *target, float *nll, bool grad, size_t n, size_t vocab, float scale)
+{
+    cuda_bf16 *dlogits = grad ? p->dlogits : NULL;
+    const bool wide = d->hopper && vocab * sizeof(float) + 1024 > d->shared;
+    if (d->st || (wide && k_entropy_wide(d->stream, p->logits, target, nll, dlogits, n, vocab, scale, d->shared))) return;
+    if (!k_entropy(d->stream, p->logits, target, nll, dlogits, n, vocab, scale, d->shared))
+        cuda_fail(d, AC_ESTATE, "%s: the loss could not be launched", d->name);
+    cuda_launched(d, "the loss");
+}
+
 void cuda_loss(ac_device *dev, const ac_loss_args *a)
 {
     cuda_device *d = cuda_of(dev);
@@ -97,10 +109,7 @@ void cuda_loss(ac_device *dev, const ac_loss_args *a)
         cuda_launched(d, "the final norm");
         cuda_product(d, &(cuda_gemm){ .m = n, .n = vocab, .k = hidden, .a = p.normed, .lda = hidden,
             .b = cuda_weights(d, a->w), .ldb = hidden, .tb = true, .c = p.logits, .c_f32 = true, .ldc = vocab, .alpha = 1.0f });
-        if (!k_entropy(d->stream, p.logits, (const int32_t *)cuda_at(a->target) + at, cuda_f32(a->nll) + at,
-                       grad ? p.dlogits : NULL, n, vocab, a->grad_scale, d->shared))
-            cuda_fail(d, AC_ESTATE, "%s: the loss could not be launched", d->name);
-        cuda_launched(d, "the loss");
+        entropy(d, &p, (const int32_t *)cuda_at(a->target) + at, cuda_f32(a->nll) + at, grad, n, vocab, a->grad_scale);
         if (!grad) continue;
         cuda_product(d, &(cuda_gemm){ .m = n, .n = hidden, .k = vocab, .a = p.dlogits, .lda = vocab,
             .b = cuda_weights(d, a->w), .ldb = hidden, .c = p.dnormed, .ldc = hidden, .alpha = 1.0f });

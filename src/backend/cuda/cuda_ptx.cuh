@@ -40,6 +40,13 @@ static __device__ __forceinline__ void fetch16(bf16 *to, const bf16 *from, bool 
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" :: "r"(shared_at(to)), "l"(from), "r"(bytes) : "memory");
 }
 
+/* The same; what lies beside them is wanted soon. */
+static __device__ __forceinline__ void fetch_wide(bf16 *to, const bf16 *from, bool there)
+{
+    const int bytes = there ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" :: "r"(shared_at(to)), "l"(from), "r"(bytes) : "memory");
+}
+
 static __device__ __forceinline__ void commit(void)
 {
     asm volatile("cp.async.commit_group;" ::: "memory");

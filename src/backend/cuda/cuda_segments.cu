@@ -5,12 +5,17 @@
  * and k ascending; then the bias is added and the sum is rounded once. What an element is does not depend on the rows
  * beside it, on their number or on the tile: the same k order for every shape (B6).
  *
+ * Gate and up are one product with the gated unit behind it: a tile's columns are 128 of gate and the same 128 of up, so that a thread
+ * has both factors of an output. Their adapters' parts are segments whose other half of B lies outside its matrix, which TMA fills with
+ * zeros. Both sums are rounded and stored, and the unit is computed from what was rounded: the bits of three operations.
+ *
  * A block has 128 rows and TN columns: one warp fetches tiles of 64 of k by TMA under the 128-byte swizzle, two
  * warpgroups multiply 64 rows each (wgmma). Two blocks of a cluster are neighbours in rows: each fetches half of the
  * common tile of B for both. Blocks go on to further tiles until all are done; while sums are stored the next tiles
  * are on their way. */
 #include "backend/cuda/cuda_hopper.cuh"
 #include "backend/cuda/cuda_launch.cuh"
+#include "backend/cuda/cuda_math.cuh"
 
 enum { TM = 128, TK = 64, GROUP_M = 8, CONSUMERS = 2, THREADS = 128 * (1 + CONSUMERS), BLOCKS = 2 };
 
@@ -26,7 +31,11 @@ typedef struct {
     uint32_t k[CUDA_SEGMENTS];
     output out[CUDA_JOINED];
     uint32_t rows, pairs_m, pairs, outputs;
+    CUtensorMap up;                  /* gated: the second half of the first segment's B; the second segment has none, the third no first */
+    void *gated;                     /* y; out[0] is gate's, with all segments, out[1] up's */
 } work;
+
+enum { FORM_PLAIN, FORM_F32, FORM_GATED, OUTSIDE = 0x7fffff00 };
 
 template <int TN> struct sizes {
     static constexpr int A = TM * TK * 2, B = TN * TK * 2, STAGE = A + B, STAGES = TN == 256 ? 4 : TN == 192 ? 5 : 6;
@@ -61,11 +70,18 @@ template <int TN> static __device__ __forceinline__ void next(ring &r)
     if (++r.stage == sizes<TN>::STAGES) r.stage = 0, r.phase ^= 1;
 }
 
+/* This block's half of B, for both: of gate or of up. */
+static __device__ __forceinline__ void fetch_gated(const work &w, uint32_t to, uint32_t s, uint32_t k, uint32_t col, uint32_t block, uint32_t full)
+{
+    const bool none = s && block != s - 1;
+    fetch_for_both(to, block && !s ? &w.up : &w.b[s], k, none ? OUTSIDE : col, full);
+}
+
 /* One thread: everything that the two warpgroups will multiply, in their order. */
-template <int TN, int TB> static __device__ __forceinline__ void produce(const work &w, ring r, uint32_t block, uint32_t pair, uint32_t step)
+template <int TN, int TB, int FORM> static __device__ __forceinline__ void produce(const work &w, ring r, uint32_t block, uint32_t pair, uint32_t step)
 {
     for (; pair < w.pairs; pair += step) {
-        const place p = place_of(w, pair, TN);
+        const place p = place_of(w, pair, FORM == FORM_GATED ? TN / 2 : TN);
         const output &o = w.out[p.out];
         for (uint32_t s = o.first; s < o.first + o.segments; s++)
             for (uint32_t k = 0; k < w.k[s]; k += TK, next<TN>(r)) {
@@ -73,7 +89,9 @@ template <int TN, int TB> static __device__ __forceinline__ void produce(const w
                 barrier_wait(r.empty + 8 * r.stage, r.phase ^ 1);
                 barrier_expect(full, sizes<TN>::STAGE);
                 fetch_tile(a, &w.a[s], k, p.row + block * TM, full);
-                if (!TB)
+                if (FORM == FORM_GATED)
+                    fetch_gated(w, b + block * (sizes<TN>::B / 2), s, k, p.col, block, full);
+                else if (!TB)
                     fetch_for_both(b + block * (sizes<TN>::B / 2), &w.b[s], k, p.col + block * (TN / 2), full);
                 else
                     for (uint32_t n = 0; n < TN / 64; n++)
@@ -138,18 +156,47 @@ template <int TN> static __device__ __forceinline__ void store_f32(const float (
         }
 }
 
+/* Gate's sums are the first half of d, up's the second. */
+template <int TN> static __device__ __forceinline__ void store_gated(const float (&d)[TN / 2], const work &w, uint32_t row, uint32_t col)
+{
+    const int lane = threadIdx.x % 32;
+    const output &g = w.out[0], &u = w.out[1];
+#pragma unroll
+    for (int j = 0; j < TN / 16; j += 4)
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            uint32_t a[4], b[4], y[4];
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int at = 4 * (j + i) + 2 * h;
+                a[i] = two_of(d[at], d[at + 1]);
+                b[i] = two_of(d[TN / 4 + at], d[TN / 4 + at + 1]);
+                const float g0 = __uint_as_float(a[i] << 16), g1 = __uint_as_float(a[i] & 0xffff0000u);
+                y[i] = two_of(g0 * sigmoid(g0) * __uint_as_float(b[i] << 16), g1 * sigmoid(g1) * __uint_as_float(b[i] & 0xffff0000u));
+            }
+            transpose_quad(a, lane);
+            transpose_quad(b, lane);
+            transpose_quad(y, lane);
+            const uint32_t n = col + (j + lane % 4) * 8, m = row + 8 * h;
+            if (m >= w.rows || n >= g.n) continue;
+            *reinterpret_cast<uint4 *>((bf16 *)g.c + (size_t)m * g.ldc + n) = make_uint4(a[0], a[1], a[2], a[3]);
+            *reinterpret_cast<uint4 *>((bf16 *)u.c + (size_t)m * u.ldc + n) = make_uint4(b[0], b[1], b[2], b[3]);
+            *reinterpret_cast<uint4 *>((bf16 *)w.gated + (size_t)m * g.n + n) = make_uint4(y[0], y[1], y[2], y[3]);
+        }
+}
+
 static __device__ __forceinline__ void release(uint32_t bar)
 {
     if (threadIdx.x % 32 < BLOCKS) barrier_arrive_at(bar, threadIdx.x % 32);
 }
 
-template <int TN, int TB, bool F32> static __device__ __forceinline__ void consume(const work &w, ring r, uint32_t block, uint32_t pair,
+template <int TN, int TB, int FORM> static __device__ __forceinline__ void consume(const work &w, ring r, uint32_t block, uint32_t pair,
                                                                                   uint32_t step, uint32_t group)
 {
     const uint32_t warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32, own = group * 64;
     const uint32_t b_step = TB ? 2048 >> 4 : 32 >> 4;
     for (; pair < w.pairs; pair += step) {
-        const place p = place_of(w, pair, TN);
+        const place p = place_of(w, pair, FORM == FORM_GATED ? TN / 2 : TN);
         const output &o = w.out[p.out];
         float d[TN / 2];
         int add = 0;
@@ -181,14 +228,18 @@ template <int TN, int TB, bool F32> static __device__ __forceinline__ void consu
         wgmma_wait<0>();
         if (before) release(before);
         const uint32_t row = p.row + block * TM + own + warp * 16 + lane / 4;
+        if (FORM == FORM_GATED) {
+            store_gated<TN>(d, w, row, p.col);
+            continue;
+        }
         if (o.bias || o.add) add_to_sums<TN>(d, o, row, p.col, w.rows);
-        if (F32) store_f32<TN>(d, o, row, p.col, w.rows);
+        if (FORM == FORM_F32) store_f32<TN>(d, o, row, p.col, w.rows);
         else store_bf16<TN>(d, o, row, p.col, w.rows);
     }
 }
 #endif
 
-template <int TN, int TB, bool F32>
+template <int TN, int TB, int FORM>
 static __global__ void __launch_bounds__(THREADS, 1) __cluster_dims__(BLOCKS, 1, 1) segments_kernel(const __grid_constant__ work w)
 {
     start_next();
@@ -211,10 +262,10 @@ static __global__ void __launch_bounds__(THREADS, 1) __cluster_dims__(BLOCKS, 1,
     const uint32_t block = blockIdx.x % BLOCKS, pair = blockIdx.x / BLOCKS, step = gridDim.x / BLOCKS, group = threadIdx.x / 128;
     if (group == 0) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-        if (threadIdx.x == 0) produce<TN, TB>(w, r, block, pair, step);
+        if (threadIdx.x == 0) produce<TN, TB, FORM>(w, r, block, pair, step);
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-        consume<TN, TB, F32>(w, r, block, pair, step, group - 1);
+        consume<TN, TB, FORM>(w, r, block, pair, step, group - 1);
     }
     cluster_sync();
 #endif
@@ -251,19 +302,26 @@ static double cost_of(const cuda_joined *j, unsigned tn, unsigned clusters)
     return (double)((pairs + clusters - 1) / clusters) * (tn + 24.0);
 }
 
-template <int TN, int TB, bool F32> static bool launch(cudaStream_t s, const work *w, unsigned clusters)
+template <int TN, int TB, int FORM> static bool launch(cudaStream_t s, const work *w, unsigned clusters)
 {
-    if (cudaFuncSetAttribute(segments_kernel<TN, TB, F32>, cudaFuncAttributeMaxDynamicSharedMemorySize, sizes<TN>::BYTES) != cudaSuccess)
+    if (cudaFuncSetAttribute(segments_kernel<TN, TB, FORM>, cudaFuncAttributeMaxDynamicSharedMemorySize, sizes<TN>::BYTES) != cudaSuccess)
         return false;
     const unsigned n = w->pairs < clusters ? w->pairs : clusters;
-    start(segments_kernel<TN, TB, F32>, n * BLOCKS, THREADS, sizes<TN>::BYTES, s, *w);
+    start(segments_kernel<TN, TB, FORM>, n * BLOCKS, THREADS, sizes<TN>::BYTES, s, *w);
     return true;
 }
 
 template <int TN> static bool launch_form(cudaStream_t s, const work *w, const cuda_joined *j, unsigned clusters)
 {
-    if (j->f32) return j->n_contiguous ? launch<TN, 1, true>(s, w, clusters) : launch<TN, 0, true>(s, w, clusters);
-    return j->n_contiguous ? launch<TN, 1, false>(s, w, clusters) : launch<TN, 0, false>(s, w, clusters);
+    if (j->f32) return j->n_contiguous ? launch<TN, 1, FORM_F32>(s, w, clusters) : launch<TN, 0, FORM_F32>(s, w, clusters);
+    return j->n_contiguous ? launch<TN, 1, FORM_PLAIN>(s, w, clusters) : launch<TN, 0, FORM_PLAIN>(s, w, clusters);
+}
+
+static output output_of(const cuda_joined *j, const cuda_joined_out *o, unsigned tn)
+{
+    const uint32_t tiles = (uint32_t)((o->n + tn - 1) / tn), pairs_m = (uint32_t)((j->rows + TM * BLOCKS - 1) / (TM * BLOCKS));
+    return (output){ .c = o->c, .bias = o->bias, .n = (uint32_t)o->n, .ldc = (uint32_t)o->ldc, .first = 0, .segments = (uint32_t)o->segments,
+                     .pairs = pairs_m * tiles, .add = o->add, .tiles_n = tiles };
 }
 
 CUDA_C bool k_segments(cudaStream_t s, const cuda_joined *j, unsigned processors)
@@ -281,10 +339,9 @@ CUDA_C bool k_segments(cudaStream_t s, const cuda_joined *j, unsigned processors
     uint32_t at = 0;
     for (size_t i = 0; i < j->outputs; i++) {
         const cuda_joined_out *o = &j->out[i];
-        const uint32_t tiles = (uint32_t)((o->n + tn - 1) / tn);
-        w.pairs += w.pairs_m * tiles;
-        w.out[i] = (output){ .c = o->c, .bias = o->bias, .n = (uint32_t)o->n, .ldc = (uint32_t)o->ldc, .first = at,
-                             .segments = (uint32_t)o->segments, .pairs = w.pairs, .add = o->add, .tiles_n = tiles };
+        w.out[i] = output_of(j, o, tn);
+        w.pairs = w.out[i].pairs += w.pairs;
+        w.out[i].first = at;
         for (size_t k = 0; k < o->segments; k++, at++) {
             const cuda_segment *g = &o->segment[k];
             w.k[at] = (uint32_t)g->k;
@@ -296,6 +353,39 @@ CUDA_C bool k_segments(cudaStream_t s, const cuda_joined *j, unsigned processors
     }
     return tn == 256 ? launch_form<256>(s, &w, j, clusters) : tn == 192 ? launch_form<192>(s, &w, j, clusters)
                                                             : launch_form<128>(s, &w, j, clusters);
+}
+
+static bool same_base(const cuda_segment *a, const cuda_segment *b)
+{
+    return a->a == b->a && a->lda == b->lda && a->k == b->k;
+}
+
+CUDA_C bool k_segments_gated(cudaStream_t s, const cuda_joined *j, cuda_bf16 *y, unsigned processors)
+{
+    enum { TN = 256 };
+    const cuda_joined_out *g = &j->out[0], *u = &j->out[1];
+    if (j->outputs != 2 || j->f32 || j->n_contiguous || g->n != u->n || g->bias || u->bias || g->add || u->add || (uintptr_t)y % 16 ||
+        g->segments > 2 || u->segments > 2 || !same_base(&g->segment[0], &u->segment[0]))
+        return false;
+    work w = {};
+    w.rows = (uint32_t)j->rows;
+    w.pairs_m = (uint32_t)((j->rows + TM * BLOCKS - 1) / (TM * BLOCKS));
+    w.outputs = 1;
+    w.gated = y;
+    w.out[0] = output_of(j, g, TN / 2);
+    w.out[1] = output_of(j, u, TN / 2);
+    w.out[0].segments = 3;                       /* an adapter that is not there has no k */
+    w.pairs = w.out[0].pairs;
+    const cuda_segment *of[3] = { &g->segment[0], g->segments > 1 ? &g->segment[1] : NULL, u->segments > 1 ? &u->segment[1] : NULL };
+    for (int i = 0; i < 3; i++) {
+        if (!of[i]) continue;
+        w.k[i] = (uint32_t)of[i]->k;
+        if (!describe(&w.a[i], of[i]->a, j->rows, of[i]->k, of[i]->lda, TM) ||
+            !describe(&w.b[i], of[i]->b, g->n, of[i]->k, of[i]->ldb, TN / BLOCKS))
+            return false;
+    }
+    const cuda_segment *up = &u->segment[0];
+    return describe(&w.up, up->b, u->n, up->k, up->ldb, TN / BLOCKS) && launch<TN, 0, FORM_GATED>(s, &w, processors / BLOCKS);
 }
 
 /* Compiled for another architecture than 90a the kernels above are empty: a build folder may remember an older default. */

@@ -8,11 +8,8 @@
  *
  * Weights that no launch still under way writes are asked for before the launch before has ended; with 100 kB a block two
  * launches are on a multiprocessor at once, so that the next product's first 10 MB arrive while this one ends.
- *
- * Gate and up with the gated unit behind them are one product: its 16 rows of W are eight of each, and what one thread adds up in the
- * end are both factors of an output. They are rounded as if they had been stored. */
+ */
 #include "backend/cuda/cuda_launch.cuh"
-#include "backend/cuda/cuda_math.cuh"
 #include "backend/cuda/cuda_mma.cuh"
 
 enum { WARPS = 8, THREADS = 32 * WARPS, COLS = 16, PIECE = 32, PIECES = 2, TURN = WARPS * PIECES * PIECE, STAGES = 6 };
@@ -44,37 +41,16 @@ static __device__ __forceinline__ void enter(cursor &c, const thin_work &w)
     c.out = c.segment = c.at = 0;
     if (c.group >= w.groups) return;
     while (c.group >= w.first[c.out + 1]) c.out++;
-    c.col = (c.group - w.first[c.out]) * (w.p.gated ? COLS / 2 : COLS);
-}
-
-/* Gate's own segments are followed by up's; the first is of both. */
-static __device__ __forceinline__ uint32_t segments_of(const thin_work &w, const cursor &c)
-{
-    return w.p.gated ? w.p.out[0].segments + w.p.out[1].segments - 1 : (uint32_t)w.p.out[c.out].segments;
+    c.col = (c.group - w.first[c.out]) * COLS;
 }
 
 static __device__ __forceinline__ source source_of(const thin_work &w, const cursor &c)
 {
-    const cuda_joined_out *o = &w.p.out[c.out];
-    uint32_t s = c.segment;
-    const bool second = w.p.gated && s >= o->segments;
-    if (second) {
-        s -= (uint32_t)o->segments - 1;
-        o++;
-    }
-    const cuda_segment &g = o->segment[s];
-    const uint32_t row = c.col + threadIdx.x % 32 / 4, n = (uint32_t)o->n;
-    const bf16 *b = (const bf16 *)g.b, *there = row < n ? b + (size_t)row * g.k : NULL;
-    source from = { there, NULL, (const bf16 *)g.a, (uint32_t)g.k };
-    if (!w.p.gated) {
-        from.hi = row + 8 < n ? b + (size_t)(row + 8) * g.k : NULL;
-    } else if (second) {
-        from.lo = NULL;
-        from.hi = there;
-    } else if (!s) {
-        from.hi = row < n ? (const bf16 *)o[1].segment[0].b + (size_t)row * g.k : NULL;
-    }
-    return from;
+    const cuda_joined_out &o = w.p.out[c.out];
+    const cuda_segment &g = o.segment[c.segment];
+    const uint32_t row = c.col + threadIdx.x % 32 / 4, n = (uint32_t)o.n;
+    const bf16 *b = (const bf16 *)g.b + (size_t)row * g.k;
+    return { row < n ? b : NULL, row + 8 < n ? b + (size_t)8 * g.k : NULL, (const bf16 *)g.a, (uint32_t)g.k };
 }
 
 static __device__ __forceinline__ void advance(cursor &c, const thin_work &w, uint32_t k)
@@ -82,7 +58,7 @@ static __device__ __forceinline__ void advance(cursor &c, const thin_work &w, ui
     c.at += TURN;
     if (c.at < k) return;
     c.at = 0;
-    if (++c.segment < segments_of(w, c)) return;
+    if (++c.segment < w.p.out[c.out].segments) return;
     c.group += gridDim.x;
     enter(c, w);
 }
@@ -144,25 +120,9 @@ template <int TILES> static __device__ __forceinline__ float add_warps(const flo
     return sum;
 }
 
-template <int TILES> static __device__ __forceinline__ void store_gated(const float *part, const thin_work &w, uint32_t col)
-{
-    const uint32_t n = (uint32_t)w.p.out[0].n;
-    for (uint32_t at = threadIdx.x; at < COLS / 2 * 8 * TILES; at += THREADS) {
-        const uint32_t j = at % (COLS / 2), row = at / (COLS / 2);
-        if (row >= w.p.rows || col + j >= n) continue;
-        const float g = __bfloat162float(__float2bfloat16_rn(add_warps<TILES>(part, j, row) * w.p.alpha[0]));
-        const float u = __bfloat162float(__float2bfloat16_rn(add_warps<TILES>(part, j + COLS / 2, row) * w.p.alpha[1]));
-        ((bf16 *)w.p.gated)[(size_t)row * n + col + j] = __float2bfloat16_rn(g * sigmoid(g) * u);
-    }
-}
-
 template <int TILES> static __device__ __forceinline__ void store(const float *part, const thin_work &w, const cursor &c)
 {
     const cuda_joined_out &o = w.p.out[c.out];
-    if (w.p.gated) {
-        store_gated<TILES>(part, w, c.col);
-        return;
-    }
     for (uint32_t at = threadIdx.x; at < COLS * 8 * TILES; at += THREADS) {
         const uint32_t j = at % COLS, row = at / COLS;
         if (row >= w.p.rows || c.col + j >= o.n) continue;
@@ -235,9 +195,8 @@ CUDA_C bool k_thin(cudaStream_t s, const cuda_thin *p, unsigned processors)
     if (!p->rows || !p->outputs) return true;
     if (p->rows > CUDA_THIN_ROWS) return false;
     w.p = *p;
-    const size_t outputs = p->gated ? 1 : p->outputs, cols = p->gated ? COLS / 2 : COLS;
-    for (size_t i = 0; i < outputs; i++) w.first[i + 1] = w.first[i] + (uint32_t)((p->out[i].n + cols - 1) / cols);
-    w.groups = w.first[outputs];
-    for (size_t i = outputs; i < CUDA_JOINED; i++) w.first[i + 1] = UINT32_MAX;
+    for (size_t i = 0; i < p->outputs; i++) w.first[i + 1] = w.first[i] + (uint32_t)((p->out[i].n + COLS - 1) / COLS);
+    w.groups = w.first[p->outputs];
+    for (size_t i = p->outputs; i < CUDA_JOINED; i++) w.first[i + 1] = UINT32_MAX;
     return p->rows <= 8 ? launch<1>(s, w, processors) : p->rows <= 16 ? launch<2>(s, w, processors) : launch<4>(s, w, processors);
 }

@@ -107,6 +107,7 @@ static inline float __uint_as_float(unsigned u) { float x; memcpy(&x, &u, sizeof
 static inline unsigned __float_as_uint(float x) { unsigned u; memcpy(&u, &x, sizeof u); return u; }
 static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a * b >> 32); }
 #define __expf expf                  /* the C library's own name */
+static inline float __fdividef(float x, float y) { return x / y; }
 static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline float __fdiv_rn(float a, float b) { return a / b; }

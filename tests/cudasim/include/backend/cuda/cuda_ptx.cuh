@@ -18,6 +18,7 @@ static inline void matrices(uint32_t r[4], const bf16 *p) { sim_matrices(r, p, f
 static inline void matrices_t(uint32_t r[4], const bf16 *p) { sim_matrices(r, p, true); }
 static inline void mma(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) { sim_mma(c, a, b0, b1); }
 static inline void fetch16(bf16 *to, const bf16 *from, bool there) { sim_copy16(to, from, there); }
+static inline void fetch_wide(bf16 *to, const bf16 *from, bool there) { sim_copy16(to, from, there); }
 static inline void commit(void) { sim_commit(); }
 template <int LEFT> static inline void wait_until_left(void) { sim_wait(LEFT); }
 
