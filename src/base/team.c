@@ -18,10 +18,11 @@
 #include "base/file_int.h"
 #include "base/fork.h"
 #include "base/mem.h"
+#include "base/sysfile.h"
 #include "base/time.h"
 
 enum { BITS = 6 };               /* log2 of AC_TEAM_MAX */
-enum { IDLE_MS = 50, BLAME_MS = 3000 };
+enum { IDLE_MS = 50, BLAME_MS = 3000, SILENT_TIMES = 6 };
 enum { KIND_WORD = 0x4163576f, KIND_GAVE_UP = 0x41634775 };
 
 typedef struct {
@@ -39,6 +40,9 @@ struct ac_team {
     bool broken;
     ac_status why_status;
     ac_err why;
+    ac_team_say *say;            /* the leader's; NULL: nobody listens */
+    void *say_ctx;
+    int64_t say_after_ms;
 };
 
 /* ---- making one ---------------------------------------------------------------------------------------- */
@@ -293,6 +297,83 @@ static int move(duplex *d)
     return 0;
 }
 
+/* ---- a worker that does not answer (M6) ---- */
+
+typedef struct {
+    int64_t from_ns, next_ms;    /* since when nothing has moved; 0: it moves */
+    size_t who;
+    bool said;
+} silence;
+
+/* Stopped by a signal or a debugger, as the system tells. */
+static bool is_stopped(const ac_team *t, size_t k)
+{
+#if defined(__linux__)
+    char path[64], text[512];
+    if (t->ended[k] || t->pid[k] <= 0) return false;
+    (void)snprintf(path, sizeof path, "/proc/%ld/stat", (long)t->pid[k]);
+    if (ac_sysfile_read(text, sizeof text, NULL, "", path)) return false;
+    const char *state = strrchr(text, ')');              /* behind the name, which may hold anything */
+    return state && state[1] == ' ' && (state[2] == 'T' || state[2] == 't');
+#else
+    (void)t;
+    (void)k;
+    return false;
+#endif
+}
+
+static void say_silence(const ac_team *t, size_t partner, silence *s, int64_t waited_ms)
+{
+    char text[200];
+    size_t stopped = 1;
+    while (stopped < t->n && !is_stopped(t, stopped)) stopped++;
+    if (stopped == t->n && waited_ms < t->say_after_ms * SILENT_TIMES) {
+        s->next_ms = t->say_after_ms * SILENT_TIMES;
+        return;
+    }
+    s->who = stopped < t->n ? stopped : partner;
+    const long pid = (long)t->pid[s->who];
+    if (stopped < t->n)
+        (void)snprintf(text, sizeof text, "worker %zu (process %ld) is stopped and has not answered for %lld s; the run waits; kill "
+                       "-CONT %ld lets it go on", s->who, pid, (long long)(waited_ms / 1000), pid);
+    else
+        (void)snprintf(text, sizeof text, "worker %zu (process %ld) has not answered for %lld s; the run waits for it", s->who, pid,
+                       (long long)(waited_ms / 1000));
+    t->say(t->say_ctx, text);
+    s->said = true;
+    s->next_ms = waited_ms * 4;
+}
+
+static void no_move(const ac_team *t, size_t partner, silence *s)
+{
+    const int64_t now = ac_mono_ns();
+    if (t->rank || !t->say) return;
+    if (!s->from_ns) {
+        s->from_ns = now;
+        s->next_ms = t->say_after_ms;
+    }
+    const int64_t waited_ms = (now - s->from_ns) / 1000000;
+    if (waited_ms >= s->next_ms) say_silence(t, partner, s, waited_ms);
+}
+
+static void moves_again(const ac_team *t, silence *s)
+{
+    char text[96];
+    if (s->said) {
+        (void)snprintf(text, sizeof text, "worker %zu answers again, after %lld s", s->who,
+                       (long long)((ac_mono_ns() - s->from_ns) / 1000000000));
+        t->say(t->say_ctx, text);
+    }
+    *s = (silence){ .from_ns = 0 };
+}
+
+void ac_team_on_silence(ac_team *t, int64_t after_ms, ac_team_say *fn, void *ctx)
+{
+    t->say_after_ms = after_ms;
+    t->say = fn;
+    t->say_ctx = ctx;
+}
+
 /* The other side still has it: then it was our own call that failed. */
 static bool is_open(int fd)
 {
@@ -311,9 +392,12 @@ static ac_status failed(ac_team *t, size_t partner, ac_err *err)
 
 static ac_status run_duplex(ac_team *t, size_t partner, duplex d, const ac_idle *idle, ac_err *err)
 {
+    silence quiet = { .from_ns = 0 };
     if (d.fd < 0) return lost(t, partner, err);
     while (d.out_left || d.in_left) {
         const int moved = move(&d);
+        if (moved == 0) no_move(t, partner, &quiet);
+        else if (moved > 0 && quiet.from_ns) moves_again(t, &quiet);
         if (moved < 0) return is_open(d.fd) ? failed(t, partner, err) : lost(t, partner, err);
         const ac_status st = moved == 0 && idle ? idle->fn(idle->ctx, err) : AC_OK;
         if (st) return st;
@@ -344,11 +428,11 @@ static ac_status tell(void *ctx, size_t to, const void *data, size_t bytes, ac_e
     return st ? st : run_duplex(t, to, (duplex){ word_fd(t, to), data, NULL, bytes, 0 }, NULL, err);
 }
 
-static ac_status hear(void *ctx, size_t from, void *data, size_t bytes, ac_err *err)
+static ac_status hear(void *ctx, size_t from, void *data, size_t bytes, const ac_idle *idle, ac_err *err)
 {
     ac_team *t = ctx;
     head h = { 0 };
-    const ac_status st = run_duplex(t, from, (duplex){ word_fd(t, from), NULL, (char *)&h, 0, sizeof h }, NULL, err);
+    const ac_status st = run_duplex(t, from, (duplex){ word_fd(t, from), NULL, (char *)&h, 0, sizeof h }, idle, err);
     if (st) return st;
     if (h.kind == KIND_GAVE_UP && t->rank == 0) {
         t->broken = true;
@@ -358,7 +442,7 @@ static ac_status hear(void *ctx, size_t from, void *data, size_t bytes, ac_err *
     if (h.kind != KIND_WORD || h.bytes != bytes)
         return ac_fail(err, AC_ESTATE, "rank %zu said a word of %llu bytes where %zu were expected", from, (unsigned long long)h.bytes,
                        bytes);
-    return run_duplex(t, from, (duplex){ word_fd(t, from), NULL, data, 0, bytes }, NULL, err);
+    return run_duplex(t, from, (duplex){ word_fd(t, from), NULL, data, 0, bytes }, idle, err);
 }
 
 static bool has_word(void *ctx, size_t from)
@@ -425,7 +509,8 @@ void ac_team_close(ac_team **team, int64_t grace_ms)
     for (size_t b = 0; b < BITS; b++) close_fd(&t->edge[b]);
     for (size_t k = 1; k < t->n && t->rank == 0; k++) {
         while (!reap(t, k)) {
-            if (ac_mono_ns() >= end_ns) (void)kill(t->pid[k], SIGKILL);
+            /* One that is stopped does not see that its sockets are closed. */
+            if (ac_mono_ns() >= end_ns || is_stopped(t, k)) (void)kill(t->pid[k], SIGKILL);
             ac_sleep_ms(2);
         }
     }

@@ -4,6 +4,8 @@
 #include "cli/guard_run.h"
 #include "cli/train_run.h"
 
+#define SILENCE_MS 5000          /* a worker that is stopped is worth a word */
+
 ac_status ac_workers_check(const ac_train_cli *o, const ac_contract_values *v, ac_err *err)
 {
     const long long n = (long long)o->workers, shards = (long long)v->shards;
@@ -22,6 +24,12 @@ static int64_t threads_of(int64_t all, size_t workers, size_t rank)
     return share ? share : 1;
 }
 
+static void say(void *ctx, const char *text)
+{
+    const ac_cli *cli = ctx;
+    (void)ac_emit(&cli->sink, &(ac_event){ .kind = AC_EV_WARN, .text = text }, NULL);
+}
+
 ac_status ac_workers_start(ac_team **out, ac_cli *cli, ac_train_cli *o, ac_err *err)
 {
     const size_t n = (size_t)o->workers;
@@ -31,7 +39,10 @@ ac_status ac_workers_start(ac_team **out, ac_cli *cli, ac_train_cli *o, ac_err *
     if (st) return st;
     o->rank = ac_team_rank(*out);
     cli->threads = threads_of(all, n, o->rank);
-    if (o->rank == 0) return AC_OK;
+    if (o->rank == 0) {
+        ac_team_on_silence(*out, SILENCE_MS, say, cli);
+        return AC_OK;
+    }
     ac_link_leave(o->link);
     cli->quiet = true;                                   /* the leader does all the talking */
     cli->sink = (ac_sink){ NULL, NULL };

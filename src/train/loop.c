@@ -39,6 +39,7 @@ typedef struct {
     ac_train_reach reach;            /* of a forward as planned */
     ac_train_now now;                /* what control sees and sets */
     ac_micro micro;                  /* what a forward takes at most now */
+    ac_train_order asked;            /* by control while there was nothing whole; GO_ON: nothing */
     bool drop;                       /* control wants no checkpoint at the end */
 } run;
 
@@ -117,7 +118,8 @@ static ac_status at_boundary(run *r, ac_err *err)
         now.step = r->s.step;
         now.has_durable = r->has_saved;
         now.durable = r->has_saved ? r->saved_step : 0;
-        const ac_train_order order = r->job->control(r->job->control_ctx, &now);
+        const ac_train_order order = r->asked ? r->asked : r->job->control(r->job->control_ctx, &now);
+        r->asked = AC_TRAIN_GO_ON;
         r->now.waited_ns = now.waited_ns;
         if (now.micro && (now.micro != r->now.micro || now.recompute != r->now.recompute)) {
             take_settings(r, now.micro, now.recompute);
@@ -135,6 +137,23 @@ static ac_status at_boundary(run *r, ac_err *err)
 static ac_status while_waiting(void *ctx, ac_err *err)
 {
     return at_boundary(ctx, err);
+}
+
+/* Between the end of a step and its record there is nothing whole to save: an order waits for the next boundary, and one to end
+ * ends this wait. */
+static ac_status while_agreeing(void *ctx, ac_err *err)
+{
+    run *r = ctx;
+    (void)err;
+    if (r->job->control && !r->asked) {
+        ac_train_now now = r->now;
+        now.step = r->s.step;
+        now.has_durable = r->has_saved;
+        now.durable = r->has_saved ? r->saved_step : 0;
+        r->asked = r->job->control(r->job->control_ctx, &now);
+        r->now.waited_ns = now.waited_ns;
+    }
+    return r->asked == AC_TRAIN_STOP || r->asked == AC_TRAIN_DROP ? AC_ECANCEL : AC_OK;
 }
 
 /* Some of the units, a micro-batch at a time; with pass their gradients are added to grad. */
@@ -316,8 +335,9 @@ static ac_status agree(run *r, uint64_t step, const ac_sha256 *trace, ac_err *er
 {
     double params = 0;
     if (!r->crew.t) return AC_OK;
+    const ac_idle idle = { while_agreeing, r };
     const ac_status st = ac_optimizer_checksum(&r->opt, &params, err);
-    return st ? st : ac_crew_agree(&r->crew, step, trace, params, err);
+    return st ? st : ac_crew_agree(&r->crew, step, trace, params, &idle, err);
 }
 
 static ac_status record(run *r, const outcome *x, ac_err *err)

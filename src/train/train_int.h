@@ -126,7 +126,7 @@ ac_span_of_units ac_crew_units(const ac_crew *c, size_t n_units);
 ac_status ac_crew_gather(ac_crew *c, double *loss, size_t n, const ac_idle *idle, ac_err *err);
 /* A step is computed: are its trace and the parameters that it left the same everywhere? AC_ESTATE names step and rank. One
  * that is gone disagrees with nobody; the next exchange misses it. */
-ac_status ac_crew_agree(ac_crew *c, uint64_t step, const ac_sha256 *trace, double params, ac_err *err);
+ac_status ac_crew_agree(ac_crew *c, uint64_t step, const ac_sha256 *trace, double params, const ac_idle *idle, ac_err *err);
 /* The leader's settings to everybody. */
 void      ac_crew_tell(ac_crew *c, ac_crew_settings s);
 /* A worker, at a unit's boundary: new settings (*any), or AC_EIO when the run is over. */

@@ -23,7 +23,7 @@ static ac_status tell(ac_crew *c, size_t to, const void *data, size_t bytes, ac_
 
 static ac_status hear(ac_crew *c, size_t from, void *data, size_t bytes, ac_err *err)
 {
-    return broken(c, c->t->hear(c->t->ctx, from, data, bytes, err));
+    return broken(c, c->t->hear(c->t->ctx, from, data, bytes, NULL, err));
 }
 
 static ac_status exchange(ac_crew *c, size_t partner, const void *send, void *recv, size_t bytes, const ac_idle *idle, ac_err *err)
@@ -262,7 +262,7 @@ ac_status ac_crew_sum(ac_crew *c, float *grad, size_t n, double *loss, const ac_
     return st;
 }
 
-ac_status ac_crew_agree(ac_crew *c, uint64_t step, const ac_sha256 *trace, double params, ac_err *err)
+ac_status ac_crew_agree(ac_crew *c, uint64_t step, const ac_sha256 *trace, double params, const ac_idle *idle, ac_err *err)
 {
     struct {
         uint64_t step;
@@ -276,8 +276,9 @@ ac_status ac_crew_agree(ac_crew *c, uint64_t step, const ac_sha256 *trace, doubl
     own.params = params;
     if (c->t->rank) return tell(c, 0, &own, sizeof own, err);
     for (size_t k = 1; k < c->t->n; k++) {
-        const ac_status st = hear(c, k, &theirs, sizeof theirs, NULL);
-        if (st == AC_EIO) continue;
+        /* Who is gone is missed in the next sum; whoever is still waited for when the run is to end, not at all. */
+        const ac_status st = broken(c, c->t->hear(c->t->ctx, k, &theirs, sizeof theirs, idle, NULL));
+        if (st == AC_EIO || st == AC_ECANCEL) continue;
         if (st) return ac_fail(err, st, "step %" PRIu64 ": worker %zu did not say what it computed", step, k);
         if (memcmp(&own, &theirs, sizeof own) == 0) continue;
         return ac_fail(err, AC_ESTATE, "step %" PRIu64 ": worker %zu has other bits than the leader (%s differ); nothing of this step is "

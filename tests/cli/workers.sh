@@ -147,6 +147,30 @@ if command -v ps >/dev/null && ps -o pid= --ppid $$ >/dev/null 2>&1; then
     run 75 train --resume "$(basename "$(newest)")" --workers 4 --stop-after-step 14
     [ "$(beginning)" = "$first" ] || bad "after a killed leader the trace differs"
 
+    # ---- a worker is stopped: the leader waits, names it, and goes on when it does; and can be stopped itself meanwhile
+    before=$(ls .accord/runs | wc -l)
+    "$accord" train --workers 4 --no-guard >"$work/out" 2>"$work/err" </dev/null &
+    pid=$!
+    while [ "$(ls .accord/runs | wc -l)" -eq "$before" ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    until_step 3 || bad "the run does not begin: $(cat "$work/err")"
+    workers=$(children_of $pid)
+    # Worker 3, which the leader never exchanges with itself.
+    one=$(echo "$workers" | sort -n | sed -n 3p)
+    says() { n=0; while [ $n -lt 400 ] && ! grep -qF "$1" "$work/err"; do sleep 0.05; n=$((n + 1)); done; err_has "$1"; }
+    kill -STOP "$one"
+    says "worker 3 (process $one) is stopped and has not answered for 5 s; the run waits; kill -CONT $one lets it go on"
+    kill -CONT "$one"
+    says 'worker 3 answers again, after 5 s'
+    kill -STOP "$one"
+    sleep 0.2
+    kill -TERM $pid
+    wait $pid
+    got=$?
+    [ $got -eq 75 ] || bad "asked to stop beside a stopped worker the run ends with $got: $(cat "$work/err")"
+    gone "$workers"
+    run 75 train --resume "$(basename "$(newest)")" --workers 2 --stop-after-step 14
+    [ "$(beginning)" = "$first" ] || bad "after a stopped worker the trace differs"
+
     # ---- asked to stop, with a guard between: all end, nothing is lost
     before=$(ls .accord/runs | wc -l)
     "$accord" train --workers 4 >"$work/out" 2>"$work/err" </dev/null &

@@ -52,10 +52,10 @@ static ac_status tell(void *ctx, size_t to, const void *data, size_t bytes, ac_e
     ac_transport *t = ctx;
     return t->tell(t->ctx, to, data, bytes, err);
 }
-static ac_status hear(void *ctx, size_t from, void *data, size_t bytes, ac_err *err)
+static ac_status hear(void *ctx, size_t from, void *data, size_t bytes, const ac_idle *idle, ac_err *err)
 {
     ac_transport *t = ctx;
-    return t->hear(t->ctx, from, data, bytes, err);
+    return t->hear(t->ctx, from, data, bytes, idle, err);
 }
 static bool has_word(void *ctx, size_t from)
 {

@@ -27,12 +27,12 @@ enum { EMULATED = 0 };
 
 /* ---- a wire that does things to whoever uses it ------------------------------------------------------------- */
 
-typedef enum { BE_GOOD, DIE_IN_EXCHANGE, FLIP_RECEIVED, FLIP_START } mischief;
+typedef enum { BE_GOOD, STOP_BEFORE_WORD, DIE_IN_EXCHANGE, FLIP_RECEIVED, FLIP_START } mischief;
 typedef struct {
     ac_transport to;
     mischief what;
     size_t rank;                 /* who does it */
-    long at, seen;
+    long at, seen, told;
 } wire;
 
 static void flip(void *data, size_t bytes)
@@ -53,13 +53,14 @@ static ac_status exchange(void *ctx, size_t partner, const void *send, void *rec
 static ac_status tell(void *ctx, size_t to, const void *data, size_t bytes, ac_err *err)
 {
     wire *w = ctx;
+    if (w->what == STOP_BEFORE_WORD && w->to.rank == w->rank && ++w->told == w->at) (void)raise(SIGSTOP);
     return w->to.tell(w->to.ctx, to, data, bytes, err);
 }
 
-static ac_status hear(void *ctx, size_t from, void *data, size_t bytes, ac_err *err)
+static ac_status hear(void *ctx, size_t from, void *data, size_t bytes, const ac_idle *idle, ac_err *err)
 {
     wire *w = ctx;
-    const ac_status st = w->to.hear(w->to.ctx, from, data, bytes, err);
+    const ac_status st = w->to.hear(w->to.ctx, from, data, bytes, idle, err);
     if (!st && w->what == FLIP_START && w->to.rank == w->rank && ++w->seen == w->at) flip(data, bytes);
     return st;
 }
@@ -91,6 +92,7 @@ typedef struct {
     long fault;                  /* the leader's call of that kind that fails first */
     bool fired;
     bool shrink;                 /* the leader's control makes the micro-batch 1, then 2 ... */
+    bool ends;                   /* it saves, and ends the run after half a second in which nothing was recorded */
     ac_train_result r;
     ac_err err;
 } job;
@@ -103,6 +105,20 @@ static ac_train_order shrink(void *ctx, ac_train_now *now)
     now->micro = 1 + boundary++ % 3;
     now->recompute = boundary % 2;
     return boundary % 7 ? AC_TRAIN_GO_ON : AC_TRAIN_SAVE;
+}
+
+static uint64_t stands_at;
+static int64_t stands_since;
+
+static ac_train_order end_of_waiting(void *ctx, ac_train_now *now)
+{
+    (void)ctx;
+    if (now->step != stands_at || !stands_since) {
+        stands_at = now->step;
+        stands_since = ac_mono_ns();
+        return AC_TRAIN_SAVE;
+    }
+    return ac_mono_ns() - stands_since > 500000000 ? AC_TRAIN_STOP : AC_TRAIN_GO_ON;
 }
 
 /* The device's own table but for the gradient norm of one step. Workers ask for the parameters' sum besides. */
@@ -139,6 +155,8 @@ static ac_status run_here(job *j, const ac_transport *t)
     run.resume = j->resume;
     run.stop_after_step = j->stop_after;
     if (j->shrink && !rank) run.control = shrink;
+    if (j->ends && !rank) run.control = end_of_waiting;
+    stands_since = 0;
     make_sick(&m, j->sick, t != NULL);
     if (j->fault && !rank) ac_fault_arm(j->kind, j->fault);
     const ac_status st = ac_train_run(&run, &j->r, &j->err);
@@ -445,13 +463,13 @@ static void words_and_exchanges(void **state)
         for (size_t i = 0; i < N; i += 997) ok = ok && theirs[i] == (t.rank ^ bit) + 1;
     }
     if (t.rank) {
-        ok = ok && !t.tell(t.ctx, 0, &word, sizeof word, &err) && !t.hear(t.ctx, 0, &got, sizeof got, &err) && got == 100 + t.rank;
-        ok = ok && t.hear(t.ctx, 0, &got, sizeof got, &err) == AC_EIO && t.has_word(t.ctx, 0);     /* the leader has closed */
+        ok = ok && !t.tell(t.ctx, 0, &word, sizeof word, &err) && !t.hear(t.ctx, 0, &got, sizeof got, NULL, &err) && got == 100 + t.rank;
+        ok = ok && t.hear(t.ctx, 0, &got, sizeof got, NULL, &err) == AC_EIO && t.has_word(t.ctx, 0);     /* the leader has closed */
         ac_team_close(&team, 0);
         _exit(ok ? 0 : 1);
     }
     for (uint64_t k = 1; k < 4; k++) {
-        ok = ok && !t.hear(t.ctx, k, &got, sizeof got, &err) && got == 7 + k;
+        ok = ok && !t.hear(t.ctx, k, &got, sizeof got, NULL, &err) && got == 7 + k;
         const uint64_t answer = 100 + k;
         ok = ok && !t.tell(t.ctx, k, &answer, sizeof answer, &err);
     }
@@ -474,7 +492,7 @@ static void the_time_of_workers(void **state)
     const ac_transport t = ac_team_transport(team);
     if (t.rank) {
         while (ac_cpu_seconds() < 0.1) {}
-        (void)t.hear(t.ctx, 0, &end, 1, NULL);
+        (void)t.hear(t.ctx, 0, &end, 1, NULL, NULL);
         ac_team_close(&team, 0);
         _exit(0);
     }
@@ -498,14 +516,85 @@ static void a_word_of_another_length(void **state)
     const ac_transport t = ac_team_transport(team);
     if (t.rank) {
         (void)t.tell(t.ctx, 0, &four, sizeof four, &err);
-        (void)t.hear(t.ctx, 0, &four, sizeof four, &err);
+        (void)t.hear(t.ctx, 0, &four, sizeof four, NULL, &err);
         ac_team_close(&team, 0);
         _exit(0);
     }
-    assert_int_equal(t.hear(t.ctx, 1, &eight, sizeof eight, &err), AC_ESTATE);
+    assert_int_equal(t.hear(t.ctx, 1, &eight, sizeof eight, NULL, &err), AC_ESTATE);
     ac_team_close(&team, 5000);
     for (size_t n = 0; n < 4; n++)
         if (n != 2) assert_int_equal(ac_team_fork(&team, n, NULL), AC_EARG);
+}
+
+/* A worker is stopped when it should say what it computed: the leader can be asked to end all the same, and keeps that step. */
+static void a_worker_that_is_stopped(void **state)
+{
+    (void)state;
+    for (long at = 2; at <= 4; at++) {                   /* 1: that it is ready */
+        job j = { .o = options(4), .workers = 4, .what = STOP_BEFORE_WORD, .who = 3, .at = at, .ends = true, .dir = tiny_dir() };
+        const int64_t start = ac_mono_ns();
+        const ac_status st = run(&j);
+        if (st != AC_ECANCEL) fail_msg("stopped before word %ld: %s, \"%s\"", at, ac_status_name(st), j.err.text);
+        assert_true(ac_mono_ns() - start < 20000000000);
+        if (!has_checkpoint(j.dir, (unsigned)at - 1)) fail_msg("stopped before word %ld: %s", at, j.err.text);
+        job on = { .o = options(4), .workers = 2, .resume = true, .dir = j.dir }, alone = { .o = options(4), .workers = 1 };
+        must(run(&on), &on);
+        const outcome_bits want = whole(alone), got = bits_of(on.dir);
+        assert_true(same_bits(&want, &got));
+        assert_int_equal(ac_remove_tree(j.dir, NULL), AC_OK);
+    }
+}
+
+static char said[4][200];
+static size_t n_said;
+
+static void listen(void *ctx, const char *text)
+{
+    (void)ctx;
+    (void)snprintf(said[n_said++ % 4], sizeof said[0], "%s", text);
+}
+
+/* The leader names the one that is stopped, not the one that it waits for, and says when it goes on. */
+static void a_silence_is_told(void **state)
+{
+    (void)state;
+    ac_team *team = NULL;
+    ac_err err = { 0 };
+    char byte = 0;
+    pid_t pid = 0;
+    n_said = 0;
+    assert_int_equal(ac_team_fork(&team, 4, &err), AC_OK);
+    const ac_transport t = ac_team_transport(team);
+    if (t.rank) {
+        pid = getpid();
+        (void)t.tell(t.ctx, 0, &pid, sizeof pid, &err);
+        if (t.rank == 3) (void)raise(SIGSTOP);
+        if (t.rank == 3) (void)t.exchange(t.ctx, 2, &byte, &byte, 1, NULL, &err);
+        if (t.rank == 2) (void)t.exchange(t.ctx, 3, &byte, &byte, 1, NULL, &err);      /* waits for 3, and 0 for it */
+        (void)t.tell(t.ctx, 0, &byte, 1, &err);
+        (void)t.hear(t.ctx, 0, &byte, 1, NULL, &err);
+        ac_team_close(&team, 0);
+        _exit(0);
+    }
+    for (size_t k = 1; k < 4; k++) assert_int_equal(t.hear(t.ctx, k, &pid, sizeof pid, NULL, &err), AC_OK);
+    ac_team_on_silence(team, 200, listen, NULL);
+    /* Somebody lets it go on. */
+    const pid_t helper = fork();
+    if (helper == 0) {
+        ac_sleep_ms(600);
+        (void)kill(pid, SIGCONT);
+        _exit(0);
+    }
+    assert_int_equal(t.hear(t.ctx, 2, &byte, 1, NULL, &err), AC_OK);
+    (void)waitpid(helper, NULL, 0);
+    ac_team_close(&team, 5000);
+#if defined(__linux__)
+    char want[64];
+    (void)snprintf(want, sizeof want, "worker 3 (process %ld) is stopped", (long)pid);
+    assert_int_equal(n_said, 2);
+    assert_non_null(strstr(said[0], want));
+    assert_non_null(strstr(said[1], "worker 3 answers again, after "));
+#endif
 }
 
 static ac_status enough(void *ctx, ac_err *err)
@@ -608,7 +697,8 @@ int main(void)
         cmocka_unit_test(words_and_exchanges),
         cmocka_unit_test(the_time_of_workers),
         cmocka_unit_test(a_word_of_another_length),
-        cmocka_unit_test(one_that_stands_still),
+        cmocka_unit_test(one_that_stands_still), cmocka_unit_test(a_worker_that_is_stopped),
+        cmocka_unit_test(a_silence_is_told),
         cmocka_unit_test(a_team_that_cannot_be_made),
         cmocka_unit_test(any_number_of_workers),
         cmocka_unit_test(every_kind_of_training),
