@@ -174,6 +174,8 @@ static void processor(const page *p)
     word(p, p->run, "cpu");
     ac_str_append_c(p->out, "; ");
     word(p, p->run, "tier");
+    if (has(p->run, "workers") && number(p->run, "workers") > 1)
+        ac_str_appendf(p->out, ", in %.0f workers", number(p->run, "workers"));
     if (has(p->run, "finished") && has(p->run, "cpu_seconds")) {
         ac_str_append_c(p->out, "; ");
         span(p, "cpu_seconds");

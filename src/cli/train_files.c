@@ -174,11 +174,11 @@ static void readme(ac_str *s, const ac_run_record *rec)
         if (i) ac_str_append_char(s, ' ');
         quote_arg(s, rec->cli->argv[i]);
     }
-    ac_str_appendf(s, "\n\naccord %s, numerics %s, computed by %s; `env.json` has the rest. %s\n\n", ACCORD_VERSION,
-                   rec->numerics, rec->tier,
-                   strcmp(rec->numerics, AC_NUMERICS_CUDA_BF16) == 0
+    ac_str_appendf(s, "\n\naccord %s, numerics %s, computed by %s", ACCORD_VERSION, rec->numerics, rec->tier);
+    if (rec->workers > 1) ac_str_appendf(s, " in the first of %zu workers", rec->workers);
+    ac_str_appendf(s, "; `env.json` has the rest. %s\n\n", strcmp(rec->numerics, AC_NUMERICS_CUDA_BF16) == 0
                        ? "The bits are those of this GPU model, driver\nand cuBLAS."
-                       : "Neither instruction set nor threads change a bit.");
+                       : "Neither instruction set nor threads nor workers change a bit.");
     ac_audit_head h = { .count = 0 };
     if (!ac_audit_verify(".", &h, NULL) && h.count) {
         char head[AC_AUDIT_HEAD_TEXT];
