@@ -186,7 +186,7 @@ static bool write_stored(const shape *s, ac_dtype type, char path[512], char dir
 /* ---- where the time goes ------------------------------------------------------------------------------------------ */
 
 static const ac_device_ops *sound;
-static struct { const char *name; double seconds; size_t calls; } spent[16];
+static struct { const char *name; double seconds; size_t calls; } spent[20];
 
 static void charge(ac_device *d, const char *name, int64_t start)
 {
@@ -237,6 +237,13 @@ static void timed_linear_grads(ac_device *d, const ac_linear_grad_args *a, size_
     const int64_t start = ac_mono_ns();
     sound->linear_grads(d, a, n);
     charge(d, "linear_grads", start);
+}
+
+static void timed_gated_linear_grad(ac_device *d, const ac_linear_grad_args *a, const ac_gated_grad_args *g)
+{
+    const int64_t start = ac_mono_ns();
+    sound->gated_linear_grad(d, a, g);
+    charge(d, "gated_linear_grad", start);
 }
 
 static void timed_sums(ac_device *d, const ac_span *part, size_t n, double *out)
@@ -338,7 +345,7 @@ static void profile(job *j)
     timed.embed = timed_embed, timed.norm = timed_norm, timed.norm_grad = timed_norm_grad;
     timed.linears = timed_linears, timed.linear_grads = timed_linear_grads, timed.rotary = timed_rotary;
     timed.attention = timed_attention, timed.attention_grad = timed_attention_grad, timed.gated = timed_gated;
-    timed.gated_linears = timed_gated_linears;
+    timed.gated_linears = timed_gated_linears, timed.gated_linear_grad = timed_gated_linear_grad;
     timed.adapter_grad = timed_adapter_grad, timed.gated_grad = timed_gated_grad, timed.loss = timed_loss, timed.optim = timed_optim, timed.sum_squares = timed_sums;
     j->dev->op = &timed;
     double all = 0;

@@ -382,6 +382,9 @@ typedef struct {
     /* linear_grad for each of n (at most AC_LINEARS_MAX) that share x, rows, units, scratch and dx, which the later ones
      * accumulate into; a device may do them together. */
     void (*linear_grads)(ac_device *d, const ac_linear_grad_args *a, size_t n);
+    /* linear_grad of a layer whose x is the gated unit's output, then gated_grad of what it gave (g->dy is a->dx, which a device
+     * may leave unwritten). */
+    void (*gated_linear_grad)(ac_device *d, const ac_linear_grad_args *a, const ac_gated_grad_args *g);
     /* The da that a linear_grad without x left: the same arguments with x, and no other use of scratch in between. NULL:
      * this device wants x at once. */
     void (*adapter_grad)(ac_device *d, const ac_linear_grad_args *a);

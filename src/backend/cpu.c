@@ -335,6 +335,12 @@ static void cpu_gated_grad(ac_device *dev, const ac_gated_grad_args *a)
     cpu_for(cpu_of(dev), a->n, 8192, gated_grad_range, &j);
 }
 
+static void cpu_gated_linear_grad(ac_device *dev, const ac_linear_grad_args *a, const ac_gated_grad_args *g)
+{
+    cpu_linear_grad(dev, a);
+    cpu_gated_grad(dev, g);
+}
+
 /* ---- weights ---------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -500,7 +506,7 @@ static const ac_device_ops cpu_ops = {
     .attention_grad = cpu_attention_grad,
     .attention_kv = cpu_attention_kv,
     .gated = cpu_gated, .gated_linears = cpu_gated_linears,
-    .gated_grad = cpu_gated_grad,
+    .gated_grad = cpu_gated_grad, .gated_linear_grad = cpu_gated_linear_grad,
     .output = cpu_output,
     .loss = cpu_loss,
     .weight_grad = cpu_weight_grad,

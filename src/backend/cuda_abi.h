@@ -9,7 +9,7 @@
 
 #include "backend/backend.h"
 
-#define AC_CUDA_ABI 8u
+#define AC_CUDA_ABI 9u
 
 typedef struct {
     void *(*alloc)(size_t n, size_t size);

@@ -110,6 +110,16 @@ static bool takes_later(const pass *p, size_t layer)
     return p->m->dev->op->adapter_grad && !p->ad->full && !p->ad->norms && !p->b->recompute && adapted(p, layer, AC_TARGET_DOWN);
 }
 
+/* Of down, and through the gated unit. */
+static void gated_linear_grad(const pass *p, size_t layer, const ac_gated_grad_args *g, ac_ref x)
+{
+    const ac_temps *t = &p->m->temps;
+    ac_lora lora;
+    ac_linear_grad_args a;
+    if (p->ad->full) ac_full_linear_grad(p->m, p->ad, p->b, layer, AC_TARGET_DOWN, t->dx, x);
+    if (grad_args(p, layer, AC_TARGET_DOWN, g->dy, t->dx, x, &lora, &a)) p->m->dev->op->gated_linear_grad(p->m->dev, &a, g);
+}
+
 static void later_grad(const pass *p, size_t layer, ac_ref dx, ac_ref dy, ac_ref x)
 {
     ac_lora lora;
@@ -128,12 +138,14 @@ static bool gated_block(const pass *p, size_t layer, int until)
     const bool later = until != STAGE_DOWN && takes_later(p, layer);
     if (adapted(p, layer, AC_TARGET_DOWN) && !p->b->recompute && !later)
         m->dev->op->gated(m->dev, &(ac_gated_args){ .y = t->s, .g = a->g, .u = a->u, .n = n });
-    linear_grad(p, layer, AC_TARGET_DOWN, until == STAGE_DOWN ? none : t->ds, t->dx, later ? none : t->s);
-    if (until == STAGE_DOWN) return false;
+    if (until == STAGE_DOWN) {
+        linear_grad(p, layer, AC_TARGET_DOWN, none, t->dx, t->s);
+        return false;
+    }
     /* Else g and u stay: they may be what DoRA's gradient reads. */
     const ac_ref dg = later ? a->g : t->ds, du = later ? a->u : t->s;
-    m->dev->op->gated_grad(m->dev, &(ac_gated_grad_args){ .dg = dg, .du = du, .y = later ? t->s : none, .dy = t->ds,
-                                                          .g = a->g, .u = a->u, .n = n });
+    gated_linear_grad(p, layer, &(ac_gated_grad_args){ .dg = dg, .du = du, .y = later ? t->s : none, .dy = t->ds,
+                                                       .g = a->g, .u = a->u, .n = n }, later ? none : t->s);
     if (later) later_grad(p, layer, t->ds, t->dx, t->s);
     const ac_ref normed = norm_of(p, a->n1, a->x1, m->layer[layer].ffn_norm,
                                   adapted(p, layer, AC_TARGET_GATE) || adapted(p, layer, AC_TARGET_UP));

@@ -17,9 +17,24 @@ CUDA_C bool k_segments(cudaStream_t, const cuda_joined *, unsigned)
     sim::fail("a product of segments is launched on a GPU that has none");
 }
 
-CUDA_C bool k_segments_gated(cudaStream_t, const cuda_joined *, cuda_bf16 *, unsigned)
+CUDA_C bool k_gated_segments_fit(const cuda_joined *, const cuda_bf16 *)
+{
+    sim::fail("gate and up as one product are asked about on a GPU that has none such");
+}
+
+CUDA_C bool k_gated_segments(cudaStream_t, const cuda_joined *, cuda_bf16 *, unsigned)
 {
     sim::fail("gate and up are launched as one product on a GPU that has none such");
+}
+
+CUDA_C bool k_segments_gated_grad_fit(const cuda_joined *, const cuda_gated_grads *)
+{
+    sim::fail("the gated unit's gradient behind a product is asked about on a GPU that has none such");
+}
+
+CUDA_C bool k_segments_gated_grad(cudaStream_t, const cuda_joined *, const cuda_gated_grads *, unsigned)
+{
+    sim::fail("the gated unit's gradient is launched behind a product on a GPU that has none such");
 }
 
 CUDA_C bool k_flash(cudaStream_t, const cuda_attn *)

@@ -642,6 +642,50 @@ static void test_gated_linears(size_t rows, size_t in, size_t ffn, size_t rank, 
     drop(&x), drop(&out), drop(&apart), drop(&scratch);
 }
 
+/* The gradient of down's input and of the gated unit before it: what the two operations give, whether in one launch or not. in_place: as in
+ * training, with x once more for what takes it later; else as where activations are computed again. */
+static void test_gated_linear_grad(size_t rows, size_t out, size_t ffn, size_t rank, bool in_place, uint32_t threshold)
+{
+    char name[112];
+    if (too_much((double)rows * (double)out * (double)ffn)) return;
+    const size_t n = rows * ffn;
+    weights w = make_weights(out, ffn, 1.0 / sqrt((double)ffn), AC_BF16);
+    both dy = random_place(rows * out, AC_STORE_ACT, 1.0), g = random_place(n, AC_STORE_ACT, 1.5), u = random_place(n, AC_STORE_ACT, 1.0);
+    both x = random_place(n, AC_STORE_ACT, 1.0), h = random_place(rows * (rank + 1), AC_STORE_ACT, 1.0);
+    both a = place(rank * ffn + 8, AC_STORE_F32), b = place(rank * out + 8, AC_STORE_F32), da = place(rank * ffn + 8, AC_STORE_F32), db = place(rank * out + 8, AC_STORE_F32);
+    both ds = place(n, AC_STORE_ACT), s = place(n, AC_STORE_ACT), dg = place(n, AC_STORE_ACT), du = place(n, AC_STORE_ACT), y = place(n, AC_STORE_ACT);
+    both scratch = place(rows * (ffn + rank) + 65536, AC_STORE_F32);
+    const ac_unit_rows unit = { 0, rows, 0 };
+    fill(&a, 1.0 / sqrt((double)ffn), 0.0, true);
+    fill(&b, 0.3, 0.0, true);
+    float *x_values = values_of(&x, 0), *g_values = values_of(&g, 0), *u_values = values_of(&u, 0);
+    set(&s, x_values);
+    for (int i = 0; i < 2; i++) {
+        const ac_lora l = { .rank = rank, .scale = 2.0f, .a = a.at[i], .b = b.at[i], .h = h.at[i],
+                            .drop = { .seed = 7, .step = 3, .threshold = threshold, .inv_keep = threshold ? 1.25f : 1.0f } };
+        const ac_ref none = { 0 };
+        ac_linear_grad_args f = { .dx = ds.at[i], .dy = dy.at[i], .x = !in_place ? s.at[i] : dev[i]->op->adapter_grad ? none : x.at[i], .rows = rows, .w = &w.m[i],
+                                  .lora = rank ? &l : NULL, .da = da.at[i], .db = db.at[i], .units = &unit, .n_units = 1,
+                                  .scratch = scratch.at[i] };
+        dev[i]->op->linear_grads(dev[i], &f, 1);
+        dev[i]->op->gated_grad(dev[i], &(ac_gated_grad_args){ .dg = dg.at[i], .du = du.at[i], .y = in_place ? y.at[i] : none, .dy = ds.at[i],
+                                                              .g = g.at[i], .u = u.at[i], .n = n });
+        ac_gated_grad_args t = { .dg = in_place ? g.at[i] : ds.at[i], .du = in_place ? u.at[i] : s.at[i], .y = in_place ? s.at[i] : none,
+                                 .dy = ds.at[i], .g = g.at[i], .u = u.at[i], .n = n };
+        dev[i]->op->gated_linear_grad(dev[i], &f, &t);
+    }
+    snprintf(name, sizeof name, "gated gradient: %zu rows of %zu from %zu, rank %zu%s%s", rows, ffn, out, rank, in_place ? ", in place" : "", threshold ? ", dropout" : "");
+    float *first[3] = { values_of(&dg, 1), values_of(&du, 1), values_of(&y, 1) };
+    both *const again[3] = { in_place ? &g : &ds, in_place ? &u : &s, &s };
+    compare(name, &dg, 3 * TWICE);
+    compare("  du", &du, 3 * TWICE);
+    for (int i = 0; i < 2 + in_place; i++) same_again(name, again[i], first[i]);
+    for (int i = 0; i < 3; i++) free(first[i]);
+    free(x_values), free(g_values), free(u_values);
+    drop(&dy), drop(&g), drop(&u), drop(&x), drop(&h), drop(&a), drop(&b), drop(&da), drop(&db), drop(&ds), drop(&s), drop(&dg), drop(&du);
+    drop(&y), drop(&scratch), drop_weights(&w);
+}
+
 /* Three layers of few rows that share x; the second without an adapter, the third with a bias. Its first row alone is the same. */
 static void test_few(size_t rows, size_t in, size_t rank)
 {
@@ -739,6 +783,7 @@ int main(void)
         { 1, 64, 64, 0, false, false, false }, { 130, 576, 192, 16, false, false, true }, { 130, 576, 192, 8, true, false, false },
         { 257, 1536, 576, 16, false, false, false }, { 1000, 576, 1536, 64, false, false, true },
         { 130, 128, 200, 24, false, false, false }, { 700, 72, 136, 40, false, false, false },
+        { 3900, 64, 896, 16, true, false, false }, { 3900, 896, 72, 16, false, false, true },      /* tiles of 224 columns */
         { 2000, 64, 72, 128, false, false, false }, { 65, 128, 336, 16, false, true, false }, { 65, 128, 336, 16, true, true, true }, { 64, 896, 128, 0, true, false, true } };
     for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) test_linear(&linears[i]);
     static const shared_case shared[] = {
@@ -780,6 +825,13 @@ int main(void)
     test_gated_linears(5, 128, 264, 16, true);
     test_gated_linears(300, 200, 712, 16, true);
     test_gated_linears(2048, 896, 4864, 16, true);
+    for (int i = 0; i < 2; i++) {
+        test_gated_linear_grad(5, 128, 264, 16, i, 0);
+        test_gated_linear_grad(300, 200, 712, 8, i, 0);
+        test_gated_linear_grad(300, 200, 712, 0, i, 0);
+        test_gated_linear_grad(2048, 896, 4864, 16, i, 0);
+    }
+    test_gated_linear_grad(64, 72, 136, 16, false, 0x33333333u);
     test_optimizer();
     if (dev[1]->op->sync(dev[1], &err)) stop("the GPU", &err);
     ac_device_close(&dev[0]);

@@ -425,7 +425,7 @@ void cuda_gated(ac_device *dev, const ac_gated_args *a)
     cuda_launched(d, "the gated unit");
 }
 
-static void gated_grad(ac_device *dev, const ac_gated_grad_args *a)
+void cuda_gated_grad(ac_device *dev, const ac_gated_grad_args *a)
 {
     cuda_device *d = cuda_of(dev);
     if (d->st) return;
@@ -532,9 +532,9 @@ static const ac_device_ops ops = {
     .prepare = cuda_prepare, .unprepare = cuda_unprepare, .prepared_bytes = cuda_prepared_bytes,
     .embed = cuda_embed, .norm = norm, .norm_grad = norm_grad,
     .linear = cuda_linear, .linears = cuda_linears, .linear_grad = cuda_linear_grad,
-    .linear_grads = cuda_linear_grads, .adapter_grad = cuda_adapter_grad,
+    .linear_grads = cuda_linear_grads, .gated_linear_grad = cuda_gated_linear_grad, .adapter_grad = cuda_adapter_grad,
     .rotary = rotary, .attention = cuda_attention, .attention_grad = cuda_attention_grad,
-    .gated = cuda_gated, .gated_linears = cuda_gated_linears, .gated_grad = gated_grad, .output = cuda_output, .loss = cuda_loss,
+    .gated = cuda_gated, .gated_linears = cuda_gated_linears, .gated_grad = cuda_gated_grad, .output = cuda_output, .loss = cuda_loss,
     .sum_squares = sum_squares, .all_finite = cuda_all_finite, .optim = optim,
     .dora_norm = no_dora_norm, .attention_kv = cuda_attention_kv, .weight_grad = no_weight_grad,
     .norm_weight_grad = no_norm_weight_grad, .embed_grad = no_embed_grad, .output_grad = no_output_grad,

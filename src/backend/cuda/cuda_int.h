@@ -188,9 +188,11 @@ void cuda_plans_close(cuda_device *d);
 void cuda_linear(ac_device *dev, const ac_linear_args *a);
 void cuda_linears(ac_device *dev, const ac_linear_args *a, size_t n);
 void cuda_gated(ac_device *dev, const ac_gated_args *a);
+void cuda_gated_grad(ac_device *dev, const ac_gated_grad_args *a);
 void cuda_gated_linears(ac_device *dev, const ac_linear_args a[2], const ac_gated_args *g);
 void cuda_linear_grad(ac_device *dev, const ac_linear_grad_args *a);
 void cuda_linear_grads(ac_device *dev, const ac_linear_grad_args *a, size_t n);
+void cuda_gated_linear_grad(ac_device *dev, const ac_linear_grad_args *a, const ac_gated_grad_args *g);
 void cuda_adapter_grad(ac_device *dev, const ac_linear_grad_args *a);
 void cuda_output(ac_device *dev, const ac_output_args *a);
 void cuda_loss(ac_device *dev, const ac_loss_args *a);
@@ -304,21 +306,29 @@ typedef struct {                     /* c (rows x n) = (c where add) + sum of th
     void *c;
     size_t n, ldc, segments;
     const float *bias;
-    bool add;                        /* not with f32 */
+    bool add;
     cuda_segment segment[CUDA_SEGMENTS];
 } cuda_joined_out;
 typedef struct {
     size_t rows, outputs;
-    bool n_contiguous, f32;          /* f32: c has floats */
-    unsigned tile;                   /* columns of a tile: 0, or 128, 192, 256 */
+    bool n_contiguous;
+    unsigned tile;                   /* columns of a tile: 0, or 128, 192, 224, 256 */
     cuda_joined_out out[CUDA_JOINED];
 } cuda_joined;
 /* Whether places and shapes are such that k_segments can; it needs compute capability 9.0. */
 CUDA_C bool k_segments_fit(const cuda_joined *j);
 CUDA_C bool k_segments(cudaStream_t s, const cuda_joined *j, unsigned processors);
-/* The first output gate's, the second up's, with the same first A; y = silu(gate) * up from what was stored, rows x n. false: not such. */
-CUDA_C bool k_segments_gated(cudaStream_t s, const cuda_joined *j, cuda_bf16 *y, unsigned processors);
 CUDA_C bool k_segments_built(void);
+/* Two outputs, gate and up of one x: each is stored, and y = silu(gate) up of what was stored, rows x n. */
+CUDA_C bool k_gated_segments_fit(const cuda_joined *j, const cuda_bf16 *y);
+CUDA_C bool k_gated_segments(cudaStream_t s, const cuda_joined *j, cuda_bf16 *y, unsigned processors);
+/* One output, of which nothing is stored (c is not written): rounded it is k_gated_grad's dy. dg may be g, du may be u. */
+typedef struct {
+    const cuda_bf16 *g, *u;
+    cuda_bf16 *dg, *du, *y;          /* y: or NULL */
+} cuda_gated_grads;
+CUDA_C bool k_segments_gated_grad_fit(const cuda_joined *j, const cuda_gated_grads *g);
+CUDA_C bool k_segments_gated_grad(cudaStream_t s, const cuda_joined *j, const cuda_gated_grads *g, unsigned processors);
 
 /* ---- cuda_thin.cu ---- */
 typedef struct {                     /* as cuda_joined with B: n x k, at most CUDA_THIN_ROWS rows; each sum times alpha, before the bias */

@@ -303,7 +303,7 @@ static __global__ void gated_kernel(bf16 *y, const bf16 *g, const bf16 *u, size_
         float a[8], b[8];
         load8(a, g + i);
         load8(b, u + i);
-        for (int k = 0; k < 8; k++) a[k] = a[k] * sigmoid(a[k]) * b[k];
+        for (int k = 0; k < 8; k++) a[k] = gated_of(a[k], b[k]);
         store8(y + i, a);
     }
 }
@@ -324,10 +324,8 @@ static __global__ void gated_grad_kernel(bf16 *dg, bf16 *du, bf16 *y, const bf16
         load8(b, u + i);
         load8(d, dy + i);
         for (int k = 0; k < 8; k++) {
-            const float s = sigmoid(a[k]), silu = a[k] * s, up = b[k];
-            e[k] = d[k] * silu;
-            d[k] = d[k] * up * (s * fmaf(a[k], 1.0f - s, 1.0f));
-            b[k] = silu * up;
+            const gated_grads x = gated_grad_of(d[k], a[k], b[k]);
+            d[k] = x.dg, e[k] = x.du, b[k] = x.y;
         }
         store8(dg + i, d);
         store8(du + i, e);

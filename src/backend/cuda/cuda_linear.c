@@ -107,22 +107,40 @@ static void one_after_another(cuda_device *d, const cuda_joined *j)
     }
 }
 
-/* gated: where the gated unit's output of the two goes as well, or NULL. false: it is still to be computed. */
-static bool joined(cuda_device *d, const cuda_joined *j, cuda_bf16 *gated)
+static void joined(cuda_device *d, const cuda_joined *j)
 {
-    if (d->st || !j->outputs || !j->rows) return true;
+    if (d->st || !j->outputs || !j->rows) return;
     if (!d->hopper || !k_segments_fit(j)) {
         one_after_another(d, j);
-        return false;
-    }
-    if (gated && k_segments_gated(d->stream, j, gated, d->processors)) {
-        cuda_launched(d, "gate and up");
-        return true;
+        return;
     }
     if (!k_segments(d->stream, j, d->processors))
         cuda_fail(d, AC_ESTATE, "%s: a product of %zu rows could not be launched", d->name, j->rows);
     cuda_launched(d, "a product");
-    return false;
+}
+
+/* Gate and up, and the gated unit of what is stored of them, in one launch. false: not here. */
+static bool joined_gated(cuda_device *d, const cuda_joined *j, const ac_gated_args *g)
+{
+    if (d->st || !j->rows) return true;
+    if (!d->hopper || !k_gated_segments_fit(j, cuda_act(g->y))) return false;
+    if (!k_gated_segments(d->stream, j, cuda_act(g->y), d->processors))
+        cuda_fail(d, AC_ESTATE, "%s: a product of %zu rows could not be launched", d->name, j->rows);
+    cuda_launched(d, "gate and up");
+    return true;
+}
+
+/* The gradient of the gated unit's output, and the unit's own of what would be stored of it; so, too. */
+static bool joined_gated_grad(cuda_device *d, const cuda_joined *j, const ac_gated_grad_args *g)
+{
+    const cuda_gated_grads at = { .g = cuda_act(g->g), .u = cuda_act(g->u), .dg = cuda_act(g->dg), .du = cuda_act(g->du),
+                                  .y = cuda_act(g->y) };
+    if (d->st || !j->rows) return true;
+    if (!d->hopper || !k_segments_gated_grad_fit(j, &at)) return false;
+    if (!k_segments_gated_grad(d->stream, j, &at, d->processors))
+        cuda_fail(d, AC_ESTATE, "%s: a product of %zu rows could not be launched", d->name, j->rows);
+    cuda_launched(d, "a product with the gated unit's gradient");
+    return true;
 }
 
 static void add_segment(cuda_joined_out *o, const cuda_bf16 *a, const cuda_bf16 *b, size_t k, size_t ldb)
@@ -198,8 +216,8 @@ static void thin_linears(cuda_device *d, const ac_linear_args *a, size_t n)
     thin(d, &y);
 }
 
-/* gated and the result: as joined. */
-static bool some_linears(cuda_device *d, const ac_linear_args *a, size_t n, cuda_bf16 *gated)
+/* g: the gated unit behind gate and up, or NULL; the result: whether it was computed, too. */
+static bool some_linears(cuda_device *d, const ac_linear_args *a, size_t n, const ac_gated_args *g)
 {
     if (is_thin(a)) {
         thin_linears(d, a, n);
@@ -223,7 +241,9 @@ static bool some_linears(cuda_device *d, const ac_linear_args *a, size_t n, cuda
         add_segment(o, cuda_act(a[i].x), wide[j.outputs++], in, in);
         if (l) add_segment(o, cuda_act(l->h), cuda_narrow(d, l->b), l->rank, l->rank);
     }
-    return joined(d, &j, gated);
+    if (g && joined_gated(d, &j, g)) return true;
+    joined(d, &j);
+    return false;
 }
 
 void cuda_linears(ac_device *dev, const ac_linear_args *a, size_t n)
@@ -233,7 +253,7 @@ void cuda_linears(ac_device *dev, const ac_linear_args *a, size_t n)
 
 void cuda_gated_linears(ac_device *dev, const ac_linear_args a[2], const ac_gated_args *g)
 {
-    if (!some_linears(cuda_of(dev), a, 2, cuda_act(g->y))) cuda_gated(dev, g);
+    if (!some_linears(cuda_of(dev), a, 2, g)) cuda_gated(dev, g);
 }
 
 void cuda_linear(ac_device *dev, const ac_linear_args *a)
@@ -328,11 +348,12 @@ static void dropped_input_grad(cuda_device *d, const ac_linear_grad_args *a, con
     cuda_launched(d, "dropout's gradient");
 }
 
-static void some_linear_grads(cuda_device *d, const ac_linear_grad_args *a, size_t n)
+/* g: the gated unit's gradient behind one layer's, or NULL; the result: whether it was computed, too. */
+static bool some_linear_grads(cuda_device *d, const ac_linear_grad_args *a, size_t n, const ac_gated_grad_args *g)
 {
     cuda_bf16 *room = dh_of(a, n);
     adapter_grads(d, a, n);
-    if (!a->dx.buf) return;
+    if (!a->dx.buf) return false;
     const size_t in = a->w->cols;
     const ac_matrix *w[CUDA_JOINED];
     const cuda_bf16 *wide[CUDA_JOINED] = { NULL };
@@ -345,17 +366,25 @@ static void some_linear_grads(cuda_device *d, const ac_linear_grad_args *a, size
         add_segment(&j.out[0], cuda_act(a[i].dy), wide[i], a[i].w->rows, in);
         if (l && !l->drop.threshold) add_segment(&j.out[0], dh_of(a, i), cuda_narrow(d, l->a), l->rank, in);
     }
-    (void)joined(d, &j, NULL);
+    const bool dropped = n == 1 && a->lora && a->lora->drop.threshold;      /* dx is not complete yet */
+    if (g && !dropped && joined_gated_grad(d, &j, g)) return true;
+    joined(d, &j);
     for (size_t i = 0; i < n; i++)
         if (a[i].lora && a[i].lora->drop.threshold) dropped_input_grad(d, &a[i], dh_of(a, i), room);
+    return false;
 }
 
 void cuda_linear_grads(ac_device *dev, const ac_linear_grad_args *a, size_t n)
 {
-    for (size_t i = 0; i < n; i += CUDA_JOINED) some_linear_grads(cuda_of(dev), a + i, n - i < CUDA_JOINED ? n - i : CUDA_JOINED);
+    for (size_t i = 0; i < n; i += CUDA_JOINED) (void)some_linear_grads(cuda_of(dev), a + i, n - i < CUDA_JOINED ? n - i : CUDA_JOINED, NULL);
 }
 
 void cuda_linear_grad(ac_device *dev, const ac_linear_grad_args *a)
 {
     cuda_linear_grads(dev, a, 1);
+}
+
+void cuda_gated_linear_grad(ac_device *dev, const ac_linear_grad_args *a, const ac_gated_grad_args *g)
+{
+    if (!some_linear_grads(cuda_of(dev), a, 1, g)) cuda_gated_grad(dev, g);
 }
