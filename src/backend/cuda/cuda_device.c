@@ -124,6 +124,13 @@ static void leave_spare(cuda_device *d, ac_buf *b)
     d->spare = b;
 }
 
+/* What the host gets back never depends on what lay in that memory before. */
+static ac_status cleared(cuda_device *d, ac_buf *b, ac_err *err)
+{
+    const cudaError_t e = cudaMemsetAsync(b->ptr, 0, b->bytes, d->stream);
+    return e == cudaSuccess ? AC_OK : d->host->fail(err, AC_ESTATE, "%s: memory cannot be cleared: %s", d->name, cudaGetErrorString(e));
+}
+
 static ac_status buf_borrow(ac_device *dev, ac_buf **out, void *host, size_t bytes, ac_borrow mode, ac_err *err)
 {
     cuda_device *d = cuda_of(dev);
@@ -135,6 +142,7 @@ static ac_status buf_borrow(ac_device *dev, ac_buf **out, void *host, size_t byt
     ac_buf *b = mode == AC_BORROW_WRITE ? take_spare(d, bytes) : NULL;
     ac_status st = b ? AC_OK : buf_new(d, &b, bytes, sizeof(float), err);
     if (!st && (mode & AC_BORROW_READ)) st = copy_in(d, b, host, err);
+    else if (!st && !b->host) st = cleared(d, b, err);
     if (st) {
         if (b) buf_free(d, b);
         return st;
