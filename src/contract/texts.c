@@ -172,7 +172,8 @@ ac_status ac_texts_twins(ac_findings *f, const ac_case_texts *t, ac_err *err)
 
 ac_status ac_texts_leaks_rows(ac_findings *f, const ac_case_texts *t, const ac_row_file *rows, ac_err *err)
 {
-    const ac_status st = ac_leak_check(f, t->text, t->cases->n, rows, t->canary, err);
+    ac_status st = ac_leak_check(f, t->text, t->cases->n, rows, t->canary, err);
+    if (!st) st = ac_leak_alike(f, t->text, t->cases->n, rows, err);
     settle(f, t, false, false, rows->path);
     return st;
 }

@@ -134,6 +134,10 @@ typedef struct {
 ac_status ac_leak_check(ac_findings *out, const ac_leak_text *cases, size_t n_cases,
                         const ac_row_file *rows, const char *canary, ac_err *err);
 
+/* Adds to what ac_leak_check found: "similar-alike" (warns) for what it would find if letters of other scripts that look like Latin
+ * ones were Latin. */
+ac_status ac_leak_alike(ac_findings *f, const ac_leak_text *cases, size_t n_cases, const ac_row_file *rows, ac_err *err);
+
 /* The same against documents, which may hold answers but not questions; path_b, line_b: the document (its path borrowed). */
 typedef struct {
     const char *path;

@@ -20,16 +20,20 @@ static ac_status checks(const ac_row_file *t, const ac_row_file *v, ac_err *err)
         { "two", AC_VIEW("and in May"), AC_VIEW("How many orders are there?"), { 0 } },
         { "three", AC_VIEW("how many orders are there in the shop today"), { 0 }, AC_VIEW("SELECT 2") },
     };
+    const ac_leak_text alike[] = { { "four", AC_VIEW("How many orders are there in the sh\xd0\xbep today?"), { 0 }, { 0 } } };
     const ac_leak_document d = { "doc.md", AC_VIEW("# Orders\n\nHow many orders are there in the shop today? None.\n") };
-    ac_findings f = { 0 }, g = { 0 }, h = { 0 }, i = { 0 };
+    ac_findings f = { 0 }, g = { 0 }, h = { 0 }, i = { 0 }, j = { 0 };
     ac_status st = ac_rows_check(&f, t, err);
     if (!st) st = ac_rows_overlap(&g, t, v, err);
     if (!st) st = ac_leak_check(&h, c, 3, t, "canary-canary-canary", err);
+    if (!st) st = ac_leak_alike(&j, alike, 1, t, err);
+    if (!st) assert_string_equal(j.finding[0].kind, "similar-alike");
     ac_findings_release(&f);
     ac_findings_release(&g);
     if (!st) st = ac_leak_documents(&i, c, 3, &d, 1, "canary-canary-canary", err);
     ac_findings_release(&h);
     ac_findings_release(&i);
+    ac_findings_release(&j);
     return st;
 }
 

@@ -41,6 +41,30 @@ static void leaks(const ask *asks, size_t n, const char *rows, const char *canar
     assert_int_equal(ac_live_bytes(), 0);
 }
 
+/* What ac_leak_alike adds: ids of kinds, lines; "" nothing. */
+static void alikes(const char *prompt, const char *answer, const char *rows, const char *want)
+{
+    ac_row_file f = { 0 };
+    ac_findings g = { 0 };
+    ac_err err = { 0 };
+    ac_str s = { 0 };
+    const ac_leak_text c = { "c1", ac_view_of(prompt), { 0 }, ac_view_of(answer) };
+    if (ac_rows_read(&f, df_text("l.jsonl", rows), AC_FORMAT_AUTO, &err)) fail_msg("%s", err.text);
+    if (ac_leak_check(&g, &c, 1, &f, NULL, &err)) fail_msg("%s", err.text);
+    const size_t before = g.n;
+    if (ac_leak_alike(&g, &c, 1, &f, &err)) fail_msg("%s", err.text);
+    for (size_t i = before; i < g.n; i++) {
+        const ac_finding *x = &g.finding[i];
+        assert_int_equal(x->severity, AC_FIND_WARN);
+        ac_str_appendf(&s, "%s%s:%zu:%zu", s.len ? " " : "", x->kind, x->line_a, x->line_b);
+    }
+    assert_string_equal(ac_str_c(&s), want);
+    ac_str_release(&s);
+    ac_findings_release(&g);
+    ac_rows_release(&f);
+    assert_int_equal(ac_live_bytes(), 0);
+}
+
 #define ONE(prompt, answer) &(const ask){ NULL, prompt, answer }, 1
 #define ROW(p, c) "{\"prompt\":\"" p "\",\"completion\":\"" c "\"}\n"
 #define TURN(r, c) "{\"role\":\"" r "\",\"content\":\"" c "\"}"
@@ -57,6 +81,25 @@ static void same_question_fails(void **state)
     leaks(ONE("Below -5?", NULL), ROW("Below 5?", "x"), NULL, "");
     /* Full-width and composed letters are the same words. */
     leaks(ONE("caf\xc3\xa9 \xef\xbc\xa1\xef\xbc\xa2", NULL), ROW("Cafe\\u0301 AB", "x"), NULL, "!leak-exact:1:1:1.00");
+}
+
+/* Cyrillic and Greek letters in the place of Latin ones are other words, and are seen all the same. */
+static void letters_that_look_alike(void **state)
+{
+    (void)state;
+    const char *q = "Which customers live in Oslo now?";
+    const char *found = "similar-alike:1:2";
+    alikes(q, "x", ROW("a", "b") ROW("Which customers live in Oslo now?", "x"), "");            /* found before */
+    alikes(q, "x", ROW("a", "b") ROW("Which cust\xd0\xbemers live in Oslo now?", "x"), found);
+    alikes(q, "x", ROW("a", "b") ROW("Whi\xd1\x81h \xd1\x81ust\xd0\xbemers liv\xd0\xb5 in \xd0\x9esl\xd0\xbe n\xd0\xbew?", "y"), found);
+    alikes(q, "x", ROW("a", "b") ROW("Which cust\xce\xbfmers live in Oslo n\xce\xbfw?", "x"), found);       /* Greek */
+    alikes("Which cust\xd0\xbemers live in Oslo now?", "x", ROW("a", "b") ROW("Which customers live in Oslo now?", "x"), found);
+    /* The same letters on both sides are found as they are, and another question stays another. */
+    alikes("Which cust\xd0\xbemers?", "x", ROW("Which cust\xd0\xbemers?", "x"), "");
+    alikes(q, "x", ROW("Which cust\xd0\xbemers live in Bergen now?", "y"), "");
+    /* A text in its own script hides nothing. */
+    alikes("cop", "x", ROW("\xd1\x81\xd0\xbe\xd1\x80", "x"), "");
+    alikes(q, "x", ROW("\xd0\x93\xd0\xb4\xd0\xb5 \xd0\xb6\xd0\xb8\xd0\xb2\xd1\x83\xd1\x82?", "x"), "");
 }
 
 static void context_counts(void **state)
@@ -220,7 +263,7 @@ static void nothing_to_compare_is_fine(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_question_fails), cmocka_unit_test(context_counts), cmocka_unit_test(near_questions),
+        cmocka_unit_test(same_question_fails), cmocka_unit_test(letters_that_look_alike), cmocka_unit_test(context_counts), cmocka_unit_test(near_questions),
         cmocka_unit_test(shared_runs), cmocka_unit_test(inside_turns),
         cmocka_unit_test(same_characters), cmocka_unit_test(frames_do_not_count), cmocka_unit_test(inside_texts),
         cmocka_unit_test(canaries_and_twins), cmocka_unit_test(notes_count_shared_answers),
